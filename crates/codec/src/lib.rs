@@ -1,0 +1,1 @@
+//! Bit-exact speech codecs, one call per lane.

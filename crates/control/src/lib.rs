@@ -1,0 +1,1 @@
+//! The slow path's shell: sockets, timers, HTTP API, metrics, records.

@@ -1,0 +1,2 @@
+//! The `tandem` binary: wiring only.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One core's worth of media: flow table, receive, transcode, send.

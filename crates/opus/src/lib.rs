@@ -1,0 +1,1 @@
+//! Opus towards browsers, through libopus.

@@ -1,0 +1,1 @@
+//! What a worker asks of a packet device: bursts in, bursts out, buffers.

@@ -1,0 +1,1 @@
+//! Session descriptions and the offer/answer model (RFC 8866, RFC 3264).

@@ -1,0 +1,1 @@
+//! SIP messages and transactions without I/O (RFC 3261).

@@ -1,0 +1,1 @@
+//! Test doubles: virtual clock, in-memory packet device, allocation counter.

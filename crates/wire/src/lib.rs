@@ -1,0 +1,1 @@
+//! Checked views over Ethernet, ARP, IP, ICMP, UDP and RTP bytes.

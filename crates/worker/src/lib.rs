@@ -1,0 +1,1 @@
+//! The poll loop: burst in, media, burst out.

@@ -1,0 +1,1 @@
+//! DPDK's EAL, mempool, mbuf, port, queue and ring as Rust types.

@@ -1,0 +1,1 @@
+//! Raw bindings to libdpdk 22.11 to 24.11.
