@@ -1,1 +1,28 @@
-//! What control and workers say to each other: commands, events, drop reasons, counters.
+//! What control and workers say to each other.
+//!
+//! Control writes [`Command`]s into one single-producer single-consumer ring per worker; the worker answers with
+//! [`Event`]s on another. Both are fixed-size and `Copy`: nothing that crosses the border owns memory. Counters live
+//! in [`WorkerCounters`], written by one worker and read by anyone without disturbing it. Control and worker share
+//! these types and [`API_VERSION`], and nothing else.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod command;
+mod counters;
+mod drop_reason;
+mod event;
+mod flow;
+mod histogram;
+mod time;
+
+pub use command::Command;
+pub use counters::{Counter, LegCounters, WorkerCounters};
+pub use drop_reason::DropReason;
+pub use event::{Event, Refusal};
+pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, SourcePolicy, WorkerId};
+pub use histogram::{Buckets, LatencyHistogram};
+pub use time::Nanos;
+
+/// Changes whenever a type of this crate changes its meaning, so that a control plane never drives a worker that
+/// understands something else.
+pub const API_VERSION: u32 = 1;

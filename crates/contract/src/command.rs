@@ -1,0 +1,47 @@
+use crate::{Epoch, FlowId, LegConfig};
+
+/// What control asks of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Takes a flow into the table; answered by [`crate::Event::Installed`] or [`crate::Event::Refused`].
+    InstallFlow {
+        /// The flow's place in the table.
+        flow: FlowId,
+        /// Confirmed back.
+        epoch: Epoch,
+        /// Leg A, leg B.
+        legs: [LegConfig; 2],
+    },
+    /// Replaces the legs' configuration; positions (sequence, timestamp, codec state where the codec stays) are kept.
+    /// Answered by [`crate::Event::Updated`] or [`crate::Event::Refused`].
+    UpdateFlow {
+        /// The flow.
+        flow: FlowId,
+        /// Confirmed back.
+        epoch: Epoch,
+        /// Leg A, leg B.
+        legs: [LegConfig; 2],
+    },
+    /// Forgets a flow; answered by [`crate::Event::Removed`] with its final counters, also when the flow is unknown.
+    RemoveFlow {
+        /// The flow.
+        flow: FlowId,
+    },
+    /// Asks for a flow's counters; answered by [`crate::Event::Counters`].
+    ReadFlow {
+        /// The flow.
+        flow: FlowId,
+    },
+}
+
+impl Command {
+    /// The flow the command speaks of.
+    pub const fn flow(&self) -> FlowId {
+        match self {
+            Self::InstallFlow { flow, .. }
+            | Self::UpdateFlow { flow, .. }
+            | Self::RemoveFlow { flow }
+            | Self::ReadFlow { flow } => *flow,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::{DropReason, LatencyHistogram};
+
+/// What one leg received and sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LegCounters {
+    /// RTP packets accepted from the peer.
+    pub packets_received: u64,
+    /// Payload octets accepted from the peer.
+    pub octets_received: u64,
+    /// RTP packets sent to the peer.
+    pub packets_sent: u64,
+    /// Payload octets sent to the peer.
+    pub octets_sent: u64,
+    /// Packets that the sequence numbers say were sent but did not arrive (RFC 3550 §A.3).
+    pub packets_lost: u64,
+    /// Packets of this leg that were dropped, for whatever reason.
+    pub packets_dropped: u64,
+    /// Interarrival jitter (RFC 3550 §A.8) in microseconds.
+    pub jitter_us: u32,
+}
+
+/// A worker's totals since it started: written by that worker alone, readable at any time by anyone.
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    /// Frames the device delivered.
+    pub frames_received: Counter,
+    /// Frames the device took.
+    pub frames_sent: Counter,
+    /// RTP packets forwarded.
+    pub rtp_forwarded: Counter,
+    /// ARP and ICMP packets answered.
+    pub control_answered: Counter,
+    /// Packets handed to another worker, which owns their flow.
+    pub handed_over: Counter,
+    /// Flows in the table now.
+    pub flows: Counter,
+    /// Rounds of the poll loop; a worker whose count stands still is stuck.
+    pub polls: Counter,
+    /// Rounds that found work.
+    pub busy_polls: Counter,
+    /// Nanoseconds spent in rounds that found work.
+    pub busy_ns: Counter,
+    /// Dropped packets by reason.
+    pub drops: [Counter; DropReason::ALL.len()],
+    /// Nanoseconds from receive burst to transmit, per RTP packet.
+    pub added_latency: LatencyHistogram,
+}
+
+/// A number with one writer: plain load and store, no read-modify-write.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owning worker may call this.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Sets the value. Only the owning worker may call this.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// The value now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl WorkerCounters {
+    /// Counts one dropped packet. Only the owning worker may call this.
+    #[inline]
+    pub fn dropped(&self, reason: DropReason) {
+        self.drops[reason as usize].add(1);
+    }
+
+    /// Dropped packets of one reason.
+    pub fn drops_of(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize].get()
+    }
+}

@@ -1,0 +1,95 @@
+use core::net::SocketAddr;
+
+use crate::{Epoch, FlowId, LegCounters, LegSide};
+
+/// Why a worker did not take a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The slot is beyond the worker's table.
+    SlotOutOfRange,
+    /// The slot is held by another generation.
+    SlotTaken,
+    /// No flow of that generation is there.
+    UnknownFlow,
+    /// The local address is not one of this worker's port.
+    LocalAddressNotOurs,
+    /// The local port is used by another leg or outside the configured range.
+    LocalPortTaken,
+    /// The two legs' codecs cannot be joined.
+    CodecPairUnsupported,
+}
+
+/// What a worker tells control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The flow's local addresses are live: they may be told to peers now.
+    Installed {
+        /// The flow.
+        flow: FlowId,
+        /// The epoch of the command.
+        epoch: Epoch,
+    },
+    /// The flow runs with the new configuration.
+    Updated {
+        /// The flow.
+        flow: FlowId,
+        /// The epoch of the command.
+        epoch: Epoch,
+    },
+    /// The command was not taken; nothing changed.
+    Refused {
+        /// The flow.
+        flow: FlowId,
+        /// The epoch of the command.
+        epoch: Epoch,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The flow is gone; these are its final counters.
+    Removed {
+        /// The flow.
+        flow: FlowId,
+        /// Leg A, leg B.
+        counters: [LegCounters; 2],
+    },
+    /// The flow's counters now.
+    Counters {
+        /// The flow.
+        flow: FlowId,
+        /// Leg A, leg B.
+        counters: [LegCounters; 2],
+    },
+    /// A leg accepted its first packet (from `remote`).
+    MediaStarted {
+        /// The flow.
+        flow: FlowId,
+        /// The leg.
+        leg: LegSide,
+        /// Where it came from.
+        remote: SocketAddr,
+    },
+    /// A leg that should receive has been silent for the configured time; said once per silence.
+    MediaTimeout {
+        /// The flow.
+        flow: FlowId,
+        /// The leg.
+        leg: LegSide,
+        /// How long nothing was accepted, in milliseconds.
+        idle_ms: u32,
+    },
+}
+
+impl Event {
+    /// The flow the event speaks of.
+    pub const fn flow(&self) -> FlowId {
+        match self {
+            Self::Installed { flow, .. }
+            | Self::Updated { flow, .. }
+            | Self::Refused { flow, .. }
+            | Self::Removed { flow, .. }
+            | Self::Counters { flow, .. }
+            | Self::MediaStarted { flow, .. }
+            | Self::MediaTimeout { flow, .. } => *flow,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+use core::net::SocketAddr;
+
+/// One poll-mode worker, counted from 0 in the order of the configuration's cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u16);
+
+/// One media stream of one call on one worker: two legs and what happens between them.
+///
+/// `slot` indexes the worker's preallocated flow table and is chosen by control; `generation` grows each time the slot
+/// is used again, so that a late command or event for the previous tenant is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId {
+    /// Index into the worker's flow table.
+    pub slot: u32,
+    /// Which tenant of that slot.
+    pub generation: u32,
+}
+
+/// Which version of a flow's configuration a command carries and an event confirms; grows by one per change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u32);
+
+impl Epoch {
+    /// The version after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+/// The two legs of a flow, A towards the caller and B towards the callee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LegSide {
+    /// Towards the caller.
+    A,
+    /// Towards the callee.
+    B,
+}
+
+impl LegSide {
+    /// Both sides, in table order.
+    pub const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    /// The other leg of the same flow.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// 0 for A, 1 for B.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::A => 0,
+            Self::B => 1,
+        }
+    }
+}
+
+/// A 7-bit RTP payload type (RFC 3550 §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PayloadType(u8);
+
+impl PayloadType {
+    /// `None` above 127.
+    pub const fn new(value: u8) -> Option<Self> {
+        if value < 128 { Some(Self(value)) } else { None }
+    }
+
+    /// The number on the wire, 0 to 127.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// The speech codecs a leg can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Codec {
+    /// G.711 µ-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+    /// G.722 at 64 kbit/s; its RTP clock is 8000 Hz (RFC 3551 §4.5.2).
+    G722,
+    /// G.729 Annex A, with or without Annex B.
+    G729,
+    /// Opus (RFC 7587), 48 kHz clock.
+    Opus,
+}
+
+impl Codec {
+    /// Every codec.
+    pub const ALL: [Self; 5] = [Self::Pcmu, Self::Pcma, Self::G722, Self::G729, Self::Opus];
+
+    /// RTP timestamp ticks per second (RFC 3551 §6, RFC 7587 §4.1).
+    pub const fn clock_rate_hz(self) -> u32 {
+        match self {
+            Self::Opus => 48_000,
+            _ => 8_000,
+        }
+    }
+
+    /// The encoding name of an `a=rtpmap` line.
+    pub const fn encoding_name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::G722 => "G722",
+            Self::G729 => "G729",
+            Self::Opus => "opus",
+        }
+    }
+
+    /// The static payload type of RFC 3551 §6, `None` for Opus.
+    pub const fn static_payload_type(self) -> Option<PayloadType> {
+        match self {
+            Self::Pcmu => Some(PayloadType(0)),
+            Self::Pcma => Some(PayloadType(8)),
+            Self::G722 => Some(PayloadType(9)),
+            Self::G729 => Some(PayloadType(18)),
+            Self::Opus => None,
+        }
+    }
+}
+
+/// What one leg speaks once it is negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// The codec.
+    pub codec: Codec,
+    /// Its payload type towards the peer.
+    pub payload_type: PayloadType,
+    /// The payload type the peer uses towards us, where the answer numbered it differently.
+    pub receive_payload_type: PayloadType,
+    /// Milliseconds of speech per packet that we send.
+    pub ptime_ms: u8,
+    /// G.729 Annex B: silence descriptors may be sent.
+    pub annexb: bool,
+    /// RFC 4733 telephone events, where both sides have them.
+    pub telephone_event: Option<PayloadType>,
+}
+
+/// Which way media goes on a leg, from the gateway's side (RFC 3264 §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Both ways.
+    SendRecv,
+    /// The gateway only sends.
+    SendOnly,
+    /// The gateway only receives.
+    RecvOnly,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether the gateway sends on this leg.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the gateway listens on this leg.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// The direction from those two answers.
+    pub const fn new(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+}
+
+/// From whom a leg accepts RTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourcePolicy {
+    /// Only from the address and port that signalling named.
+    Strict,
+    /// The first source whose packet is valid RTP of a negotiated payload type and whose address is the signalled one
+    /// (the port may differ) becomes the remote; every other source is dropped from then on.
+    LatchPort,
+    /// As `LatchPort`, from any address: for peers behind address translation.
+    LatchAny,
+}
+
+/// One leg of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegConfig {
+    /// Where the leg receives RTP and what it sends from; RTCP is the odd port above.
+    pub local: SocketAddr,
+    /// Where RTP goes, once the peer's session description said so.
+    pub remote: Option<SocketAddr>,
+    /// What is spoken, once negotiated; until then what arrives is dropped by name.
+    pub format: Option<Format>,
+    /// Which way media goes.
+    pub direction: Direction,
+    /// From whom RTP is accepted.
+    pub source: SourcePolicy,
+    /// Our synchronisation source on this leg (RFC 3550 §5.1), random.
+    pub ssrc: u32,
+    /// The first sequence number we send, random.
+    pub first_sequence: u16,
+    /// The first timestamp we send, random.
+    pub first_timestamp: u32,
+}
