@@ -1,0 +1,37 @@
+# Everything a newcomer needs: `make demo`, `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+CARGO ?= cargo
+DEMO_SECONDS ?= 15
+DEMO_CALLS ?= 12
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo demo-short test lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## install what building, testing and the demo need (Debian packages, by name)
+	@scripts/setup.sh
+
+build: setup ## build the release binary, target/release/tandem
+	$(CARGO) build --release --locked -p tandem-gateway
+
+demo: setup ## real SIP calls through the gateway, speech checked bit for bit
+	$(CARGO) build --release --locked -p tandem-gateway -p tandem-demo
+	scripts/demo.sh --seconds $(DEMO_SECONDS) --calls $(DEMO_CALLS)
+
+demo-short: ## the demo with 4-second calls
+	@$(MAKE) --no-print-directory demo DEMO_SECONDS=4
+
+test: setup ## all tests
+	$(CARGO) test --workspace --locked
+
+lint: setup ## formatting and lints, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+bench: setup ## figures of this machine (minutes)
+	scripts/bench.sh
+
+clean: ## remove build products
+	$(CARGO) clean
