@@ -1,1 +1,23 @@
-//! Back-to-back user agent, routing and admission as state machines whose outputs are effects.
+//! The back-to-back user agent: routing, admission, media reservation and the life of a call, without I/O or clock.
+//!
+//! Whoever drives a [`Switch`] needs six steps. Hand it what arrives (`on_datagram`, `on_media_event`,
+//! `on_record_written`); call `on_timeout` when [`Switch::next_deadline`] has come; after each of these take every
+//! [`Output`] from [`Switch::poll_output`] until it is `None` and perform it. `now` is always the first argument and
+//! never goes backwards. Randomness comes from a seed given at the start, so equal inputs give equal outputs.
+//!
+//! A call is two SIP dialogs and one media flow. Nothing of one side's dialog (Call-ID, tags, Via, Contact, session
+//! origin) is ever shown to the other.
+#![forbid(unsafe_code)]
+
+mod config;
+mod output;
+mod record;
+mod switch;
+
+pub use config::{
+    Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet, SwitchConfig,
+    SwitchConfigError, Timeouts, WallClock, WorkerSlots,
+};
+pub use output::{CallNumber, CallSnapshot, CallState, Output, SwitchCounters};
+pub use record::{CallRecord, Ended, LegRecord, UnixMillis};
+pub use switch::Switch;

@@ -1,0 +1,372 @@
+use std::net::{IpAddr, SocketAddr};
+
+use tandem_contract::{Codec, Nanos, SourcePolicy, WorkerId};
+use thiserror::Error;
+
+/// A signalling socket, counted from 0 in the order of [`SwitchConfig::listeners`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u16);
+
+/// A peer, counted from 0 in the order of [`SwitchConfig::peers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u16);
+
+/// Everything a [`crate::Switch`] needs to know. Plain data: it is validated by [`SwitchConfig::validate`], which
+/// [`crate::Switch::new`] calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SwitchConfig {
+    /// What `User-Agent` and `Server` say.
+    pub user_agent: String,
+    /// The sockets requests arrive on.
+    pub listeners: Vec<Listener>,
+    /// Who may call and be called.
+    pub peers: Vec<Peer>,
+    /// Where calls go. The first route, in this order, whose conditions all hold is taken.
+    pub routes: Vec<Route>,
+    /// Workers, ports and slots for media.
+    pub media: MediaPlane,
+    /// What is refused when there is too much of it.
+    pub limits: Limits,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// What the wall clock says, for call records.
+    pub wall_clock: WallClock,
+}
+
+/// One UDP socket for signalling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// For people.
+    pub name: String,
+    /// What `Via` and `Contact` say: the address peers reach this socket at.
+    pub advertised: SocketAddr,
+}
+
+/// Somebody calls come from and go to: a trunk, a PBX, another gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// For people, routes and call records; unique.
+    pub name: String,
+    /// Where requests to this peer are sent.
+    pub address: SocketAddr,
+    /// The socket requests to this peer leave from.
+    pub listener: ListenerId,
+    /// Requests from these networks are this peer's, beside those from `address`' own IP. The longest prefix wins.
+    pub sources: Vec<SourceNet>,
+    /// The codecs spoken with this peer, preferred first; at least one.
+    pub codecs: Vec<Codec>,
+    /// Milliseconds of speech per packet we ask for and send: a multiple of 10 between 10 and 60.
+    pub ptime_ms: u8,
+    /// Whether G.729 Annex B is offered and accepted.
+    pub annexb: bool,
+    /// Whether RFC 4733 telephone events are offered and accepted.
+    pub telephone_event: bool,
+    /// The local address of this peer's media legs: one of the media port's.
+    pub media_address: IpAddr,
+    /// From whom its media legs accept RTP.
+    pub media_source: SourcePolicy,
+    /// At most this many calls from and to this peer together; `None` for no limit of its own.
+    pub max_calls: Option<u32>,
+}
+
+/// A network in prefix notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceNet {
+    /// Any address of the network.
+    pub address: IpAddr,
+    /// How many leading bits count: up to 32 for IPv4, 128 for IPv6.
+    pub prefix_len: u8,
+}
+
+/// One line of the routing table: conditions, all of which must hold, and what then happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// For people and call records.
+    pub name: String,
+    /// Only calls from this peer; `None` for any.
+    pub from: Option<PeerId>,
+    /// Only Request-URIs whose user part begins so; empty for any. `+` is an ordinary character here.
+    pub user_prefix: String,
+    /// Only Request-URIs of this host, compared without regard to case; `None` for any.
+    pub domain: Option<String>,
+    /// Where the call goes.
+    pub to: PeerId,
+    /// What happens to the Request-URI on the way.
+    pub rewrite: Rewrite,
+}
+
+/// How a Request-URI changes on its way to a peer: first `strip`, then `prepend`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Characters taken off the front of the user part.
+    pub strip: u8,
+    /// Put before what is left of the user part.
+    pub prepend: String,
+    /// The host of the new Request-URI; `None` for the peer's address.
+    pub domain: Option<String>,
+}
+
+/// The media side, as far as signalling must know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaPlane {
+    /// The workers, in order: worker `w` of `n` owns the even ports `p` with `(p / 2) % n == w`.
+    pub workers: Vec<WorkerSlots>,
+    /// The ports media legs use on every media address.
+    pub ports: PortRange,
+    /// A released port is not used again for this long, so that a late packet meets nobody.
+    pub port_quarantine_ms: u32,
+}
+
+/// One worker's capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerSlots {
+    /// Which worker.
+    pub worker: WorkerId,
+    /// How many flows its table holds.
+    pub slots: u32,
+}
+
+/// UDP ports from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The lowest port; rounded up to an even one for RTP.
+    pub first: u16,
+    /// The highest port; RTCP included.
+    pub last: u16,
+}
+
+/// What is refused when there is too much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at one time, set-up and clearing included; the next is answered 503.
+    pub max_calls: u32,
+    /// What `Retry-After` of such a 503 says, in seconds.
+    pub retry_after_s: u32,
+    /// SIP transactions at one time; beyond it new requests are dropped, and so retransmitted by their senders.
+    pub max_transactions: u32,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the INVITE to a peer until its final answer; then the call is given up with 408.
+    pub no_answer_s: u32,
+    /// From the answer until the call is ended by us; 0 for never.
+    pub max_call_s: u32,
+    /// How long a worker may take to confirm a command before the call is given up with 500.
+    pub worker_reply_ms: u32,
+}
+
+/// What the wall clock said at a moment of the monotonic clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallClock {
+    /// The moment.
+    pub at: Nanos,
+    /// Nanoseconds since 1970-01-01T00:00:00Z then.
+    pub unix_ns: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_calls: 1_000, retry_after_s: 10, max_transactions: 50_000 }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { no_answer_s: 180, max_call_s: 14_400, worker_reply_ms: 1_000 }
+    }
+}
+
+/// Why a configuration cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SwitchConfigError {
+    /// Nothing to listen on.
+    #[error("at least one listener is needed")]
+    NoListener,
+    /// No worker.
+    #[error("at least one media worker is needed")]
+    NoWorker,
+    /// A worker could not carry a single call.
+    #[error(
+        "the port range {first}-{last} leaves worker {worker} fewer than two RTP ports; a call needs two, so widen the range"
+    )]
+    TooFewPorts {
+        /// The lowest port.
+        first: u16,
+        /// The highest port.
+        last: u16,
+        /// The worker.
+        worker: u16,
+    },
+    /// Two peers of one name.
+    #[error("two peers are called `{0}`")]
+    PeerNameTwice(String),
+    /// A peer names a listener that is not there.
+    #[error("peer `{peer}`: there is no listener {listener}")]
+    UnknownListener {
+        /// The peer.
+        peer: String,
+        /// The listener's number.
+        listener: u16,
+    },
+    /// A peer's signalling address and its listener's are of different families.
+    #[error("peer `{0}`: its address and its listener's are not both IPv4 or both IPv6")]
+    AddressFamilyMismatch(String),
+    /// A peer without a codec.
+    #[error("peer `{0}`: at least one codec is needed")]
+    NoCodec(String),
+    /// A peer names a codec twice.
+    #[error("peer `{0}`: a codec is named twice")]
+    CodecTwice(String),
+    /// An impossible packet time.
+    #[error("peer `{peer}`: ptime {ptime_ms} ms is not a multiple of 10 between 10 and 60")]
+    PtimeUnusable {
+        /// The peer.
+        peer: String,
+        /// Milliseconds.
+        ptime_ms: u8,
+    },
+    /// A prefix longer than its address.
+    #[error("peer `{peer}`: a source prefix of {prefix_len} bits is longer than its address")]
+    PrefixTooLong {
+        /// The peer.
+        peer: String,
+        /// Bits.
+        prefix_len: u8,
+    },
+    /// A route names a peer that is not there.
+    #[error("route `{route}`: there is no peer {peer}")]
+    UnknownPeer {
+        /// The route.
+        route: String,
+        /// The peer's number.
+        peer: u16,
+    },
+    /// A rewritten Request-URI would not be one.
+    #[error("route `{route}`: `{text}` has characters that a SIP URI cannot carry")]
+    RewriteUnusable {
+        /// The route.
+        route: String,
+        /// The offending text.
+        text: String,
+    },
+    /// What cannot change while running was asked to.
+    #[error("{0} cannot change while running: restart to apply it")]
+    NeedsRestart(&'static str),
+}
+
+impl PortRange {
+    /// The even ports of the range whose odd neighbour is in it too.
+    pub fn rtp_ports(self) -> impl Iterator<Item = u16> {
+        let first = u32::from(self.first).next_multiple_of(2);
+        (first..u32::from(self.last)).step_by(2).filter_map(|port| u16::try_from(port).ok())
+    }
+
+    /// The position among `workers` of the worker that owns `port`.
+    pub const fn owner(port: u16, workers: usize) -> usize {
+        (port as usize / 2) % workers
+    }
+}
+
+impl SourceNet {
+    /// Whether `address` is in the network.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(net), IpAddr::V4(address)) => {
+                let shift = 32 - u32::from(self.prefix_len.min(32));
+                shift == 32 || (net.to_bits() ^ address.to_bits()) >> shift == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(address)) => {
+                let shift = 128 - u32::from(self.prefix_len.min(128));
+                shift == 128 || (net.to_bits() ^ address.to_bits()) >> shift == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl WallClock {
+    /// Milliseconds since 1970-01-01T00:00:00Z at `now`.
+    pub fn unix_millis(&self, now: Nanos) -> u64 {
+        let ns = i128::from(self.unix_ns) + i128::from(now.0) - i128::from(self.at.0);
+        u64::try_from(ns.max(0) / 1_000_000).unwrap_or(u64::MAX)
+    }
+}
+
+impl SwitchConfig {
+    /// Checks what types cannot say.
+    pub fn validate(&self) -> Result<(), SwitchConfigError> {
+        if self.listeners.is_empty() {
+            return Err(SwitchConfigError::NoListener);
+        }
+        self.validate_media()?;
+        for (index, peer) in self.peers.iter().enumerate() {
+            if self.peers[..index].iter().any(|other| other.name == peer.name) {
+                return Err(SwitchConfigError::PeerNameTwice(peer.name.clone()));
+            }
+            self.validate_peer(peer)?;
+        }
+        self.routes.iter().try_for_each(|route| self.validate_route(route))
+    }
+
+    fn validate_media(&self) -> Result<(), SwitchConfigError> {
+        let workers = self.media.workers.len();
+        if workers == 0 {
+            return Err(SwitchConfigError::NoWorker);
+        }
+        let PortRange { first, last } = self.media.ports;
+        for (position, worker) in self.media.workers.iter().enumerate() {
+            let owned = self.media.ports.rtp_ports().filter(|&port| PortRange::owner(port, workers) == position);
+            if owned.take(2).count() < 2 {
+                return Err(SwitchConfigError::TooFewPorts { first, last, worker: worker.worker.0 });
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_peer(&self, peer: &Peer) -> Result<(), SwitchConfigError> {
+        let name = || peer.name.clone();
+        let Some(listener) = self.listeners.get(usize::from(peer.listener.0)) else {
+            return Err(SwitchConfigError::UnknownListener { peer: name(), listener: peer.listener.0 });
+        };
+        if listener.advertised.is_ipv4() != peer.address.is_ipv4() {
+            return Err(SwitchConfigError::AddressFamilyMismatch(name()));
+        }
+        if peer.codecs.is_empty() {
+            return Err(SwitchConfigError::NoCodec(name()));
+        }
+        if peer.codecs.iter().enumerate().any(|(index, codec)| peer.codecs[..index].contains(codec)) {
+            return Err(SwitchConfigError::CodecTwice(name()));
+        }
+        if !(10..=60).contains(&peer.ptime_ms) || peer.ptime_ms % 10 != 0 {
+            return Err(SwitchConfigError::PtimeUnusable { peer: name(), ptime_ms: peer.ptime_ms });
+        }
+        let too_long = |net: &&SourceNet| net.prefix_len > if net.address.is_ipv4() { 32 } else { 128 };
+        match peer.sources.iter().find(too_long) {
+            Some(net) => Err(SwitchConfigError::PrefixTooLong { peer: name(), prefix_len: net.prefix_len }),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_route(&self, route: &Route) -> Result<(), SwitchConfigError> {
+        for peer in route.from.iter().chain([&route.to]) {
+            if usize::from(peer.0) >= self.peers.len() {
+                return Err(SwitchConfigError::UnknownPeer { route: route.name.clone(), peer: peer.0 });
+            }
+        }
+        let user_ok = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(&byte);
+        let host_ok = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
+        let prepend = &route.rewrite.prepend;
+        let domain = route.rewrite.domain.as_deref().unwrap_or("x");
+        for (text, usable) in [
+            (prepend.as_str(), prepend.bytes().all(user_ok)),
+            (domain, !domain.is_empty() && domain.bytes().all(host_ok)),
+        ] {
+            if !usable {
+                return Err(SwitchConfigError::RewriteUnusable { route: route.name.clone(), text: text.into() });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+use std::net::SocketAddr;
+
+use tandem_contract::{Codec, Command, FlowId, Nanos, WorkerId};
+
+use crate::{CallRecord, ListenerId};
+
+/// A call's number: unique while the process runs, never reused, not the SIP Call-ID of either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct CallNumber(pub u64);
+
+/// What the switch wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send these bytes; report a failure through [`crate::Switch::on_transport_error`].
+    Datagram {
+        /// From this socket.
+        listener: ListenerId,
+        /// To this address.
+        to: SocketAddr,
+        /// One SIP message.
+        bytes: Vec<u8>,
+    },
+    /// Put this on the worker's ring.
+    Command {
+        /// Whose ring.
+        worker: WorkerId,
+        /// The command.
+        command: Command,
+    },
+    /// Write this durably, then say so through [`crate::Switch::on_record_written`]; until then the call counts.
+    Record(Box<CallRecord>),
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// The media flow is being installed; the callee knows nothing yet.
+    Reserving,
+    /// The INVITE to the callee is out, nothing but 100 came back.
+    Calling,
+    /// The callee rings, or early media flows.
+    Ringing,
+    /// Answered.
+    Answered,
+    /// Being torn down, or waiting for its record to be written.
+    Ending,
+}
+
+/// One call, for people who look.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct CallSnapshot {
+    /// The call.
+    pub number: CallNumber,
+    /// Where it stands.
+    pub state: CallState,
+    /// The caller's address of record, as it was sent.
+    pub from: String,
+    /// The callee's address of record, as it was sent.
+    pub to: String,
+    /// The peer the call came from.
+    pub source_peer: String,
+    /// The peer it went to.
+    pub destination_peer: String,
+    /// The caller's SIP Call-ID.
+    pub caller_call_id: String,
+    /// The callee's SIP Call-ID.
+    pub callee_call_id: String,
+    /// What is spoken with the caller.
+    #[serde(serialize_with = "crate::record::serialize_codec")]
+    pub caller_codec: Option<Codec>,
+    /// What is spoken with the callee.
+    #[serde(serialize_with = "crate::record::serialize_codec")]
+    pub callee_codec: Option<Codec>,
+    /// Which worker carries the media.
+    pub worker: u16,
+    /// The flow's slot and generation there.
+    pub flow: (u32, u32),
+    /// Where the caller sends RTP to.
+    pub caller_media: SocketAddr,
+    /// Where the callee sends RTP to.
+    pub callee_media: SocketAddr,
+    /// Milliseconds since the INVITE.
+    pub age_ms: u64,
+    /// Milliseconds since the answer.
+    pub answered_ms: Option<u64>,
+}
+
+impl CallSnapshot {
+    pub(crate) const fn flow_of(flow: FlowId) -> (u32, u32) {
+        (flow.slot, flow.generation)
+    }
+
+    pub(crate) const fn millis(from: Nanos, now: Nanos) -> u64 {
+        now.since(from) / 1_000_000
+    }
+}
+
+/// What the switch counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct SwitchCounters {
+    /// INVITEs that began a call or were refused as one.
+    pub attempts: u64,
+    /// Calls that were answered.
+    pub answered: u64,
+    /// Calls that ended without an answer, by our refusal or the callee's.
+    pub failed: u64,
+    /// Calls the caller gave up before the answer.
+    pub cancelled: u64,
+    /// Calls refused because there were too many, or because the gateway drains.
+    pub refused_busy: u64,
+    /// Datagrams that are not SIP messages we can answer.
+    pub malformed_datagrams: u64,
+    /// Requests of our own that nobody answered.
+    pub transaction_timeouts: u64,
+    /// Commands a worker did not take.
+    pub worker_refusals: u64,
+    /// Requests dropped because too many transactions were under way.
+    pub dropped_requests: u64,
+    /// SIP retransmissions that were absorbed or repeated.
+    pub retransmissions: u64,
+}

@@ -1,0 +1,117 @@
+use serde::{Serialize, Serializer};
+use tandem_contract::{Codec, LegCounters};
+
+use crate::CallNumber;
+
+/// A moment of the wall clock, written as RFC 3339 in UTC with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixMillis(pub u64);
+
+impl Serialize for UnixMillis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The last moment that the format can write is 9999-12-31T23:59:59.999Z.
+        const LAST: u64 = 253_402_300_799_999;
+        let since_epoch = std::time::Duration::from_millis(self.0.min(LAST));
+        serializer.collect_str(&humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since_epoch))
+    }
+}
+
+/// Who or what ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// The caller hung up or gave up.
+    Caller,
+    /// The callee hung up or declined.
+    Callee,
+    /// The gateway refused the call, or ended it for a reason of its own that `cause` names.
+    Gateway,
+}
+
+/// One leg's share of a call record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LegRecord {
+    /// The peer's name; empty where it never became known.
+    pub peer: String,
+    /// The SIP Call-ID of this side's dialog; empty where there was none.
+    pub call_id: String,
+    /// The codec last negotiated.
+    #[serde(serialize_with = "serialize_codec")]
+    pub codec: Option<Codec>,
+    /// Where the peer's RTP went to, last.
+    pub local_media: Option<std::net::SocketAddr>,
+    /// Where our RTP went to, last.
+    pub remote_media: Option<std::net::SocketAddr>,
+    /// RTP packets accepted from the peer.
+    pub packets_received: u64,
+    /// Payload octets accepted from the peer.
+    pub octets_received: u64,
+    /// RTP packets sent to the peer.
+    pub packets_sent: u64,
+    /// Payload octets sent to the peer.
+    pub octets_sent: u64,
+    /// Packets the peer sent that did not arrive (RFC 3550 §A.3).
+    pub packets_lost: u64,
+    /// Packets of this leg that were dropped.
+    pub packets_dropped: u64,
+    /// Interarrival jitter at the end (RFC 3550 §A.8) in microseconds.
+    pub jitter_us: u32,
+}
+
+impl LegRecord {
+    pub(crate) fn count(&mut self, counters: &LegCounters) {
+        self.packets_received = counters.packets_received;
+        self.octets_received = counters.octets_received;
+        self.packets_sent = counters.packets_sent;
+        self.octets_sent = counters.octets_sent;
+        self.packets_lost = counters.packets_lost;
+        self.packets_dropped = counters.packets_dropped;
+        self.jitter_us = counters.jitter_us;
+    }
+}
+
+/// What is kept of a call attempt: exactly one per INVITE that began a call, also where it was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CallRecord {
+    /// The call; what [`crate::Switch::on_record_written`] wants back.
+    pub number: CallNumber,
+    /// The `From` URI of the caller's INVITE.
+    pub from: String,
+    /// The `To` URI of the caller's INVITE.
+    pub to: String,
+    /// The Request-URI as the caller sent it.
+    pub request_uri: String,
+    /// The Request-URI as the callee was sent it; empty where the call never got so far.
+    pub routed_uri: String,
+    /// The route taken; empty where none was.
+    pub route: String,
+    /// When the INVITE came.
+    pub started: UnixMillis,
+    /// When the callee answered.
+    pub answered: Option<UnixMillis>,
+    /// When the call was over.
+    pub ended: UnixMillis,
+    /// Milliseconds from the INVITE to its final answer (RFC 6076 session request delay where it was refused).
+    pub setup_ms: u64,
+    /// Milliseconds from the answer to the end; 0 where there was no answer.
+    pub duration_ms: u64,
+    /// The final SIP status of the caller's INVITE.
+    pub status: u16,
+    /// Why the call ended, in words.
+    pub reason: String,
+    /// The same as a cause value of Q.850 (RFC 3326, RFC 3398 §8.2.6.1).
+    pub q850: u8,
+    /// Who ended it.
+    pub ended_by: Ended,
+    /// The caller's side.
+    pub caller: LegRecord,
+    /// The callee's side.
+    pub callee: LegRecord,
+}
+
+pub(crate) fn serialize_codec<S: Serializer>(codec: &Option<Codec>, serializer: S) -> Result<S::Ok, S::Error> {
+    match codec {
+        Some(codec) => serializer.serialize_some(codec.encoding_name()),
+        None => serializer.serialize_none(),
+    }
+}
