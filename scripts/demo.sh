@@ -1,0 +1,184 @@
+#!/usr/bin/env bash
+# The gateway on real calls: SIPp calls SIPp across three network namespaces, speech is transcoded on a DPDK port, and
+# what arrives is compared bit for bit with the offline transcode of what was sent.
+#
+#   caller namespace          gateway namespace                     callee namespace
+#   SIPp, PCMU  10.77.0.2 --- bridge 10.77.0.1 (SIP) ------- 10.77.0.3  SIPp, PCMA and G.722
+#                              `-- veth -- DPDK af_packet, 10.77.0.10 (RTP)
+#
+# Everything it makes (namespaces, processes, files) is gone when it ends, also when it is interrupted.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds=15
+calls=12
+keep=""
+usage() {
+    cat <<EOF
+usage: scripts/demo.sh [--seconds N] [--calls N] [--keep DIR]
+  --seconds N   length of each call (4 to 120, default $seconds)
+  --calls N     concurrent calls of each kind, PCMU<->PCMA and PCMU<->G.722 (1 to 50, default $calls)
+  --keep DIR    leave captures, logs and call records in DIR
+EOF
+}
+number() { # name value low high
+    [[ $2 =~ ^[0-9]{1,4}$ ]] && (($2 >= $3 && $2 <= $4)) || { echo "demo: --$1 takes a whole number from $3 to $4, not '$2'" >&2; exit 2; }
+}
+while (($#)); do
+    case $1 in
+        --seconds) number seconds "${2-}" 4 120; seconds=$2; shift 2 ;;
+        --calls) number calls "${2-}" 1 50; calls=$2; shift 2 ;;
+        --keep) keep=${2:?--keep takes a directory}; shift 2 ;;
+        -h | --help) usage; exit 0 ;;
+        *) echo "demo: unknown option '$1'" >&2; usage >&2; exit 2 ;;
+    esac
+done
+
+if ((EUID != 0)); then
+    command -v sudo >/dev/null || { echo "demo: network namespaces need root: run as root or install sudo" >&2; exit 1; }
+    exec sudo -- "$0" --seconds "$seconds" --calls "$calls" ${keep:+--keep "$keep"}
+fi
+bin=${CARGO_TARGET_DIR:-target}/release
+for program in tandem tandem-demo; do
+    [[ -x $bin/$program ]] || { echo "demo: $bin/$program is not built: run 'make demo'" >&2; exit 1; }
+done
+bin=$(realpath "$bin")
+for program in sipp tcpdump ip ethtool; do
+    command -v $program >/dev/null || { echo "demo: $program is missing: run 'make setup'" >&2; exit 1; }
+done
+
+id=$$
+gw=tandem-gw-$id caller=tandem-a-$id callee=tandem-b-$id
+work=$(mktemp -d)
+pids=()
+finish() {
+    local status=$?
+    trap - EXIT INT TERM
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do
+        for _ in {1..40}; do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+        kill -9 "$pid" 2>/dev/null || true
+    done
+    for ns in "$gw" "$caller" "$callee"; do ip netns delete "$ns" 2>/dev/null || true; done
+    if [[ -n $keep ]]; then mkdir -p "$keep" && cp -r "$work/." "$keep/"; fi
+    if ((status != 0)) && [[ -s $work/gateway.log ]]; then
+        echo "demo: failed; the gateway's last words:" >&2
+        tail -n 15 "$work/gateway.log" >&2
+    fi
+    rm -rf "$work"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+step() { printf '  %-11s %s\n' "$1" "$2"; }
+
+# One core for the gateway's worker, the others for everything else.
+worker_core=$(($(nproc) - 1))
+others=0
+((worker_core == 0)) || others=0-$((worker_core - 1))
+beside() { taskset -c "$others" "$@"; }
+
+step network "namespaces $gw, $caller, $callee"
+for ns in "$gw" "$caller" "$callee"; do
+    ip netns add "$ns"
+    ip -n "$ns" link set lo up
+done
+ip -n "$gw" link add br0 type bridge
+link() { # namespace name address
+    ip -n "$gw" link add "$2" type veth peer name eth0 netns "$1"
+    ip -n "$gw" link set "$2" master br0 up
+    ip -n "$1" address add "$3" dev eth0
+    # A veth leaves transmit checksums to hardware it does not have, and a packet socket shows them unfinished.
+    ip netns exec "$1" ethtool -K eth0 tx off >/dev/null
+    ip -n "$1" link set eth0 up
+}
+link "$caller" caller0 10.77.0.2/24
+link "$callee" callee0 10.77.0.3/24
+ip -n "$gw" address add 10.77.0.1/24 dev br0
+ip netns exec "$gw" ethtool -K br0 tx off >/dev/null
+ip -n "$gw" link add media0 type veth peer name media0-br
+ip -n "$gw" link set media0-br master br0 up
+ip netns exec "$gw" sysctl -qw net.ipv6.conf.media0.disable_ipv6=1
+ip -n "$gw" link set media0 up
+ip -n "$gw" link set br0 up
+
+step speech "caller speaks mu-law, callees A-law and G.722 ($((seconds - 2)) s of each clip)"
+clip=$((seconds - 2))
+encode() { # speech codec file
+    "$bin/tandem" codec encode --to "$2" "benches/speech/$1.wav" "$work/clip" >/dev/null 2>&1 ||
+        "$bin/tandem" codec encode --to "$2" "benches/speech/$1.wav" "$work/clip"
+    # A call longer than the clip hears it again.
+    while (($(stat -c %s "$work/clip") < clip * 8000)); do cat "$work/clip" "$work/clip" >"$work/twice" && mv "$work/twice" "$work/clip"; done
+    head -c $((clip * 8000)) "$work/clip" >"$work/$3"
+}
+encode caller pcmu caller.ulaw
+encode callee pcma callee.alaw
+encode callee g722 callee.g722
+
+step gateway "worker on core $worker_core, media on net_af_packet0 (media0)"
+sed -e "s#cores: \[1\]#cores: [$worker_core]#" -e "s#/var/lib/tandem#$work#" configs/demo.yaml >"$work/demo.yaml"
+ip netns exec "$gw" taskset -c "0-$worker_core" "$bin/tandem" run --config "$work/demo.yaml" >"$work/gateway.log" 2>&1 &
+gateway=$!
+pids+=($gateway)
+ctl() { ip netns exec "$gw" "$bin/tandem" ctl "$@"; }
+for _ in {1..100}; do
+    kill -0 $gateway 2>/dev/null || { echo "demo: the gateway did not start" >&2; exit 1; }
+    ctl ready >/dev/null 2>&1 && break
+    sleep 0.1
+done
+ctl ready >/dev/null
+
+capture() { # namespace file
+    ip netns exec "$1" taskset -c "$others" tcpdump -i eth0 -B 16384 -s 0 -w "$work/$2" udp and host 10.77.0.10 2>"$work/$2.log" &
+    pids+=($!)
+    for _ in {1..50}; do grep -q listening "$work/$2.log" && return; sleep 0.1; done
+    echo "demo: tcpdump did not start: $(cat "$work/$2.log")" >&2
+    exit 1
+}
+capture "$caller" caller.pcap
+capture "$callee" callee.pcap
+captures=("${pids[@]: -2}")
+
+scenarios=$(realpath scripts/demo)
+sipp_in() { # namespace log args...
+    local ns=$1 log=$2
+    shift 2
+    (cd "$work" && exec ip netns exec "$ns" taskset -c "$others" sipp "$@" -nostdin -timeout $((seconds + 30))s -timeout_error >"$log" 2>&1) &
+    pids+=($!)
+}
+sipp_in "$callee" callee-pcma.log -sf "$scenarios/callee-pcma.xml" -i 10.77.0.3 -p 5060 -mi 10.77.0.3 -mp 20000 -m "$calls"
+callee_pcma=$!
+sipp_in "$callee" callee-g722.log -sf "$scenarios/callee-g722.xml" -i 10.77.0.3 -p 5062 -mi 10.77.0.3 -mp 30000 -m "$calls"
+callee_g722=$!
+sleep 0.5
+step calls "$calls PCMU<->PCMA and $calls PCMU<->G.722 at once, $seconds s each"
+sipp_in "$caller" caller-pcma.log -sf "$scenarios/caller.xml" -i 10.77.0.2 -p 5060 -mi 10.77.0.2 -mp 20000 \
+    -d $((seconds * 1000)) -s 8100 -m "$calls" -l "$calls" -r "$calls" 10.77.0.1:5060
+caller_pcma=$!
+sipp_in "$caller" caller-g722.log -sf "$scenarios/caller.xml" -i 10.77.0.2 -p 5062 -mi 10.77.0.2 -mp 30000 \
+    -d $((seconds * 1000)) -s 9100 -m "$calls" -l "$calls" -r "$calls" 10.77.0.1:5060
+caller_g722=$!
+
+started=$SECONDS
+while kill -0 $caller_pcma 2>/dev/null || kill -0 $caller_g722 2>/dev/null; do
+    if [[ -t 1 ]]; then printf '\r  %-11s %s' speaking "$((SECONDS - started)) s"; fi
+    sleep 0.5
+done
+if [[ -t 1 ]]; then printf '\r%-40s\r' ''; fi
+failed=0
+for pid in $caller_pcma $caller_g722 $callee_pcma $callee_g722; do wait "$pid" || failed=1; done
+ctl stats --json >"$work/stats.json"
+kill "${captures[@]}" && wait "${captures[@]}" 2>/dev/null || true
+if ((failed)); then
+    echo "demo: SIPp reports failed calls:" >&2
+    tail -n 30 "$work"/caller-*.log >&2
+    exit 1
+fi
+
+"$bin/tandem-demo" --caller "$work/caller.pcap" --callee "$work/callee.pcap" --media 10.77.0.10 \
+    --records "$work/records" --stats "$work/stats.json" --calls $((2 * calls))
+
+kill -TERM $gateway
+wait $gateway
