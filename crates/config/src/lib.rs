@@ -1,1 +1,28 @@
-//! The configuration file: YAML to validated types, errors with line and field.
+//! The configuration file: YAML to validated types.
+//!
+//! [`Config`] and what it contains are the one description of the file. From their types and doc comments come the
+//! parser, the errors, the JSON schema ([`json_schema`]), `configs/reference.yaml` ([`reference_yaml`]) and the tables
+//! of the manual ([`reference_markdown`]); tests fail when a committed copy differs.
+//!
+//! [`load`] reads a file, [`parse`] a string. Both answer with a [`Config`] that holds together (names that are
+//! referred to exist, addresses lie in their subnets, the port range is large enough), or with every problem found,
+//! each with line, column, field and what is allowed. Whether the machine has the cores, devices and memory that the
+//! file asks for is not looked at here.
+#![forbid(unsafe_code)]
+
+mod check;
+mod dataplane;
+mod document;
+mod load;
+mod problem;
+mod reference;
+mod signalling;
+mod value;
+
+pub use dataplane::{Dpdk, HugePages, Media, Port, Workers};
+pub use document::{Config, Http, Limits, Log, LogFormat, LogLevel, Node, Records, Shutdown};
+pub use load::{LoadError, MAX_FILE_BYTES, load, parse};
+pub use problem::Problem;
+pub use reference::{json_schema, reference_markdown, reference_yaml};
+pub use signalling::{CodecName, Listener, Peer, Route, Sip, SourcePolicy, Transport};
+pub use value::{Cidr, CidrError, Endpoint, EndpointError, PortRange, PortRangeError};

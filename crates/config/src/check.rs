@@ -1,0 +1,296 @@
+//! What the types alone cannot say: rules for single fields, and whether the sections agree with each other.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use garde::Validate;
+use garde::error::Path;
+use serde::Deserialize;
+
+use crate::dataplane::Port;
+use crate::document::Config;
+
+/// Longest name, in octets. DPDK's own names of pools and queues, which are made from these, end at 32.
+const MAX_NAME_BYTES: usize = 20;
+/// MiB that DPDK needs beside the packet buffers.
+const OTHER_MEMORY_MIB: u32 = 32;
+/// Octets of one packet buffer: 2 KiB of data, headroom, and DPDK's own 128.
+const PACKET_BUFFER_BYTES: u64 = 2304;
+
+pub(crate) fn is_name(name: &str, _: &()) -> garde::Result {
+    let fits = (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if fits {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!("`{name}`: a name has 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_` or `.`")))
+}
+
+pub(crate) fn is_device(device: &str, _: &()) -> garde::Result {
+    let virtual_device = device.starts_with("net_") && device.bytes().all(|b| b.is_ascii_graphic());
+    if virtual_device || is_pci_address(device) {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!(
+        "`{device}`: a device is a PCI address as in 0000:00:06.0, or a virtual device as in net_af_packet0,iface=eth1"
+    )))
+}
+
+/// `domain:bus:device.function` or `bus:device.function`, in hexadecimal.
+fn is_pci_address(text: &str) -> bool {
+    let Some((path, function)) = text.rsplit_once('.') else { return false };
+    let hex = |part: &str, len| part.len() == len && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let parts: Vec<&str> = path.split(':').collect();
+    let place = match parts[..] {
+        [domain, bus, device] => hex(domain, 4) && hex(bus, 2) && hex(device, 2),
+        [bus, device] => hex(bus, 2) && hex(device, 2),
+        _ => false,
+    };
+    place && matches!(function.as_bytes(), [b'0'..=b'7'])
+}
+
+pub(crate) fn is_domain(domain: &str, _: &()) -> garde::Result {
+    let fits = (1..=253).contains(&domain.len())
+        && domain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'[' | b']' | b':'));
+    if fits { Ok(()) } else { Err(garde::Error::new(format_args!("`{domain}`: a host name or IP address is wanted"))) }
+}
+
+/// Characters of RFC 3261's `user` that need no escape.
+pub(crate) fn is_user_part(text: &str, _: &()) -> garde::Result {
+    let fits = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&b));
+    if fits {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!("`{text}`: at most 64 letters, digits and -_.!~*'()&=+$,;?/# are wanted")))
+}
+
+/// The file as it is parsed: its sections, then how they fit together.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Document(pub(crate) Config);
+
+impl Validate for Document {
+    type Context = ();
+
+    fn validate_into(&self, context: &(), parent: &mut dyn FnMut() -> Path, report: &mut garde::Report) {
+        self.0.validate_into(context, parent, report);
+        if report.is_empty() {
+            Sections { config: &self.0, report }.check();
+        }
+    }
+}
+
+/// Whether the sections of one file agree.
+struct Sections<'a> {
+    config: &'a Config,
+    report: &'a mut garde::Report,
+}
+
+/// A path into the file, as in `path!["routes", 1, "peer"]`.
+macro_rules! path {
+    ($first:expr $(, $rest:expr)*) => { Path::new($first)$(.join($rest))* };
+}
+
+impl Sections<'_> {
+    fn check(&mut self) {
+        self.check_memory();
+        self.check_ports();
+        self.check_cores();
+        self.check_listeners();
+        self.check_peers();
+        self.check_routes();
+        self.check_port_range();
+        self.check_http();
+    }
+
+    fn problem(&mut self, path: Path, message: String) {
+        self.report.append(path, garde::Error::new(message));
+    }
+
+    fn check_memory(&mut self) {
+        let dpdk = &self.config.dpdk;
+        let buffers_mib = (u64::from(dpdk.packet_buffers) * PACKET_BUFFER_BYTES).div_ceil(1 << 20);
+        let needed = buffers_mib + u64::from(OTHER_MEMORY_MIB);
+        if u64::from(dpdk.memory_mib) < needed {
+            let message = format!("{} packet buffers need {needed} MiB", dpdk.packet_buffers);
+            self.problem(path!["dpdk", "memory_mib"], message);
+        }
+        let queues = self.config.workers.cores.len() as u64;
+        let held = |port: &Port| queues * (u64::from(port.rx_descriptors) + u64::from(port.tx_descriptors));
+        let in_queues: u64 = self.config.ports.iter().map(held).sum();
+        if u64::from(dpdk.packet_buffers) <= in_queues {
+            let message =
+                format!("the ports' queues alone hold {in_queues}, for {queues} worker(s): more are needed for work");
+            self.problem(path!["dpdk", "packet_buffers"], message);
+        }
+    }
+
+    fn check_ports(&mut self) {
+        let ports = &self.config.ports;
+        self.names_are_distinct("ports", ports.iter().map(|port| port.name.as_str()));
+        let mut devices = HashMap::new();
+        let mut addresses: HashMap<IpAddr, &str> = HashMap::new();
+        for (index, port) in ports.iter().enumerate() {
+            if let Some(other) = devices.insert(port.device.as_str(), port.name.as_str()) {
+                let message = format!("`{}` is the device of port `{other}` too", port.device);
+                self.problem(path!["ports", index, "device"], message);
+            }
+            for (place, cidr) in port.addresses.iter().enumerate() {
+                let address = cidr.address;
+                if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+                    let message = format!("{address} is no address that a port can have");
+                    self.problem(path!["ports", index, "addresses", place], message);
+                } else if let Some(other) = addresses.insert(address, &port.name) {
+                    let message = format!("{address} was given to port `{other}` already");
+                    self.problem(path!["ports", index, "addresses", place], message);
+                }
+            }
+            if let Some(gateway) = port.gateway {
+                if port.addresses.iter().any(|cidr| cidr.address == gateway) {
+                    let message = format!("{gateway} is the port's own address");
+                    self.problem(path!["ports", index, "gateway"], message);
+                } else if !port.addresses.iter().any(|cidr| cidr.contains(gateway)) {
+                    let message = format!("{gateway} lies in none of the port's subnets: {}", list(&port.addresses));
+                    self.problem(path!["ports", index, "gateway"], message);
+                }
+            }
+            for (field, value) in [("rx_descriptors", port.rx_descriptors), ("tx_descriptors", port.tx_descriptors)] {
+                if !value.is_power_of_two() {
+                    let message = format!("{value} is no power of two; {} is", value.next_power_of_two());
+                    self.problem(path!["ports", index, field], message);
+                }
+            }
+        }
+    }
+
+    fn check_cores(&mut self) {
+        let mut seen = HashSet::new();
+        for (index, core) in self.config.workers.cores.iter().enumerate() {
+            if !seen.insert(core) {
+                self.problem(path!["workers", "cores", index], format!("core {core} has a worker already"));
+            }
+        }
+    }
+
+    fn check_listeners(&mut self) {
+        let listeners = &self.config.sip.listen;
+        self.names_are_distinct_at(&path!["sip", "listen"], listeners.iter().map(|listener| listener.name.as_str()));
+        let mut addresses = HashMap::new();
+        for (index, listener) in listeners.iter().enumerate() {
+            if let Some(other) = addresses.insert(listener.address, listener.name.as_str()) {
+                let message = format!("listener `{other}` is bound to {} already", listener.address);
+                self.problem(path!["sip", "listen", index, "address"], message);
+            }
+            let advertised = listener.advertise.unwrap_or(listener.address);
+            if advertised.0.ip().is_unspecified() {
+                let message = format!("peers cannot reach {advertised}: say in `advertise` where they reach it");
+                self.problem(path!["sip", "listen", index, "address"], message);
+            }
+        }
+    }
+
+    fn check_peers(&mut self) {
+        let config = self.config;
+        self.names_are_distinct("peers", config.peers.iter().map(|peer| peer.name.as_str()));
+        let listeners: Vec<&str> = config.sip.listen.iter().map(|listener| listener.name.as_str()).collect();
+        let ours: Vec<IpAddr> = config.ports.iter().flat_map(|port| &port.addresses).map(|cidr| cidr.address).collect();
+        let mut addresses = HashMap::new();
+        for (index, peer) in config.peers.iter().enumerate() {
+            if let Some(other) = addresses.insert((peer.address, &peer.listen), peer.name.as_str()) {
+                let message = format!("peer `{other}` has the address {} already", peer.address);
+                self.problem(path!["peers", index, "address"], message);
+            }
+            if let Some(listen) = &peer.listen
+                && !listeners.contains(&listen.as_str())
+            {
+                let message = format!("no listener is called `{listen}`; the listeners are {}", list(&listeners));
+                self.problem(path!["peers", index, "listen"], message);
+            }
+            for (place, codec) in peer.codecs.iter().enumerate() {
+                if peer.codecs[..place].contains(codec) {
+                    let message = "this codec stands further ahead already".to_owned();
+                    self.problem(path!["peers", index, "codecs", place], message);
+                }
+            }
+            if !matches!(peer.ptime_ms, 10 | 20 | 30 | 40 | 60) {
+                let message = format!("{} ms are not possible; 10, 20, 30, 40 and 60 are", peer.ptime_ms);
+                self.problem(path!["peers", index, "ptime_ms"], message);
+            }
+            if let Some(address) = peer.media_address
+                && !ours.contains(&address)
+            {
+                let message = format!("{address} is no address of a port; the ports have {}", list(&ours));
+                self.problem(path!["peers", index, "media_address"], message);
+            }
+        }
+    }
+
+    fn check_routes(&mut self) {
+        let config = self.config;
+        let peers: Vec<&str> = config.peers.iter().map(|peer| peer.name.as_str()).collect();
+        let mut takes_all = None;
+        for (index, route) in config.routes.iter().enumerate() {
+            let named = [("from", route.from.as_deref()), ("peer", Some(route.peer.as_str()))];
+            for (field, name) in named.into_iter().filter_map(|(field, name)| Some((field, name?))) {
+                if !peers.contains(&name) {
+                    let message = format!("no peer is called `{name}`; the peers are {}", list(&peers));
+                    self.problem(path!["routes", index, field], message);
+                }
+            }
+            if let Some(earlier) = takes_all {
+                let message = format!("never reached: routes[{earlier}] takes every call");
+                self.problem(path!["routes", index], message);
+            } else if route.from.is_none() && route.prefix.is_none() && route.domain.is_none() {
+                takes_all = Some(index);
+            }
+        }
+    }
+
+    /// Two legs of a call take a pair of ports each, on the address that their peers' media goes to.
+    fn check_port_range(&mut self) {
+        let config = self.config;
+        let Some(default) = config.ports.first().and_then(|port| port.addresses.first()) else { return };
+        let used: HashSet<IpAddr> =
+            config.peers.iter().map(|peer| peer.media_address.unwrap_or(default.address)).collect();
+        let legs = u64::from(config.media.port_range.pairs()) * used.len() as u64;
+        let wanted = 2 * u64::from(config.limits.max_calls);
+        if legs < wanted {
+            let message = format!(
+                "{} holds {legs} legs on {} address(es); {} calls (limits.max_calls) need {wanted}",
+                config.media.port_range,
+                used.len(),
+                config.limits.max_calls,
+            );
+            self.problem(path!["media", "port_range"], message);
+        }
+    }
+
+    fn check_http(&mut self) {
+        let http = &self.config.http;
+        if !http.listen.ip().is_loopback() && !http.allow_remote {
+            let message = format!(
+                "{} is reached from other machines, and whoever reaches it can end calls: \
+                 use 127.0.0.1, or say `allow_remote: true`",
+                http.listen
+            );
+            self.problem(path!["http", "listen"], message);
+        }
+    }
+
+    fn names_are_distinct<'n>(&mut self, section: &'static str, names: impl Iterator<Item = &'n str>) {
+        self.names_are_distinct_at(&Path::new(section), names);
+    }
+
+    fn names_are_distinct_at<'n>(&mut self, at: &Path, names: impl Iterator<Item = &'n str>) {
+        let mut seen = HashSet::new();
+        for (index, name) in names.enumerate() {
+            if !seen.insert(name) {
+                self.problem(at.join(index).join("name"), format!("another one is called `{name}` already"));
+            }
+        }
+    }
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

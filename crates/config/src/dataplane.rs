@@ -1,0 +1,124 @@
+//! Sections about packets: DPDK, ports, workers, media.
+
+use std::net::IpAddr;
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{is_device, is_name};
+use crate::value::{Cidr, PortRange};
+
+/// DPDK's environment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dpdk {
+    /// Memory for packet buffers and queues, in MiB.
+    #[garde(range(min = 64, max = 1_048_576))]
+    pub memory_mib: u32,
+    /// Whether that memory comes in huge pages.
+    #[garde(skip)]
+    pub huge_pages: HugePages,
+    /// Packet buffers shared by all ports; one takes about 2.3 KiB. Each port holds its receive and transmit queues'
+    /// worth of them at any time.
+    #[garde(range(min = 1024, max = 4_194_304))]
+    pub packet_buffers: u32,
+    /// Tells this process's DPDK files from those of others on the same machine.
+    #[garde(custom(is_name))]
+    pub file_prefix: String,
+}
+
+impl Default for Dpdk {
+    fn default() -> Self {
+        Self { memory_mib: 256, huge_pages: HugePages::Auto, packet_buffers: 16_384, file_prefix: "tandem".to_owned() }
+    }
+}
+
+/// Where DPDK's memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HugePages {
+    /// Huge pages where enough are free, ordinary pages otherwise.
+    Auto,
+    /// Huge pages only; refuse to start without them. What a PCI device needs.
+    On,
+    /// Ordinary pages.
+    Off,
+}
+
+/// One DPDK port and the addresses that the gateway has on it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    /// What the port is called in logs and metrics.
+    #[garde(custom(is_name))]
+    #[schemars(example = &"media")]
+    pub name: String,
+    /// The DPDK device: a PCI address (`0000:00:06.0`), or a virtual device with its arguments
+    /// (`net_af_packet0,iface=eth1`).
+    #[garde(custom(is_device))]
+    #[schemars(example = &"net_af_packet0,iface=eth1")]
+    pub device: String,
+    /// The gateway's own addresses on the port, each with its subnet. The kernel must not have them too.
+    #[garde(length(min = 1, max = 16))]
+    pub addresses: Vec<Cidr>,
+    /// The next hop for remotes outside these subnets; without one they are not reached.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(example = &"10.0.0.1")]
+    pub gateway: Option<IpAddr>,
+    /// The longest IP packet, in octets.
+    #[serde(default = "default_mtu")]
+    #[garde(range(min = 576, max = 9000))]
+    pub mtu: u16,
+    /// Descriptors in each receive queue, a power of two: how many packets may wait while the worker is busy.
+    #[serde(default = "default_descriptors")]
+    #[garde(range(min = 64, max = 4096))]
+    pub rx_descriptors: u16,
+    /// Descriptors in each transmit queue, a power of two.
+    #[serde(default = "default_descriptors")]
+    #[garde(range(min = 64, max = 4096))]
+    pub tx_descriptors: u16,
+}
+
+const fn default_mtu() -> u16 {
+    1500
+}
+
+const fn default_descriptors() -> u16 {
+    1024
+}
+
+/// The poll-mode workers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workers {
+    /// CPU cores, one worker each. A worker polls and keeps its core at 100 %: leave at least one core to the kernel
+    /// and the control plane.
+    #[garde(length(min = 1, max = 128), inner(range(max = 1023)))]
+    pub cores: Vec<u16>,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { cores: vec![1] }
+    }
+}
+
+/// RTP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// UDP ports for RTP (even) and RTCP (the odd one above), on each of the gateway's addresses. A call takes two pairs.
+    #[garde(skip)]
+    pub port_range: PortRange,
+    /// A leg that should receive RTP but has been silent for so many seconds ends its call; 0 never does.
+    #[garde(range(max = 86_400))]
+    pub inactivity_timeout_s: u32,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { port_range: PortRange { first: 16_384, last: 32_767 }, inactivity_timeout_s: 60 }
+    }
+}

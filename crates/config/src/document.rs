@@ -1,0 +1,193 @@
+//! The file as a whole, and its short sections.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::check::is_name;
+use crate::dataplane::{Dpdk, Media, Port, Workers};
+use crate::signalling::{Peer, Route, Sip};
+
+/// Configuration of a Tandem gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This gateway.
+    #[serde(default)]
+    #[garde(dive)]
+    pub node: Node,
+    /// DPDK's environment.
+    #[serde(default)]
+    #[garde(dive)]
+    pub dpdk: Dpdk,
+    /// DPDK ports that media crosses, and the gateway's addresses on them.
+    #[garde(length(min = 1, max = 32), dive)]
+    pub ports: Vec<Port>,
+    /// Poll-mode workers.
+    #[serde(default)]
+    #[garde(dive)]
+    pub workers: Workers,
+    /// RTP.
+    #[serde(default)]
+    #[garde(dive)]
+    pub media: Media,
+    /// SIP's sockets and timers.
+    #[garde(dive)]
+    pub sip: Sip,
+    /// How much is taken on.
+    #[serde(default)]
+    #[garde(dive)]
+    pub limits: Limits,
+    /// SIP entities that calls come from and go to.
+    #[garde(length(min = 1, max = 4096), dive)]
+    pub peers: Vec<Peer>,
+    /// The routing table: which peer gets which call.
+    #[garde(length(min = 1, max = 65_536), dive)]
+    pub routes: Vec<Route>,
+    /// Call detail records.
+    #[serde(default)]
+    #[garde(dive)]
+    pub records: Records,
+    /// Metrics, health and the control interface of `tandem ctl`.
+    #[serde(default)]
+    #[garde(dive)]
+    pub http: Http,
+    /// How the gateway ends.
+    #[serde(default)]
+    #[garde(dive)]
+    pub shutdown: Shutdown,
+    /// The log, on standard error.
+    #[serde(default)]
+    #[garde(skip)]
+    pub log: Log,
+}
+
+/// This gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    /// Its name in records and in SIP's User-Agent and Server.
+    #[garde(custom(is_name))]
+    pub name: String,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: "tandem".to_owned() }
+    }
+}
+
+/// How much is taken on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Calls at once. One more is refused with 503 and Retry-After.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_calls: u32,
+    /// The Retry-After of such a 503, in seconds.
+    #[garde(range(max = 3600))]
+    pub retry_after_s: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_calls: 1000, retry_after_s: 5 }
+    }
+}
+
+/// Call detail records: JSON lines in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Records {
+    /// Where `records-<day>-<n>.jsonl` files go; made where it is missing.
+    #[garde(skip)]
+    pub directory: PathBuf,
+    /// A file that has grown past this many MiB is followed by the next; so is yesterday's.
+    #[garde(range(min = 1, max = 65_536))]
+    pub rotate_mib: u32,
+    /// Whether records are on the disk (`fdatasync`), not only handed to the kernel, before their calls are forgotten.
+    /// Records that end together share one sync.
+    #[garde(skip)]
+    pub fsync: bool,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { directory: "/var/lib/tandem/records".into(), rotate_mib: 64, fsync: true }
+    }
+}
+
+/// Metrics, health and control over HTTP, without authentication.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port.
+    #[garde(skip)]
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Whether `listen` may be an address that other machines reach. Whoever reaches it can end calls.
+    #[garde(skip)]
+    pub allow_remote: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9060)), allow_remote: false }
+    }
+}
+
+/// How the gateway ends.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// After SIGTERM no call is taken; those that are up may go on for so many seconds, then they are ended with BYE.
+    #[garde(range(max = 86_400))]
+    pub drain_timeout_s: u32,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { drain_timeout_s: 60 }
+    }
+}
+
+/// The log, on standard error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The least grave messages that are written.
+    pub level: LogLevel,
+    /// Lines for people or for programs.
+    pub format: LogFormat,
+}
+
+/// How grave a message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// What someone has to act on.
+    Error,
+    /// What should not be.
+    Warn,
+    /// Start, end and what changed.
+    #[default]
+    Info,
+    /// Each call's way.
+    Debug,
+    /// Each message.
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}

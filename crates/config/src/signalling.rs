@@ -1,0 +1,197 @@
+//! Sections about calls: SIP, peers, routes.
+
+use std::net::IpAddr;
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{is_domain, is_name, is_user_part};
+use crate::value::Endpoint;
+
+/// SIP's sockets and timers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// Sockets that SIP is received on and sent from. The first is used for peers that name none.
+    #[garde(length(min = 1, max = 16), dive)]
+    pub listen: Vec<Listener>,
+    /// Timer T1, the estimate of a round trip, in milliseconds (RFC 3261 §17.1.1.1). Retransmissions and the
+    /// transaction timeout (64 T1) follow from it.
+    #[serde(default = "default_t1_ms")]
+    #[garde(range(min = 10, max = 10_000))]
+    pub t1_ms: u32,
+    /// Timer T2, the longest pause between retransmissions, in milliseconds (RFC 3261 §17.1.2.1).
+    #[serde(default = "default_t2_ms")]
+    #[garde(range(min = 10, max = 60_000))]
+    pub t2_ms: u32,
+    /// How long a callee may ring, in seconds; then it is cancelled and the caller hears 408.
+    #[serde(default = "default_no_answer_timeout_s")]
+    #[garde(range(min = 1, max = 3600))]
+    pub no_answer_timeout_s: u32,
+}
+
+const fn default_t1_ms() -> u32 {
+    500
+}
+
+const fn default_t2_ms() -> u32 {
+    4000
+}
+
+const fn default_no_answer_timeout_s() -> u32 {
+    180
+}
+
+/// One socket for SIP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// What peers call it.
+    #[serde(default = "default_listener_name")]
+    #[garde(custom(is_name))]
+    pub name: String,
+    /// The kernel's address that the socket is bound to.
+    #[garde(skip)]
+    #[schemars(example = &"10.0.1.10:5060")]
+    pub address: Endpoint,
+    /// The transport.
+    #[serde(default)]
+    #[garde(skip)]
+    pub transport: Transport,
+    /// The address to put into Via and Contact where peers reach the socket under another one.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(example = &"203.0.113.10:5060")]
+    pub advertise: Option<Endpoint>,
+}
+
+fn default_listener_name() -> String {
+    "main".to_owned()
+}
+
+/// What carries SIP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// UDP (RFC 3261 §18).
+    #[default]
+    Udp,
+}
+
+/// A SIP entity that calls come from and go to. A request is taken only from the address of a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// What routes, logs, metrics and records call it.
+    #[garde(custom(is_name))]
+    #[schemars(example = &"carrier")]
+    pub name: String,
+    /// Where its SIP comes from and goes to.
+    #[garde(skip)]
+    #[schemars(example = &"10.0.1.20:5060")]
+    pub address: Endpoint,
+    /// The listener that speaks with it; the first where none is named.
+    #[serde(default)]
+    #[garde(inner(custom(is_name)))]
+    #[schemars(example = &"main")]
+    pub listen: Option<String>,
+    /// The host part of the Request-URI and To of calls to it; its address where none is given.
+    #[serde(default)]
+    #[garde(inner(custom(is_domain)))]
+    #[schemars(example = &"carrier.example.com")]
+    pub domain: Option<String>,
+    /// Codecs it is offered and may use, the preferred one first.
+    #[serde(default = "default_codecs")]
+    #[garde(length(min = 1))]
+    pub codecs: Vec<CodecName>,
+    /// Milliseconds of speech per packet towards it: 10, 20, 30, 40 or 60.
+    #[serde(default = "default_ptime_ms")]
+    #[garde(range(min = 10, max = 60))]
+    pub ptime_ms: u8,
+    /// Whether it is offered telephone events, that is DTMF as RTP (RFC 4733).
+    #[serde(default = "default_telephone_events")]
+    #[garde(skip)]
+    pub telephone_events: bool,
+    /// Whose RTP is accepted.
+    #[serde(default)]
+    #[garde(skip)]
+    pub source: SourcePolicy,
+    /// The gateway's address for its RTP, one of the ports'; the first port's first where none is given.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(example = &"10.0.0.10")]
+    pub media_address: Option<IpAddr>,
+}
+
+fn default_codecs() -> Vec<CodecName> {
+    vec![CodecName::Pcmu, CodecName::Pcma]
+}
+
+const fn default_ptime_ms() -> u8 {
+    20
+}
+
+const fn default_telephone_events() -> bool {
+    true
+}
+
+/// A codec by its encoding name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum CodecName {
+    /// G.711 µ-law.
+    #[serde(rename = "PCMU")]
+    Pcmu,
+    /// G.711 A-law.
+    #[serde(rename = "PCMA")]
+    Pcma,
+    /// G.722 at 64 kbit/s.
+    #[serde(rename = "G722")]
+    G722,
+}
+
+/// Whose RTP is accepted on a leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourcePolicy {
+    /// Only from the address and port that its session description names.
+    Strict,
+    /// From that address; the port of the first packet stays.
+    #[default]
+    LatchPort,
+    /// From wherever the first packet comes: for peers behind address translation.
+    LatchAny,
+}
+
+/// One row of the routing table. Rows are tried in order; the first whose conditions all hold takes the call.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Calls from this peer only.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(example = &"office")]
+    pub from: Option<String>,
+    /// Calls whose Request-URI's user part starts so.
+    #[serde(default)]
+    #[garde(inner(custom(is_user_part)))]
+    #[schemars(example = &"+49")]
+    pub prefix: Option<String>,
+    /// Calls whose Request-URI has this host part.
+    #[serde(default)]
+    #[garde(inner(custom(is_domain)))]
+    #[schemars(example = &"example.com")]
+    pub domain: Option<String>,
+    /// The peer that gets the call.
+    #[garde(skip)]
+    #[schemars(example = &"carrier")]
+    pub peer: String,
+    /// How many characters to take off the front of the user part.
+    #[serde(default)]
+    #[garde(range(max = 64))]
+    pub strip: u8,
+    /// What to put in front of the user part, after `strip`.
+    #[serde(default)]
+    #[garde(custom(is_user_part))]
+    pub prepend: String,
+}
