@@ -1,0 +1,4 @@
+//! ITU-T G.729 Annex A with Annex B: 8 kbit/s, 10 ms frames at 8 kHz, bit-exact.
+
+#[allow(dead_code)]
+mod tables;

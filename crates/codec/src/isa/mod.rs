@@ -1,0 +1,56 @@
+//! Lane vectors and the choice between them: the only place of this crate with `unsafe`.
+//!
+//! [`with_lanes`] turns a [`Level`] into a vector type; [`Lanes`] is what codec code may do with it; [`BasicOp`] are the
+//! ITU-T operators on top. One file per instruction set.
+
+mod basic_op;
+mod lanes;
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod cpuid;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use basic_op::BasicOp;
+pub(crate) use lanes::{LaneMask, Lanes};
+
+use crate::level::Level;
+
+/// Work that is generic over the lane vector.
+pub(crate) trait WithLanes {
+    /// What it gives.
+    type Output;
+    /// Does it on vectors of type `L`.
+    fn run<L: Lanes>(self) -> Self::Output;
+}
+
+/// Runs `work` on the lanes of `level`, or of the highest level this machine has, whichever is lower.
+pub(crate) fn with_lanes<W: WithLanes>(level: Level, work: W) -> W::Output {
+    match Level::clamped(level) {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => work.run::<avx2::Avx2>(),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => work.run::<avx512::Avx512<false>>(),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => work.run::<avx512::Avx512<true>>(),
+        _ => work.run::<scalar::Scalar>(),
+    }
+}
+
+/// The highest level of this processor.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn detect() -> Level {
+    cpuid::detect()
+}
+
+/// The highest level of this processor.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn detect() -> Level {
+    Level::Scalar
+}
