@@ -1,0 +1,36 @@
+use std::net::Ipv4Addr;
+
+use tandem_contract::{Codec, Direction};
+
+use crate::{Capabilities, Negotiation, SessionDescription};
+
+/// Puts `bytes` through everything a peer's description goes through, as an offer and as an answer, and checks that
+/// what we write in return is consistent. Property tests and the fuzzer share it.
+///
+/// # Panics
+/// Where a rule is broken.
+#[doc(hidden)]
+pub fn exercise(bytes: &[u8]) {
+    let Ok(description) = SessionDescription::parse(bytes) else { return };
+    let capabilities = Capabilities { codecs: Codec::ALL.to_vec(), ptime_ms: 20, annexb: true, telephone_event: true };
+    let mut leg = Negotiation::new(1, (Ipv4Addr::LOCALHOST, 20_000).into(), capabilities);
+    if let Ok((text, agreed)) = leg.answer(&description, &[Codec::Opus], Direction::SendRecv) {
+        let answer = SessionDescription::parse(text.as_bytes()).expect("our answer can be read");
+        assert_eq!(answer.media.len(), description.media.len(), "as many lines as were offered");
+        assert!(!agreed.direction.sends() || agreed.remote.is_some(), "sending needs an address");
+        assert!(agreed.format.ptime_ms % 10 == 0 && (10..=60).contains(&agreed.format.ptime_ms));
+        let (again, _) = leg.answer(&description, &[Codec::Opus], Direction::SendRecv).expect("answers again");
+        assert_eq!(again, text, "an unchanged offer gets an unchanged answer");
+    }
+    let offer = leg.offer(&Codec::ALL, Direction::SendRecv);
+    let offer = SessionDescription::parse(offer.as_bytes()).expect("our offer can be read");
+    let audio = offer.media.iter().find(|media| media.is_usable_audio()).expect("our offer has audio");
+    for (index, encoding) in audio.encodings.iter().enumerate() {
+        let twice = audio.encodings[..index].iter().any(|other| other.payload_type == encoding.payload_type);
+        assert!(!twice, "a payload type means one thing");
+    }
+    assert_eq!(audio.formats.split(' ').count(), audio.encodings.len(), "every payload type is mapped");
+    if let Ok(agreed) = leg.on_answer(&description) {
+        assert!(!agreed.direction.sends() || agreed.remote.is_some(), "sending needs an address");
+    }
+}
