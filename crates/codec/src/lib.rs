@@ -9,6 +9,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod g711;
+pub mod g722;
 pub mod g729;
 mod isa;
 mod level;

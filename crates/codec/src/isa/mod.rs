@@ -4,7 +4,9 @@
 //! ITU-T operators on top. One file per instruction set.
 
 mod basic_op;
+pub(crate) mod i16;
 mod lanes;
+pub(crate) mod octets;
 mod scalar;
 
 #[cfg(target_arch = "x86_64")]
@@ -13,6 +15,10 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod cpuid;
+#[cfg(target_arch = "x86_64")]
+mod i16_avx2;
+#[cfg(target_arch = "x86_64")]
+mod i16_avx512;
 
 #[cfg(test)]
 mod tests;
