@@ -27,8 +27,9 @@ pub(crate) fn is_name(name: &str, _: &()) -> garde::Result {
 }
 
 pub(crate) fn is_device(device: &str, _: &()) -> garde::Result {
-    let virtual_device = device.starts_with("net_") && device.bytes().all(|b| b.is_ascii_graphic());
-    if virtual_device || is_pci_address(device) {
+    let name = device.split(',').next().unwrap_or_default();
+    let known = name.starts_with("net_") || is_pci_address(name);
+    if known && device.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(());
     }
     Err(garde::Error::new(format_args!(
@@ -57,7 +58,8 @@ pub(crate) fn is_domain(domain: &str, _: &()) -> garde::Result {
 
 /// Characters of RFC 3261's `user` that need no escape.
 pub(crate) fn is_user_part(text: &str, _: &()) -> garde::Result {
-    let fits = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&b));
+    let fits =
+        text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&b));
     if fits {
         return Ok(());
     }

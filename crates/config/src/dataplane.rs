@@ -115,10 +115,14 @@ pub struct Media {
     /// A leg that should receive RTP but has been silent for so many seconds ends its call; 0 never does.
     #[garde(range(max = 86_400))]
     pub inactivity_timeout_s: u32,
+    /// A port that a call gave back is not used again for so many milliseconds, so that a late packet meets nobody.
+    #[garde(range(max = 600_000))]
+    pub port_quarantine_ms: u32,
 }
 
 impl Default for Media {
     fn default() -> Self {
-        Self { port_range: PortRange { first: 16_384, last: 32_767 }, inactivity_timeout_s: 60 }
+        let port_range = PortRange { first: 16_384, last: 32_767 };
+        Self { port_range, inactivity_timeout_s: 60, port_quarantine_ms: 2000 }
     }
 }

@@ -90,11 +90,17 @@ pub struct Limits {
     /// The Retry-After of such a 503, in seconds.
     #[garde(range(max = 3600))]
     pub retry_after_s: u32,
+    /// A call is ended so many seconds after its answer; 0 never does.
+    #[garde(range(max = 604_800))]
+    pub max_call_s: u32,
+    /// SIP transactions at once. Requests beyond them are dropped, and so sent again by their senders.
+    #[garde(range(min = 100, max = 10_000_000))]
+    pub max_transactions: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_calls: 1000, retry_after_s: 5 }
+        Self { max_calls: 1000, retry_after_s: 10, max_call_s: 14_400, max_transactions: 50_000 }
     }
 }
 

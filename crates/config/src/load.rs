@@ -145,9 +145,8 @@ fn path_of_serde_error(text: &str, options: serde_saphyr::Options) -> String {
     let reread: Result<(), YamlError> = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
         serde_path_to_error::deserialize::<_, Config>(yaml).map(drop).map_err(|error| {
             let path = error.path().to_string();
-            if path != "." {
-                field = path;
-            }
+            // The last step is not known where the key itself is at fault.
+            field = path.trim_end_matches(['.', '?']).to_owned();
             error.into_inner()
         })
     });
@@ -171,7 +170,12 @@ fn explain(error: &YamlError) -> String {
         YamlError::NullIntoString { .. } => "a value is missing".to_owned(),
         YamlError::SerdeInvalidType { unexpected, expected, .. }
         | YamlError::SerdeInvalidValue { unexpected, expected, .. } => format!("{unexpected}; wanted is {expected}"),
-        other => other.render_with_formatter(&serde_saphyr::UserMessageFormatter),
+        other => {
+            let message = other.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+            let Some(place) = other.location() else { return message };
+            let said_twice = format!(" at line {}, column {}", place.line(), place.column());
+            message.strip_suffix(&said_twice).unwrap_or(&message).to_owned()
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{is_domain, is_name, is_user_part};
-use crate::value::Endpoint;
+use crate::value::{Cidr, Endpoint};
 
 /// SIP's sockets and timers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
@@ -16,27 +16,10 @@ pub struct Sip {
     /// Sockets that SIP is received on and sent from. The first is used for peers that name none.
     #[garde(length(min = 1, max = 16), dive)]
     pub listen: Vec<Listener>,
-    /// Timer T1, the estimate of a round trip, in milliseconds (RFC 3261 §17.1.1.1). Retransmissions and the
-    /// transaction timeout (64 T1) follow from it.
-    #[serde(default = "default_t1_ms")]
-    #[garde(range(min = 10, max = 10_000))]
-    pub t1_ms: u32,
-    /// Timer T2, the longest pause between retransmissions, in milliseconds (RFC 3261 §17.1.2.1).
-    #[serde(default = "default_t2_ms")]
-    #[garde(range(min = 10, max = 60_000))]
-    pub t2_ms: u32,
     /// How long a callee may ring, in seconds; then it is cancelled and the caller hears 408.
     #[serde(default = "default_no_answer_timeout_s")]
     #[garde(range(min = 1, max = 3600))]
     pub no_answer_timeout_s: u32,
-}
-
-const fn default_t1_ms() -> u32 {
-    500
-}
-
-const fn default_t2_ms() -> u32 {
-    4000
 }
 
 const fn default_no_answer_timeout_s() -> u32 {
@@ -79,7 +62,7 @@ pub enum Transport {
     Udp,
 }
 
-/// A SIP entity that calls come from and go to. A request is taken only from the address of a peer.
+/// A SIP entity that calls come from and go to. Calls are taken only from peers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
@@ -87,16 +70,21 @@ pub struct Peer {
     #[garde(custom(is_name))]
     #[schemars(example = &"carrier")]
     pub name: String,
-    /// Where its SIP comes from and goes to.
+    /// Where its SIP goes to. What comes from the same IP address, whatever the port, is the peer's.
     #[garde(skip)]
     #[schemars(example = &"10.0.1.20:5060")]
     pub address: Endpoint,
+    /// Networks that its requests come from, beside the IP address above. Where several peers' networks hold an address,
+    /// the smallest decides.
+    #[serde(default)]
+    #[garde(length(max = 64))]
+    pub sources: Vec<Cidr>,
     /// The listener that speaks with it; the first where none is named.
     #[serde(default)]
     #[garde(inner(custom(is_name)))]
     #[schemars(example = &"main")]
     pub listen: Option<String>,
-    /// The host part of the Request-URI and To of calls to it; its address where none is given.
+    /// The host part of the Request-URI of calls to it; its address where none is given.
     #[serde(default)]
     #[garde(inner(custom(is_domain)))]
     #[schemars(example = &"carrier.example.com")]
@@ -122,6 +110,11 @@ pub struct Peer {
     #[garde(skip)]
     #[schemars(example = &"10.0.0.10")]
     pub media_address: Option<IpAddr>,
+    /// Calls at once from and to it together; only `limits.max_calls` counts where none is given.
+    #[serde(default)]
+    #[garde(inner(range(min = 1, max = 1_000_000)))]
+    #[schemars(example = 100)]
+    pub max_calls: Option<u32>,
 }
 
 fn default_codecs() -> Vec<CodecName> {
@@ -167,6 +160,11 @@ pub enum SourcePolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
+    /// What records call it; its place in the table, counted from 1, where none is given.
+    #[serde(default)]
+    #[garde(inner(custom(is_name)))]
+    #[schemars(example = &"to-carrier")]
+    pub name: Option<String>,
     /// Calls from this peer only.
     #[serde(default)]
     #[garde(skip)]

@@ -135,7 +135,9 @@ pub struct Endpoint(pub SocketAddr);
 
 /// A text is no [`Endpoint`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an IP address is wanted, with or without a port, as in 10.0.0.1, 10.0.0.1:5060 or [2001:db8::1]:5060; names are not resolved")]
+#[error(
+    "an IP address is wanted, with or without a port, as in 10.0.0.1, 10.0.0.1:5060 or [2001:db8::1]:5060; names are not resolved"
+)]
 pub struct EndpointError;
 
 impl FromStr for Endpoint {

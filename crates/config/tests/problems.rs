@@ -1,0 +1,278 @@
+//! What a wrong file is told: line, column, field, and what is allowed.
+
+use tandem_config::{Config, LoadError, MAX_FILE_BYTES};
+
+/// A short file that is right; each test spoils one place of it.
+const RIGHT: &str = "\
+ports:
+  - name: media
+    device: net_af_packet0,iface=eth1
+    addresses: [10.0.0.10/24]
+sip:
+  listen:
+    - address: 10.0.1.10:5060
+peers:
+  - name: left
+    address: 10.0.1.20
+  - name: right
+    address: 10.0.1.30
+routes:
+  - from: left
+    peer: right
+  - from: right
+    peer: left
+";
+
+fn right() -> Config {
+    tandem_config::parse("t.yaml", RIGHT).expect("the short file is right")
+}
+
+/// What is said of the short file with `from` replaced by `to`, without the lines that show the source.
+fn told(from: &str, to: &str) -> Vec<String> {
+    assert!(RIGHT.contains(from), "{from} is not in the file");
+    problems_of(&RIGHT.replacen(from, to, 1))
+}
+
+fn problems_of(text: &str) -> Vec<String> {
+    let problems = tandem_config::parse("t.yaml", text).expect_err("the file is wrong");
+    problems.iter().map(|problem| problem.to_string().lines().next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn a_short_file_is_enough_and_the_rest_has_defaults() {
+    let config = right();
+    assert_eq!(config.peers[0].address.to_string(), "10.0.1.20:5060");
+    assert_eq!(config.sip.listen[0].name, "main");
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:9060");
+    assert_eq!(config.workers.cores, [1]);
+    assert!(config.records.fsync);
+}
+
+#[test]
+fn an_unknown_field_is_told_with_what_is_allowed() {
+    assert_eq!(
+        told("    peer: right", "    per: right"),
+        ["t.yaml:15:5: routes[0].per: unknown field `per`; \
+          allowed here: name, from, prefix, domain, peer, strip, prepend"]
+    );
+}
+
+#[test]
+fn the_source_is_shown_with_a_mark_below_the_place() {
+    let problems = tandem_config::parse("t.yaml", &RIGHT.replace("peer: left", "peer: leff")).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "t.yaml:17:11: routes[1].peer: no peer is called `leff`; the peers are left, right\n   17 |     peer: leff\n      |           ^"
+    );
+}
+
+#[test]
+fn a_missing_field_is_told() {
+    assert_eq!(told("    peer: right\n", ""), ["t.yaml:14:5: routes[0]: the field `peer` is missing"]);
+}
+
+#[test]
+fn a_field_said_twice_is_told() {
+    assert_eq!(
+        told("    peer: right", "    peer: right\n    peer: left"),
+        ["t.yaml:16:5: routes[0]: `peer` was said already"]
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_told_with_what_is_wanted() {
+    let tail = |section: &str| problems_of(&format!("{RIGHT}{section}\n"));
+    assert_eq!(
+        tail("limits: {max_calls: many}"),
+        ["t.yaml:18:21: limits.max_calls: not a whole number from 0 to 4294967295"]
+    );
+    assert_eq!(tail("http: {allow_remote: maybe}"), ["t.yaml:18:22: http.allow_remote: neither true nor false"]);
+    assert_eq!(
+        tail("log: {level: loud}"),
+        ["t.yaml:18:14: log.level: `loud` is not possible here; allowed: error, warn, info, debug, trace"]
+    );
+    assert_eq!(
+        tail("media: {port_range: 20001-30000}"),
+        ["t.yaml:18:21: media.port_range: `20001-30000`: the first port is even (RTP) and the last odd (RTCP)"]
+    );
+    assert_eq!(tail("media: {port_range: }"), ["t.yaml:18:21: media.port_range: a value is missing"]);
+}
+
+#[test]
+fn a_name_that_is_not_resolved_is_told() {
+    assert_eq!(
+        told("address: 10.0.1.30", "address: sip.example.com"),
+        ["t.yaml:12:14: peers[1].address: `sip.example.com`: an IP address is wanted, with or without a port, \
+          as in 10.0.0.1, 10.0.0.1:5060 or [2001:db8::1]:5060; names are not resolved"]
+    );
+}
+
+#[test]
+fn broken_yaml_is_told_with_its_place() {
+    let told = told("  - name: right", "  - name: [right");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("t.yaml:1"), "{}", told[0]);
+}
+
+#[test]
+fn a_number_out_of_range_is_told() {
+    let problems = problems_of(&format!("{RIGHT}limits: {{max_calls: 0}}\n"));
+    assert_eq!(problems, ["t.yaml:18:21: limits.max_calls: lower than 1"]);
+}
+
+#[test]
+fn all_problems_between_sections_are_told_at_once() {
+    let told = told("  - from: left\n    peer: right\n", "  - peer: rihgt\n  - from: lfet\n    peer: right\n");
+    assert_eq!(
+        told,
+        [
+            "t.yaml:14:11: routes[0].peer: no peer is called `rihgt`; the peers are left, right",
+            "t.yaml:15:11: routes[1].from: no peer is called `lfet`; the peers are left, right",
+            "t.yaml:15:5: routes[1]: never reached: routes[0] takes every call",
+            "t.yaml:17:5: routes[2]: never reached: routes[0] takes every call",
+        ]
+    );
+}
+
+#[test]
+fn names_are_distinct() {
+    assert_eq!(
+        told("name: right", "name: left"),
+        [
+            "t.yaml:11:11: peers[1].name: another one is called `left` already",
+            "t.yaml:15:11: routes[0].peer: no peer is called `right`; the peers are left, left",
+            "t.yaml:16:11: routes[1].from: no peer is called `right`; the peers are left, left",
+        ]
+    );
+}
+
+#[test]
+fn addresses_lie_in_the_ports_subnets() {
+    assert_eq!(
+        told("    addresses: [10.0.0.10/24]", "    addresses: [10.0.0.10/24]\n    gateway: 10.0.7.1"),
+        ["t.yaml:5:14: ports[0].gateway: 10.0.7.1 lies in none of the port's subnets: 10.0.0.10/24"]
+    );
+    assert_eq!(
+        told("address: 10.0.1.30", "address: 10.0.1.30\n    media_address: 10.0.0.11"),
+        ["t.yaml:13:20: peers[1].media_address: 10.0.0.11 is no address of a port; the ports have 10.0.0.10"]
+    );
+}
+
+#[test]
+fn a_device_is_a_pci_address_or_a_virtual_device() {
+    assert_eq!(
+        told("net_af_packet0,iface=eth1", "eth1"),
+        ["t.yaml:3:13: ports[0].device: `eth1`: a device is a PCI address as in 0000:00:06.0, \
+          or a virtual device as in net_af_packet0,iface=eth1"]
+    );
+    for device in ["0000:00:06.0", "00:1f.7", "net_null0", "0000:00:06.0,enable_llq=1"] {
+        let text = RIGHT.replace("net_af_packet0,iface=eth1", device);
+        assert!(tandem_config::parse("t.yaml", &text).is_ok(), "{device}");
+    }
+    for device in ["0000:00:06.8", "0:6.0", "net_null0 size=64"] {
+        assert_eq!(told("net_af_packet0,iface=eth1", device).len(), 1, "{device}");
+    }
+}
+
+#[test]
+fn the_port_range_is_large_enough_for_the_calls() {
+    let problems = problems_of(&format!("{RIGHT}media: {{port_range: 20000-20199}}\nlimits: {{max_calls: 51}}\n"));
+    assert_eq!(
+        problems,
+        ["t.yaml:18:21: media.port_range: 20000-20199 holds 100 legs on 1 address(es); \
+          51 calls (limits.max_calls) need 102"]
+    );
+    let enough = format!("{RIGHT}media: {{port_range: 20000-20199}}\nlimits: {{max_calls: 50}}\n");
+    assert!(tandem_config::parse("t.yaml", &enough).is_ok());
+}
+
+#[test]
+fn memory_holds_the_packet_buffers_and_these_more_than_the_queues() {
+    let problems = problems_of(&format!("{RIGHT}dpdk: {{memory_mib: 64}}\n"));
+    assert_eq!(problems, ["t.yaml:18:20: dpdk.memory_mib: 16384 packet buffers need 68 MiB"]);
+    let problems = problems_of(&format!("{RIGHT}dpdk: {{packet_buffers: 4096}}\nworkers: {{cores: [1, 2]}}\n"));
+    assert_eq!(
+        problems,
+        ["t.yaml:18:24: dpdk.packet_buffers: the ports' queues alone hold 4096, for 2 worker(s): \
+          more are needed for work"]
+    );
+}
+
+#[test]
+fn a_core_has_one_worker() {
+    let problems = problems_of(&format!("{RIGHT}workers: {{cores: [1, 2, 1]}}\n"));
+    assert_eq!(problems, ["t.yaml:18:25: workers.cores[2]: core 1 has a worker already"]);
+}
+
+#[test]
+fn http_that_others_reach_is_refused_unless_allowed() {
+    let problems = problems_of(&format!("{RIGHT}http: {{listen: \"0.0.0.0:9060\"}}\n"));
+    assert_eq!(
+        problems,
+        [
+            "t.yaml:18:16: http.listen: 0.0.0.0:9060 is reached from other machines, and whoever reaches it can end calls: \
+          use 127.0.0.1, or say `allow_remote: true`"
+        ]
+    );
+    let allowed = format!("{RIGHT}http: {{listen: \"0.0.0.0:9060\", allow_remote: true}}\n");
+    assert!(tandem_config::parse("t.yaml", &allowed).is_ok());
+}
+
+#[test]
+fn a_listener_on_every_address_says_where_it_is_reached() {
+    assert_eq!(
+        told("address: 10.0.1.10:5060", "address: 0.0.0.0:5060"),
+        ["t.yaml:7:16: sip.listen[0].address: peers cannot reach 0.0.0.0:5060: say in `advertise` where they reach it"]
+    );
+}
+
+#[test]
+fn a_problem_with_a_default_names_the_field_without_a_place() {
+    let problems = problems_of(&format!("{RIGHT}limits: {{max_calls: 5000}}\n"));
+    assert_eq!(
+        problems,
+        ["t.yaml: media.port_range: 16384-32767 holds 8192 legs on 1 address(es); \
+          5000 calls (limits.max_calls) need 10000"]
+    );
+}
+
+#[test]
+fn references_that_multiply_are_refused() {
+    let mut text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (this, last) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+        text += &format!("{this}: &{this} [*{last}, *{last}, *{last}, *{last}, *{last}, *{last}, *{last}, *{last}]\n");
+    }
+    assert_eq!(problems_of(&text).len(), 1);
+}
+
+#[test]
+fn a_file_that_is_too_long_or_not_there_or_not_text_is_refused() {
+    let directory = std::env::temp_dir().join(format!("tandem-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let long = directory.join("long.yaml");
+    std::fs::write(&long, vec![b'#'; MAX_FILE_BYTES + 1]).unwrap();
+    assert!(matches!(tandem_config::load(&long), Err(LoadError::TooLong { .. })));
+    let absent = tandem_config::load(&directory.join("absent.yaml")).unwrap_err().to_string();
+    assert!(absent.ends_with("absent.yaml: No such file or directory (os error 2)"), "{absent}");
+    let bytes = directory.join("bytes.yaml");
+    std::fs::write(&bytes, b"ports:\n  - name: m\xff\n").unwrap();
+    let told = tandem_config::load(&bytes).unwrap_err().to_string();
+    assert!(told.ends_with("bytes.yaml:2:1: not UTF-8"), "{told}");
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC*") {
+        let _ = tandem_config::parse("t.yaml", &text);
+    }
+
+    #[test]
+    fn no_damage_to_a_right_file_makes_it_panic(at in 0..RIGHT.len(), byte in proptest::char::range(' ', '~')) {
+        let mut text = RIGHT.to_owned();
+        text.replace_range(at..=at, &byte.to_string());
+        if let Err(problems) = tandem_config::parse("t.yaml", &text) {
+            proptest::prop_assert!(!problems.is_empty());
+        }
+    }
+}
