@@ -2,10 +2,7 @@
 # The gateway on real calls: SIPp calls SIPp across three network namespaces, speech is transcoded on a DPDK port, and
 # what arrives is compared bit for bit with the offline transcode of what was sent.
 #
-#   caller namespace          gateway namespace                     callee namespace
-#   SIPp, PCMU  10.77.0.2 --- bridge 10.77.0.1 (SIP) ------- 10.77.0.3  SIPp, PCMA and G.722
-#                              `-- veth -- DPDK af_packet, 10.77.0.10 (RTP)
-#
+# (scripts/network.sh draws the network.)
 # Everything it makes (namespaces, processes, files) is gone when it ends, also when it is interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,7 +45,7 @@ for program in sipp tcpdump ip ethtool; do
 done
 
 id=$$
-gw=tandem-gw-$id caller=tandem-a-$id callee=tandem-b-$id
+gw=tandem-gw-$id caller=tandem-a-$id callee=tandem-b-$id # made by scripts/network.sh
 work=$(mktemp -d)
 pids=()
 finish() {
@@ -59,7 +56,7 @@ finish() {
         for _ in {1..40}; do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
         kill -9 "$pid" 2>/dev/null || true
     done
-    for ns in "$gw" "$caller" "$callee"; do ip netns delete "$ns" 2>/dev/null || true; done
+    scripts/network.sh down "$id"
     if [[ -n $keep ]]; then mkdir -p "$keep" && cp -r "$work/." "$keep/"; fi
     if ((status != 0)) && [[ -s $work/gateway.log ]]; then
         echo "demo: failed; the gateway's last words:" >&2
@@ -81,28 +78,7 @@ others=0
 beside() { taskset -c "$others" "$@"; }
 
 step network "namespaces $gw, $caller, $callee"
-for ns in "$gw" "$caller" "$callee"; do
-    ip netns add "$ns"
-    ip -n "$ns" link set lo up
-done
-ip -n "$gw" link add br0 type bridge
-link() { # namespace name address
-    ip -n "$gw" link add "$2" type veth peer name eth0 netns "$1"
-    ip -n "$gw" link set "$2" master br0 up
-    ip -n "$1" address add "$3" dev eth0
-    # A veth leaves transmit checksums to hardware it does not have, and a packet socket shows them unfinished.
-    ip netns exec "$1" ethtool -K eth0 tx off >/dev/null
-    ip -n "$1" link set eth0 up
-}
-link "$caller" caller0 10.77.0.2/24
-link "$callee" callee0 10.77.0.3/24
-ip -n "$gw" address add 10.77.0.1/24 dev br0
-ip netns exec "$gw" ethtool -K br0 tx off >/dev/null
-ip -n "$gw" link add media0 type veth peer name media0-br
-ip -n "$gw" link set media0-br master br0 up
-ip netns exec "$gw" sysctl -qw net.ipv6.conf.media0.disable_ipv6=1
-ip -n "$gw" link set media0 up
-ip -n "$gw" link set br0 up
+scripts/network.sh up "$id"
 
 step speech "caller speaks mu-law, callees A-law and G.722 ($((seconds - 2)) s of each clip)"
 clip=$((seconds - 2))
