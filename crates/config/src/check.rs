@@ -139,7 +139,10 @@ impl Sections<'_> {
             }
             for (place, cidr) in port.addresses.iter().enumerate() {
                 let address = cidr.address;
-                if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+                if !address.is_ipv4() {
+                    let message = format!("{address} is no IPv4 address, and media is IPv4 only so far");
+                    self.problem(path!["ports", index, "addresses", place], message);
+                } else if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
                     let message = format!("{address} is no address that a port can have");
                     self.problem(path!["ports", index, "addresses", place], message);
                 } else if let Some(other) = addresses.insert(address, &port.name) {

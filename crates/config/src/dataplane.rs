@@ -59,7 +59,7 @@ pub struct Port {
     #[garde(custom(is_device))]
     #[schemars(example = &"net_af_packet0,iface=eth1")]
     pub device: String,
-    /// The gateway's own addresses on the port, each with its subnet. The kernel must not have them too.
+    /// The gateway's own IPv4 addresses on the port, each with its subnet. The kernel must not have them too.
     #[garde(length(min = 1, max = 16))]
     pub addresses: Vec<Cidr>,
     /// The next hop for remotes outside these subnets; without one they are not reached.
@@ -71,6 +71,16 @@ pub struct Port {
     #[serde(default = "default_mtu")]
     #[garde(range(min = 576, max = 9000))]
     pub mtu: u16,
+    /// The VLAN that the port's frames are tagged with (IEEE 802.1Q); untagged where none is given.
+    #[serde(default)]
+    #[garde(inner(range(min = 1, max = 4094)))]
+    #[schemars(example = 100)]
+    pub vlan: Option<u16>,
+    /// Whether UDP checksums that the device has not judged are verified. Not on a veth whose other end leaves them to
+    /// hardware that does not exist (`ethtool -K <veth> tx off` mends that end).
+    #[serde(default = "default_verify_udp_checksums")]
+    #[garde(skip)]
+    pub verify_udp_checksums: bool,
     /// Descriptors in each receive queue, a power of two: how many packets may wait while the worker is busy.
     #[serde(default = "default_descriptors")]
     #[garde(range(min = 64, max = 4096))]
@@ -83,6 +93,10 @@ pub struct Port {
 
 const fn default_mtu() -> u16 {
     1500
+}
+
+const fn default_verify_udp_checksums() -> bool {
+    true
 }
 
 const fn default_descriptors() -> u16 {
@@ -118,11 +132,14 @@ pub struct Media {
     /// A port that a call gave back is not used again for so many milliseconds, so that a late packet meets nobody.
     #[garde(range(max = 600_000))]
     pub port_quarantine_ms: u32,
+    /// Differentiated services code point of the RTP that is sent; 46 is expedited forwarding (RFC 3246).
+    #[garde(range(max = 63))]
+    pub dscp: u8,
 }
 
 impl Default for Media {
     fn default() -> Self {
         let port_range = PortRange { first: 16_384, last: 32_767 };
-        Self { port_range, inactivity_timeout_s: 60, port_quarantine_ms: 2000 }
+        Self { port_range, inactivity_timeout_s: 60, port_quarantine_ms: 2000, dscp: 46 }
     }
 }

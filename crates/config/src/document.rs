@@ -23,8 +23,8 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub dpdk: Dpdk,
-    /// DPDK ports that media crosses, and the gateway's addresses on them.
-    #[garde(length(min = 1, max = 32), dive)]
+    /// The DPDK port that media crosses, and the gateway's addresses on it. One, so far.
+    #[garde(length(min = 1, max = 1), dive)]
     pub ports: Vec<Port>,
     /// Poll-mode workers.
     #[serde(default)]

@@ -16,6 +16,7 @@ mod document;
 mod load;
 mod problem;
 mod reference;
+mod reload;
 mod signalling;
 mod value;
 
@@ -24,5 +25,6 @@ pub use document::{Config, Http, Limits, Log, LogFormat, LogLevel, Node, Records
 pub use load::{LoadError, MAX_FILE_BYTES, load, parse};
 pub use problem::Problem;
 pub use reference::{json_schema, reference_markdown, reference_yaml};
+pub use reload::{CHANGEABLE, Reload, ReloadError};
 pub use signalling::{CodecName, Listener, Peer, Route, Sip, SourcePolicy, Transport};
 pub use value::{Cidr, CidrError, Endpoint, EndpointError, PortRange, PortRangeError};

@@ -115,7 +115,7 @@ impl FromStr for PortRange {
             Err(PortRangeError::TooLow)
         } else if first > last {
             Err(PortRangeError::Order)
-        } else if first % 2 != 0 || last % 2 == 0 {
+        } else if !first.is_multiple_of(2) || last.is_multiple_of(2) {
             Err(PortRangeError::Parity)
         } else {
             Ok(Self { first, last })

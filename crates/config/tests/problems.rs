@@ -95,7 +95,7 @@ fn a_value_of_the_wrong_kind_is_told_with_what_is_wanted() {
         tail("media: {port_range: 20001-30000}"),
         ["t.yaml:18:21: media.port_range: `20001-30000`: the first port is even (RTP) and the last odd (RTCP)"]
     );
-    assert_eq!(tail("media: {port_range: }"), ["t.yaml:18:21: media.port_range: a value is missing"]);
+    assert_eq!(tail("media: {port_range: }"), ["t.yaml:18:19: media.port_range: a value is missing"]);
 }
 
 #[test]
@@ -155,6 +155,18 @@ fn addresses_lie_in_the_ports_subnets() {
     assert_eq!(
         told("address: 10.0.1.30", "address: 10.0.1.30\n    media_address: 10.0.0.11"),
         ["t.yaml:13:20: peers[1].media_address: 10.0.0.11 is no address of a port; the ports have 10.0.0.10"]
+    );
+}
+
+#[test]
+fn media_addresses_are_ipv4_and_no_loopback() {
+    assert_eq!(
+        told("10.0.0.10/24", "2001:db8::1/64"),
+        ["t.yaml:4:17: ports[0].addresses[0]: 2001:db8::1 is no IPv4 address, and media is IPv4 only so far"]
+    );
+    assert_eq!(
+        told("10.0.0.10/24", "127.0.0.1/8"),
+        ["t.yaml:4:17: ports[0].addresses[0]: 127.0.0.1 is no address that a port can have"]
     );
 }
 
