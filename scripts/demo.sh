@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # The gateway on real calls: SIPp calls SIPp across three network namespaces, speech is transcoded on a DPDK port, and
-# what arrives is compared bit for bit with the offline transcode of what was sent.
+# what arrives is compared bit for bit with the offline transcode of what was sent. scripts/network.sh draws the network.
 #
-# (scripts/network.sh draws the network.)
 # Everything it makes (namespaces, processes, files) is gone when it ends, also when it is interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,0 +1,259 @@
+//! Real peers around a real gateway process.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::fs;
+use std::io::Read as _;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A directory of one test, gone with it.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tandem-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a scratch directory");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A name no other test uses at the same time: for DPDK's file prefix and network namespaces.
+    pub fn unique(&self) -> String {
+        let name = self.0.file_name().expect("a name").to_string_lossy();
+        name.trim_start_matches("tandem-test-").replace('-', "x")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A child that does not outlive its test.
+pub struct Process {
+    child: Child,
+    what: String,
+    log: PathBuf,
+}
+
+impl Process {
+    pub fn spawn(what: &str, command: &mut Command, log: PathBuf) -> Self {
+        let file = fs::File::create(&log).expect("a log file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{what} does not start ({error}): scripts/setup.sh installs it"));
+        Self { child, what: what.to_owned(), log }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_none()
+    }
+
+    /// Waits for the end; a process that is still there after `seconds` fails the test.
+    pub fn wait(&mut self, seconds: u64) -> ExitStatus {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status;
+            }
+            assert!(Instant::now() < until, "{} is still running after {seconds} s:\n{}", self.what, self.log());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn expect_success(&mut self, seconds: u64) {
+        let status = self.wait(seconds);
+        assert!(status.success(), "{} ended with {status}:\n{}", self.what, self.log());
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.expect("kill runs").success(), "cannot signal {}", self.what);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `tandem run` with a configuration, ready for calls.
+pub struct Gateway {
+    pub process: Process,
+    http: String,
+    namespace: Option<String>,
+    records: PathBuf,
+}
+
+impl Gateway {
+    /// Starts the binary and waits until it says it is ready. `http` is the `http.listen` of the configuration.
+    pub fn start(scratch: &Scratch, configuration: &str, http: &str, namespace: Option<&str>) -> Self {
+        let path = scratch.path().join("tandem.yaml");
+        fs::write(&path, configuration).expect("the configuration is written");
+        let mut command = inside(namespace, env!("CARGO_BIN_EXE_tandem"));
+        command.arg("run").arg("--config").arg(&path);
+        let process = Process::spawn("the gateway", &mut command, scratch.path().join("gateway.log"));
+        let mut gateway = Self {
+            process,
+            http: http.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            records: scratch.path().join("records"),
+        };
+        let until = Instant::now() + Duration::from_secs(20);
+        while !gateway.ctl(&["ready"]).status.success() {
+            assert!(gateway.process.is_running(), "the gateway did not start:\n{}", gateway.process.log());
+            assert!(Instant::now() < until, "the gateway is not ready after 20 s:\n{}", gateway.process.log());
+            sleep(Duration::from_millis(50));
+        }
+        gateway
+    }
+
+    pub fn ctl(&self, arguments: &[&str]) -> Output {
+        inside(self.namespace.as_deref(), env!("CARGO_BIN_EXE_tandem"))
+            .args(["ctl", "--server", &self.http])
+            .args(arguments)
+            .output()
+            .expect("tandem ctl runs")
+    }
+
+    pub fn ctl_json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.ctl(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "tandem ctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// The call records so far, once there are at least `count`.
+    pub fn records(&self, count: usize) -> Vec<serde_json::Value> {
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let records = read_records(&self.records);
+            if records.len() >= count {
+                return records;
+            }
+            assert!(Instant::now() < until, "{} of {count} records:\n{}", records.len(), self.process.log());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// No call and no flow is left.
+    pub fn assert_idle(&self) {
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let calls = self.ctl_json(&["calls"]);
+            let flows = self.ctl_json(&["flows"]);
+            let empty = |value: &serde_json::Value| value.as_array().is_some_and(Vec::is_empty);
+            if empty(&calls) && empty(&flows) {
+                return;
+            }
+            assert!(Instant::now() < until, "left behind: {calls} {flows}");
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// SIGTERM, and a clean end.
+    pub fn stop(mut self) {
+        self.process.signal("TERM");
+        self.process.expect_success(20);
+    }
+}
+
+fn read_records(directory: &Path) -> Vec<serde_json::Value> {
+    let mut records = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let mut text = String::new();
+        fs::File::open(entry.path()).and_then(|mut file| file.read_to_string(&mut text)).expect("records can be read");
+        // The last line may still be on its way to the disk.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        records.extend(whole.lines().map(|line| serde_json::from_str(line).expect("a record is one line of JSON")));
+    }
+    records
+}
+
+/// `program`, in a network namespace where one is named.
+pub fn inside(namespace: Option<&str>, program: &str) -> Command {
+    match namespace {
+        None => Command::new(program),
+        Some(namespace) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace, program]);
+            command
+        }
+    }
+}
+
+/// A UDP port of `address` that nobody listens on now.
+pub fn free_udp_port(address: &str) -> u16 {
+    let socket = UdpSocket::bind((address, 0)).expect("a free port");
+    socket.local_addr().expect("its address").port()
+}
+
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Whether this process may make network namespaces; says so where it may not.
+pub fn may_make_networks(test: &str) -> bool {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0"));
+    if !root {
+        println!("not run: {test} (making network namespaces needs root)");
+    }
+    root
+}
+
+/// The caller's, the callee's and the gateway's namespace of `scripts/network.sh`, gone with the test.
+pub struct Network {
+    id: String,
+}
+
+impl Network {
+    pub fn up(id: &str) -> Self {
+        let network = Self { id: id.chars().rev().take(14).collect::<Vec<_>>().into_iter().rev().collect() };
+        assert!(network.run("up").success(), "scripts/network.sh up failed");
+        network
+    }
+
+    fn run(&self, action: &str) -> ExitStatus {
+        Command::new(repository().join("scripts/network.sh")).args([action, &self.id]).status().expect("network.sh runs")
+    }
+
+    pub fn gateway(&self) -> String {
+        format!("tandem-gw-{}", self.id)
+    }
+
+    pub fn caller(&self) -> String {
+        format!("tandem-a-{}", self.id)
+    }
+
+    pub fn callee(&self) -> String {
+        format!("tandem-b-{}", self.id)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.run("down");
+    }
+}
