@@ -1,0 +1,137 @@
+//! A softphone that speaks only PCMU calls one that speaks only G.722, through the gateway's DPDK port, and both hear
+//! what the other says.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use support::{Gateway, Network, Process, Scratch, inside, may_make_networks, repository};
+
+const TALK_S: u64 = 8;
+
+/// A baresip in a directory of its own, which says a clip and keeps what it hears.
+fn softphone(scratch: &Scratch, name: &str, address: &str, clip: &Path, codec: &str, answer: &str) -> PathBuf {
+    let home = scratch.path().join(name);
+    fs::create_dir_all(home.join("heard")).expect("a directory");
+    let config = format!(
+        "sip_listen {address}:5060\naudio_source aufile,{clip}\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
+         rtp_ports 40000-40100\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\nmodule aufile.so\n\
+         module sndfile.so\nmodule aubridge.so\nsnd_path {heard}\nmodule_app account.so\nmodule_app menu.so\n",
+        clip = clip.display(),
+        heard = home.join("heard").display(),
+    );
+    fs::write(home.join("config"), config).expect("config");
+    let account = format!("<sip:{name}@{address}>;regint=0;audio_codecs={codec};answermode={answer}\n");
+    fs::write(home.join("accounts"), account).expect("accounts");
+    fs::write(home.join("contacts"), "").expect("contacts");
+    home
+}
+
+/// Loudness of each 20 ms of a recording.
+fn envelope(path: &Path) -> Vec<f64> {
+    let mut reader = hound::WavReader::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let frame = reader.spec().sample_rate as usize / 50;
+    let samples: Vec<f64> = reader.samples::<i16>().map(|sample| f64::from(sample.expect("a sample"))).collect();
+    samples.chunks_exact(frame).map(|frame| (frame.iter().map(|s| s * s).sum::<f64>() / frame.len() as f64).sqrt()).collect()
+}
+
+/// The correlation of two envelopes at the lag where it is highest: 1 is the same speech.
+fn likeness(said: &[f64], heard: &[f64]) -> f64 {
+    let at_lag = |lag: usize| {
+        let pairs: Vec<_> = said.iter().zip(&heard[lag..]).take(200).collect();
+        let count = pairs.len() as f64;
+        let mean = |side: fn(&(&f64, &f64)) -> f64| pairs.iter().map(side).sum::<f64>() / count;
+        let (mean_said, mean_heard) = (mean(|pair| *pair.0), mean(|pair| *pair.1));
+        let (mut both, mut only_said, mut only_heard) = (0.0, 0.0, 0.0);
+        for (said, heard) in &pairs {
+            both += (*said - mean_said) * (*heard - mean_heard);
+            only_said += (*said - mean_said).powi(2);
+            only_heard += (*heard - mean_heard).powi(2);
+        }
+        both / (only_said * only_heard).sqrt().max(1.0)
+    };
+    (0..heard.len().saturating_sub(200)).map(at_lag).fold(-1.0, f64::max)
+}
+
+fn heard(home: &Path) -> PathBuf {
+    let mut recordings: Vec<_> = fs::read_dir(home.join("heard")).expect("a directory").flatten().map(|entry| entry.path()).collect();
+    recordings.retain(|path| path.to_string_lossy().ends_with("-dec.wav"));
+    assert_eq!(recordings.len(), 1, "one call was heard: {recordings:?}");
+    recordings.remove(0)
+}
+
+/// A clip at the rate that a softphone's codec wants.
+fn clip(scratch: &Scratch, speech: &str, rate_hz: u32) -> PathBuf {
+    let source = repository().join(format!("benches/speech/{speech}.wav"));
+    if rate_hz == 16_000 {
+        return source;
+    }
+    let mut reader = hound::WavReader::open(source).expect("the speech of this repository");
+    let samples: Vec<i16> = reader.samples::<i16>().map(|sample| sample.expect("a sample")).collect();
+    let path = scratch.path().join(format!("{speech}-8k.wav"));
+    let spec = hound::WavSpec { sample_rate: 8_000, ..reader.spec() };
+    let mut writer = hound::WavWriter::create(&path, spec).expect("a new file");
+    for pair in samples.chunks_exact(2) {
+        writer.write_sample(((i32::from(pair[0]) + i32::from(pair[1])) / 2) as i16).expect("a sample is written");
+    }
+    writer.finalize().expect("the file is whole");
+    path
+}
+
+#[test]
+fn two_softphones_without_a_common_codec_hear_each_other() {
+    if !may_make_networks("two_softphones_without_a_common_codec_hear_each_other") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let configuration = format!(
+        r#"
+dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
+ports:
+  - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
+workers: {{ cores: [1] }}
+sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
+peers:
+  - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU] }}
+  - {{ name: callee, address: "10.77.0.3:5060", codecs: [G722] }}
+routes:
+  - {{ from: caller, prefix: "8", peer: callee, strip: 4, prepend: callee }}
+records: {{ directory: "{records}" }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+        prefix = scratch.unique(),
+        records = scratch.path().join("records").display(),
+    );
+    let gateway = Gateway::start(&scratch, &configuration, "127.0.0.1:9060", Some(&network.gateway()));
+
+    let (said_by_caller, said_by_callee) = (clip(&scratch, "caller", 8_000), clip(&scratch, "callee", 16_000));
+    let callee_home = softphone(&scratch, "callee", "10.77.0.3", &said_by_callee, "G722", "auto");
+    let caller_home = softphone(&scratch, "caller", "10.77.0.2", &said_by_caller, "PCMU", "manual");
+    let mut command = inside(Some(&network.callee()), "baresip");
+    command.arg("-f").arg(&callee_home);
+    let callee = Process::spawn("the callee's baresip", &mut command, scratch.path().join("callee.log"));
+    let until = Instant::now() + Duration::from_secs(10);
+    while !callee.log().contains("baresip is ready") {
+        assert!(Instant::now() < until, "{}", callee.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut command = inside(Some(&network.caller()), "baresip");
+    command.arg("-f").arg(&caller_home).args(["-t", &TALK_S.to_string(), "-e", "d sip:8100@10.77.0.1"]);
+    let mut caller = Process::spawn("the caller's baresip", &mut command, scratch.path().join("caller.log"));
+    // At its time limit baresip hangs up and ends.
+    caller.wait(TALK_S + 20);
+
+    let record = gateway.records(1).remove(0);
+    assert_eq!(record["status"], 200, "{record}\n{}", caller.log());
+    assert_eq!((&record["caller"]["codec"], &record["callee"]["codec"]), (&"PCMU".into(), &"G722".into()));
+    gateway.assert_idle();
+    gateway.stop();
+    for (who, home, said) in [("caller", &caller_home, &said_by_callee), ("callee", &callee_home, &said_by_caller)] {
+        let likeness = likeness(&envelope(said), &envelope(&heard(home)));
+        assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
+    }
+}
