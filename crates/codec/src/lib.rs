@@ -14,5 +14,6 @@ pub mod g722;
 pub mod g729;
 mod isa;
 mod level;
+pub mod resample;
 
 pub use level::Level;
