@@ -1,7 +1,9 @@
 //! ITU-T G.711: µ-law and A-law, and the concealment of lost frames after its Appendix I.
 
+pub mod concealment;
 mod law;
 
+pub use concealment::Concealment;
 pub use law::Law;
 
 use crate::isa::octets::{OctetMap, compiled_for, map_octets};
