@@ -1,0 +1,396 @@
+//! Ethernet ports: configured and started in one step, stopped and closed when the last holder is gone.
+
+mod stats;
+
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use dpdk_sys as c;
+use tandem_packet_io::Capabilities;
+
+use crate::device::Device;
+use crate::eal::{Eal, Running};
+use crate::error::Errno;
+use crate::mempool::Mempool;
+use crate::queue::QueuePair;
+
+pub use stats::{PortStats, Xstat};
+
+/// How a port is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortConfig {
+    /// Receive and send queues, one pair for each worker.
+    pub queue_pairs: u16,
+    /// Descriptors of each receive queue. The driver rounds.
+    pub rx_descriptors: u16,
+    /// Descriptors of each send queue. The driver rounds.
+    pub tx_descriptors: u16,
+    /// The longest IP packet, in octets. An mbuf has to hold it together with its link header.
+    pub mtu: u16,
+    /// Use the device's checksum offloads where it has them.
+    pub checksum_offload: bool,
+    /// Key of the receive side scaling hash over addresses and ports; the driver's own if not given. Older ENA refuses one.
+    pub rss_key: Option<[u8; 40]>,
+    /// Receive what is addressed to others, too.
+    pub promiscuous: bool,
+    /// The MAC address to have instead of the device's own.
+    pub mac: Option<[u8; 6]>,
+}
+
+impl Default for PortConfig {
+    /// One queue pair of 1024 descriptors each way, MTU 1500, offloads where possible.
+    fn default() -> Self {
+        Self {
+            queue_pairs: 1,
+            rx_descriptors: 1024,
+            tx_descriptors: 1024,
+            mtu: 1500,
+            checksum_offload: true,
+            rss_key: None,
+            promiscuous: false,
+            mac: None,
+        }
+    }
+}
+
+/// Why a port does not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PortError {
+    /// EAL has no such port: the device was not among those it was started with, or no driver took it.
+    #[error(
+        "{device}: DPDK has no such port. A PCI function has to be bound to vfio-pci (dpdk-devbind.py), its driver package to be installed"
+    )]
+    NotFound {
+        /// The device.
+        device: String,
+    },
+    /// The port is started already.
+    #[error("{device} is started already")]
+    InUse {
+        /// The device.
+        device: String,
+    },
+    /// Zero queue pairs, or more than the device has.
+    #[error("{device} has 1 to {most} queue pairs, not {wanted}")]
+    QueuePairs {
+        /// The device.
+        device: String,
+        /// As configured.
+        wanted: u16,
+        /// The device's limit.
+        most: u16,
+    },
+    /// The device cannot carry packets of that length.
+    #[error("{device} has an MTU from {least} to {most} octets, not {wanted}")]
+    Mtu {
+        /// The device.
+        device: String,
+        /// As configured.
+        wanted: u16,
+        /// The device's least.
+        least: u16,
+        /// The device's most.
+        most: u16,
+    },
+    /// The pool's mbufs are smaller than the packets that the MTU allows.
+    #[error("{device}: an MTU of {mtu} octets needs mbufs with room for {needed}, and those of the pool have {room}")]
+    MbufRoom {
+        /// The device.
+        device: String,
+        /// As configured.
+        mtu: u16,
+        /// The MTU and its link header.
+        needed: u32,
+        /// What the pool's mbufs have.
+        room: u16,
+    },
+    /// A step failed.
+    #[error("{device}: {step} failed: {errno}")]
+    Step {
+        /// The device.
+        device: String,
+        /// The DPDK function.
+        step: &'static str,
+        /// The error.
+        errno: Errno,
+    },
+}
+
+/// A started port, from the outside: what it is, how it does. Its queues are [`QueuePair`]s.
+///
+/// The port stops and closes when this and all its queues are dropped.
+#[derive(Debug, Clone)]
+pub struct Port(Arc<Started>);
+
+/// State of the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// The link is up.
+    pub up: bool,
+    /// In Mbit/s; `u32::MAX` when the device does not know.
+    pub speed_mbps: u32,
+    /// Both directions at the same time.
+    pub full_duplex: bool,
+}
+
+/// The started port that handles and queues share.
+pub(crate) struct Started {
+    claim: Claim,
+    device: Device,
+    driver: String,
+    capabilities: Capabilities,
+    // Behind the port, so that it outlives it: the driver's queues hold mbufs of this pool until they are closed.
+    _mempool: Mempool,
+}
+
+/// One port number, and the promise that nobody else uses it. Stops and closes the port when dropped.
+struct Claim {
+    id: u16,
+    is_virtual: bool,
+    name: CString,
+    eal: Arc<Running>,
+}
+
+/// What Ethernet puts around an IP packet: header, two VLAN tags, frame check sequence.
+const LINK_OVERHEAD: u32 = 14 + 2 * 4 + 4;
+
+static CLAIMED: [AtomicBool; c::RTE_MAX_ETHPORTS as usize] =
+    [const { AtomicBool::new(false) }; c::RTE_MAX_ETHPORTS as usize];
+
+impl Port {
+    /// Configures and starts a device that EAL has, with `config.queue_pairs` queue pairs that receive into `mempool`.
+    ///
+    /// # Errors
+    /// [`PortError`]. The port is closed then.
+    #[cold]
+    pub fn start(
+        eal: &Eal,
+        device: &Device,
+        config: &PortConfig,
+        mempool: &Mempool,
+    ) -> Result<(Self, Vec<QueuePair>), PortError> {
+        let claim = Claim::new(eal, device)?;
+        let name = device.name();
+        let step = |step: &'static str, rc: i32| {
+            Errno::check(rc).map_err(|errno| PortError::Step { device: name.clone(), step, errno })
+        };
+        let id = claim.id;
+
+        let mut info = c::rte_eth_dev_info::default();
+        // SAFETY: a valid port number, and a structure for the answer.
+        step("rte_eth_dev_info_get", unsafe { c::rte_eth_dev_info_get(id, &mut info) })?;
+        let most = info.max_rx_queues.min(info.max_tx_queues);
+        if config.queue_pairs == 0 || config.queue_pairs > most {
+            return Err(PortError::QueuePairs { device: name, wanted: config.queue_pairs, most });
+        }
+        if config.mtu < info.min_mtu || config.mtu > info.max_mtu {
+            let (least, most) = (info.min_mtu, info.max_mtu);
+            return Err(PortError::Mtu { device: name, wanted: config.mtu, least, most });
+        }
+        let needed = u32::from(config.mtu) + LINK_OVERHEAD;
+        if needed > u32::from(mempool.packet_room()) {
+            let (mtu, room) = (config.mtu, mempool.packet_room());
+            return Err(PortError::MbufRoom { device: name, mtu, needed, room });
+        }
+
+        let offloads = Offloads::choose(config, &info);
+        let mut key = config.rss_key;
+        let eth = ethdev_config(config, &info, &offloads, key.as_mut());
+        // SAFETY: a valid port that is not started, and a complete configuration, which DPDK copies.
+        step("rte_eth_dev_configure", unsafe {
+            c::rte_eth_dev_configure(id, config.queue_pairs, config.queue_pairs, &eth)
+        })?;
+        let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
+        // SAFETY: a configured port, and two numbers to be rounded.
+        step("rte_eth_dev_adjust_nb_rx_tx_desc", unsafe { c::rte_eth_dev_adjust_nb_rx_tx_desc(id, &mut rx, &mut tx) })?;
+        // SAFETY: a valid port number. (-1, "any node", is what DPDK means by u32::MAX too.)
+        let node = unsafe { c::rte_eth_dev_socket_id(id) } as u32;
+        for queue in 0..config.queue_pairs {
+            let mut rxconf = info.default_rxconf;
+            rxconf.offloads = offloads.rx;
+            let pool = mempool.as_ptr();
+            // SAFETY: a configured port that is not started; the pool outlives it, being a field of `Started`; DPDK copies the configuration.
+            step("rte_eth_rx_queue_setup", unsafe { c::rte_eth_rx_queue_setup(id, queue, rx, node, &rxconf, pool) })?;
+            let mut txconf = info.default_txconf;
+            txconf.offloads = offloads.tx;
+            // SAFETY: a configured port that is not started; DPDK copies the configuration.
+            step("rte_eth_tx_queue_setup", unsafe { c::rte_eth_tx_queue_setup(id, queue, tx, node, &txconf) })?;
+        }
+        if let Some(mac) = config.mac {
+            let mut address = c::rte_ether_addr { addr_bytes: mac };
+            // SAFETY: a valid port and an address, which DPDK copies.
+            step("rte_eth_dev_default_mac_addr_set", unsafe { c::rte_eth_dev_default_mac_addr_set(id, &mut address) })?;
+        }
+        // SAFETY: a configured port, all of whose queues are set up.
+        step("rte_eth_dev_start", unsafe { c::rte_eth_dev_start(id) })?;
+        if config.promiscuous {
+            // SAFETY: a started port.
+            step("rte_eth_promiscuous_enable", unsafe { c::rte_eth_promiscuous_enable(id) })?;
+        }
+        let mut mac = c::rte_ether_addr::default();
+        // SAFETY: a valid port, and room for its address.
+        step("rte_eth_macaddr_get", unsafe { c::rte_eth_macaddr_get(id, &mut mac) })?;
+        let mut mtu = 0;
+        // SAFETY: a valid port, and room for the number.
+        step("rte_eth_dev_get_mtu", unsafe { c::rte_eth_dev_get_mtu(id, &mut mtu) })?;
+
+        // SAFETY: the driver's name is a static C string.
+        let driver = unsafe { CStr::from_ptr(info.driver_name) }.to_string_lossy().into_owned();
+        let started = Arc::new(Started {
+            claim,
+            device: device.clone(),
+            driver,
+            capabilities: Capabilities {
+                mac: mac.addr_bytes,
+                mtu,
+                rx_ip_udp_checksum: offloads.rx_checksum,
+                tx_ip_udp_checksum: offloads.tx_checksum,
+            },
+            _mempool: mempool.clone(),
+        });
+        let queues = (0..config.queue_pairs).map(|queue| QueuePair::new(&started, queue, mempool)).collect();
+        Ok((Self(started), queues))
+    }
+
+    /// The device it runs on.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    /// The driver's name, such as `net_ena`.
+    #[must_use]
+    pub fn driver(&self) -> &str {
+        &self.0.driver
+    }
+
+    /// Its address, MTU and offloads.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.0.capabilities
+    }
+
+    /// The link as it was last reported, without waiting for anything.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn link(&self) -> Result<Link, Errno> {
+        let _one_at_a_time = self.0.control();
+        let mut link = c::dpdk_link::default();
+        // SAFETY: a started port, and room for the answer.
+        Errno::check(unsafe { c::dpdk_link_get_nowait(self.0.id(), &mut link) })?;
+        Ok(Link { up: link.up != 0, speed_mbps: link.speed_mbps, full_duplex: link.full_duplex != 0 })
+    }
+}
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.device, self.driver)
+    }
+}
+
+impl Started {
+    #[inline(always)]
+    pub(crate) fn id(&self) -> u16 {
+        self.claim.id
+    }
+
+    #[inline(always)]
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// ethdev's control functions are called by one thread at a time.
+    fn control(&self) -> MutexGuard<'_, ()> {
+        self.claim.eal.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// DPDK's number for the port of that name.
+pub(crate) fn number_of(name: &CStr) -> Option<u16> {
+    let mut id = 0;
+    // SAFETY: a C string, and room for a port number.
+    let rc = unsafe { c::rte_eth_dev_get_port_by_name(name.as_ptr(), &mut id) };
+    (rc == 0).then_some(id)
+}
+
+impl Claim {
+    fn new(eal: &Eal, device: &Device) -> Result<Self, PortError> {
+        let not_found = || PortError::NotFound { device: device.to_string() };
+        let name = CString::new(device.name()).map_err(|_| not_found())?;
+        let id = number_of(&name).ok_or_else(not_found)?;
+        if CLAIMED[usize::from(id)].swap(true, Ordering::AcqRel) {
+            return Err(PortError::InUse { device: device.name() });
+        }
+        Ok(Self { id, is_virtual: device.is_virtual(), name, eal: Arc::clone(&eal.0) })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _one_at_a_time = self.eal.control.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: every queue of the port held it, so nobody is polling any more. Stopping a port that did not get to run does no harm.
+        unsafe { c::rte_eth_dev_stop(self.id) };
+        if self.is_virtual {
+            // The device goes with the port, so that one of the same name can be attached again. Its driver closes the port.
+            // SAFETY: two C strings; the port is stopped and ours.
+            unsafe { c::rte_eal_hotplug_remove(c"vdev".as_ptr(), self.name.as_ptr()) };
+        } else {
+            // SAFETY: the port is stopped and ours.
+            unsafe { c::rte_eth_dev_close(self.id) };
+        }
+        CLAIMED[usize::from(self.id)].store(false, Ordering::Release);
+    }
+}
+
+/// The offloads that are both wanted and there.
+struct Offloads {
+    rx: u64,
+    tx: u64,
+    rx_checksum: bool,
+    tx_checksum: bool,
+}
+
+impl Offloads {
+    fn choose(config: &PortConfig, info: &c::rte_eth_dev_info) -> Self {
+        let rx_all = u64::from(c::RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) | u64::from(c::RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+        let tx_all = u64::from(c::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) | u64::from(c::RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+        let rx_checksum = config.checksum_offload && info.rx_offload_capa & rx_all == rx_all;
+        let tx_checksum = config.checksum_offload && info.tx_offload_capa & tx_all == tx_all;
+        Self {
+            rx: if rx_checksum { rx_all } else { 0 },
+            tx: if tx_checksum { tx_all } else { 0 },
+            rx_checksum,
+            tx_checksum,
+        }
+    }
+}
+
+/// DPDK's configuration of the whole port.
+fn ethdev_config(
+    config: &PortConfig,
+    info: &c::rte_eth_dev_info,
+    offloads: &Offloads,
+    rss_key: Option<&mut [u8; 40]>,
+) -> c::rte_eth_conf {
+    let mut eth = c::rte_eth_conf::default();
+    eth.rxmode.mtu = config.mtu.into();
+    eth.rxmode.offloads = offloads.rx;
+    eth.txmode.offloads = offloads.tx;
+    // Addresses and ports where the device can hash both; addresses alone keep fragments and older devices working.
+    let wanted =
+        [c::RTE_ETH_RSS_IPV4, c::RTE_ETH_RSS_NONFRAG_IPV4_UDP, c::RTE_ETH_RSS_IPV6, c::RTE_ETH_RSS_NONFRAG_IPV6_UDP];
+    let hash = wanted.into_iter().fold(0, |all, one| all | one as u64) & info.flow_type_rss_offloads;
+    if config.queue_pairs > 1 && hash != 0 {
+        eth.rxmode.mq_mode = c::RTE_ETH_MQ_RX_RSS;
+        eth.rx_adv_conf.rss_conf.rss_hf = hash;
+        if let Some(key) = rss_key {
+            eth.rx_adv_conf.rss_conf.rss_key = key.as_mut_ptr();
+            eth.rx_adv_conf.rss_conf.rss_key_len = key.len() as _;
+        }
+    }
+    eth
+}
