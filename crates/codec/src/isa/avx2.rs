@@ -77,6 +77,7 @@ impl Avx2 {
 impl Lanes for Avx2 {
     const N: usize = 8;
     type Mask = Mask;
+    type Narrow = __m128i;
 
     #[inline(always)]
     fn stage<R>(f: impl FnOnce() -> R) -> R {
@@ -125,6 +126,15 @@ impl Lanes for Avx2 {
                 Self::store_row(m, &mut row[16 * block..], values.len());
             }
         }
+    }
+    #[inline(always)]
+    fn pick(rows: &[Self], index: Self) -> Self {
+        let last = i32::try_from(rows.len() - 1).unwrap_or(i32::MAX >> 4);
+        let row = op!(_mm256_min_epu32(index.0, _mm256_set1_epi32(last)));
+        let lane = op!(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        let word = op!(_mm256_add_epi32(_mm256_slli_epi32::<3>(row), lane));
+        // SAFETY: `word` is below 8 times the number of rows, which is how many words they have.
+        Self(unsafe { _mm256_i32gather_epi32::<4>(rows.as_ptr().cast(), word) })
     }
     #[inline(always)]
     fn lookup<const M: usize>(table: &[i32; M], index: Self) -> Self {
@@ -246,6 +256,26 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn narrow(self) -> __m128i {
+        // The low halves to the front of each 128-bit half, then both fronts together.
+        let order = op!(_mm256_setr_epi8(
+            0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1, 0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1,
+            -1, -1,
+        ));
+        let fronts = op!(_mm256_shuffle_epi8(self.0, order));
+        op!(_mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(fronts)))
+    }
+    #[inline(always)]
+    fn widen(narrow: __m128i) -> Self {
+        Self(op!(_mm256_cvtepi16_epi32(narrow)))
+    }
+    #[inline(always)]
+    fn select_narrow(mask: Mask, a: __m128i, b: __m128i) -> __m128i {
+        let mask = Self(mask.0).narrow();
+        op!(_mm_blendv_epi8(b, a, mask))
+    }
+
+    #[inline(always)]
     fn pair(low: Self, high: Self) -> Self {
         Self(op!(_mm256_blend_epi16::<0xaa>(low.0, _mm256_slli_epi32::<16>(high.0))))
     }
@@ -259,9 +289,9 @@ impl Lanes for Avx2 {
         Self(op!(_mm256_add_epi32(self.0, _mm256_madd_epi16(a.0, b.0))))
     }
     #[inline(always)]
-    fn dot2_squares(self, a: Self) -> Self {
-        // As unsigned numbers neither the two squares nor their sum with a non-negative accumulator can wrap.
-        let sum = op!(_mm256_add_epi32(self.0, _mm256_madd_epi16(a.0, a.0)));
+    fn dot2_positive(self, a: Self, b: Self) -> Self {
+        // As unsigned numbers neither the two products nor their sum with a positive accumulator can wrap.
+        let sum = op!(_mm256_add_epi32(self.0, _mm256_madd_epi16(a.0, b.0)));
         Self(op!(_mm256_min_epu32(sum, _mm256_set1_epi32(i32::MAX))))
     }
     #[inline(always)]
@@ -310,6 +340,10 @@ impl LaneMask for Mask {
     #[inline(always)]
     fn or(self, b: Self) -> Self {
         Self(op!(_mm256_or_si256(self.0, b.0)))
+    }
+    #[inline(always)]
+    fn xor(self, b: Self) -> Self {
+        Self(op!(_mm256_xor_si256(self.0, b.0)))
     }
     #[inline(always)]
     fn not(self) -> Self {

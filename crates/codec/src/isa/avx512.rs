@@ -48,6 +48,15 @@ impl<const VNNI: bool> Avx512<VNNI> {
         unsafe { _mm512_mask_storeu_epi32(row.as_mut_ptr().cast(), mask, value) }
     }
 
+    /// The 16 elements of a table from `first` on, zero beyond its end.
+    #[inline(always)]
+    fn load_table<const M: usize>(table: &[i32; M], first: usize) -> __m512i {
+        let rest = &table[first.min(M)..];
+        let mask = ((1u64 << rest.len().min(16)) - 1) as __mmask16;
+        // SAFETY: the masked load touches the first 16 elements of `rest`, or all if there are fewer.
+        unsafe { _mm512_maskz_loadu_epi32(mask, rest.as_ptr()) }
+    }
+
     /// Transposes a 16 x 16 matrix of words.
     #[inline(always)]
     fn transpose(m: &mut [__m512i; 16]) {
@@ -81,6 +90,7 @@ impl<const VNNI: bool> Avx512<VNNI> {
 impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     const N: usize = 16;
     type Mask = __mmask16;
+    type Narrow = __m256i;
 
     #[inline(always)]
     fn stage<R>(f: impl FnOnce() -> R) -> R {
@@ -131,10 +141,35 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
         }
     }
     #[inline(always)]
+    fn pick(rows: &[Self], index: Self) -> Self {
+        let last = i32::try_from(rows.len() - 1).unwrap_or(i32::MAX >> 4);
+        let row = op!(_mm512_min_epu32(index.0, _mm512_set1_epi32(last)));
+        let lane = op!(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+        let word = op!(_mm512_add_epi32(_mm512_slli_epi32::<4>(row), lane));
+        // SAFETY: `word` is below 16 times the number of rows, which is how many words they have.
+        Self(unsafe { _mm512_i32gather_epi32::<4>(word, rows.as_ptr().cast()) })
+    }
+    #[inline(always)]
     fn lookup<const M: usize>(table: &[i32; M], index: Self) -> Self {
         let index = op!(_mm512_min_epu32(index.0, _mm512_set1_epi32(M as i32 - 1)));
-        // SAFETY: all indices are below M, the scale is that of the elements.
-        Self(unsafe { _mm512_i32gather_epi32::<4>(index, table.as_ptr().cast()) })
+        if M > 64 {
+            // SAFETY: all indices are below M, the scale is that of the elements.
+            return Self(unsafe { _mm512_i32gather_epi32::<4>(index, table.as_ptr().cast()) });
+        }
+        let part = |i: usize| Self::load_table(table, 16 * i);
+        if M <= 16 {
+            return Self(op!(_mm512_permutexvar_epi32(index, part(0))));
+        }
+        let low = op!(_mm512_permutex2var_epi32(part(0), index, part(1)));
+        if M <= 32 {
+            return Self(low);
+        }
+        let upper = op!(_mm512_cmpge_epi32_mask(index, _mm512_set1_epi32(32)));
+        if M <= 48 {
+            return Self(op!(_mm512_mask_permutexvar_epi32(low, upper, index, part(2))));
+        }
+        let high = op!(_mm512_permutex2var_epi32(part(2), index, part(3)));
+        Self(op!(_mm512_mask_mov_epi32(low, upper, high)))
     }
 
     #[inline(always)]
@@ -253,6 +288,19 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn narrow(self) -> __m256i {
+        op!(_mm512_cvtepi32_epi16(self.0))
+    }
+    #[inline(always)]
+    fn widen(narrow: __m256i) -> Self {
+        Self(op!(_mm512_cvtepi16_epi32(narrow)))
+    }
+    #[inline(always)]
+    fn select_narrow(mask: Self::Mask, a: __m256i, b: __m256i) -> __m256i {
+        op!(_mm256_mask_mov_epi16(b, mask, a))
+    }
+
+    #[inline(always)]
     fn pair(low: Self, high: Self) -> Self {
         Self(op!(_mm512_mask_blend_epi16(0xaaaa_aaaa, low.0, _mm512_slli_epi32::<16>(high.0))))
     }
@@ -269,12 +317,12 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
         }
     }
     #[inline(always)]
-    fn dot2_squares(self, a: Self) -> Self {
+    fn dot2_positive(self, a: Self, b: Self) -> Self {
         if VNNI {
-            Self(op!(_mm512_dpwssds_epi32(self.0, a.0, a.0)))
+            Self(op!(_mm512_dpwssds_epi32(self.0, a.0, b.0)))
         } else {
-            // As unsigned numbers neither the two squares nor their sum with a non-negative accumulator can wrap.
-            let sum = op!(_mm512_add_epi32(self.0, _mm512_madd_epi16(a.0, a.0)));
+            // As unsigned numbers neither the two products nor their sum with a positive accumulator can wrap.
+            let sum = op!(_mm512_add_epi32(self.0, _mm512_madd_epi16(a.0, b.0)));
             Self(op!(_mm512_min_epu32(sum, _mm512_set1_epi32(i32::MAX))))
         }
     }
@@ -324,6 +372,10 @@ impl LaneMask for __mmask16 {
     #[inline(always)]
     fn or(self, b: Self) -> Self {
         self | b
+    }
+    #[inline(always)]
+    fn xor(self, b: Self) -> Self {
+        self ^ b
     }
     #[inline(always)]
     fn not(self) -> Self {

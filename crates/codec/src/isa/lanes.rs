@@ -18,6 +18,9 @@ pub(crate) trait Lanes: Copy + 'static {
     /// One truth value per lane.
     type Mask: LaneMask;
 
+    /// The 16 low bits of each lane: how large tables of words are kept.
+    type Narrow: Copy + 'static;
+
     /// Runs `f` as one function compiled for this instruction set. Wrap each stage of a codec in it, with
     /// `#[inline(always)]` on the closure and on everything it calls: `L::stage(#[inline(always)] || body(x))`.
     fn stage<R>(f: impl FnOnce() -> R) -> R;
@@ -34,6 +37,9 @@ pub(crate) trait Lanes: Copy + 'static {
     fn load_pairs(rows: &[&[i16]], out: &mut [Self]);
     /// Transposes out, the inverse of [`Lanes::load_pairs`]. Fewer than `N` rows leave the other lanes unwritten.
     fn store_pairs(values: &[Self], rows: &mut [&mut [i16]]);
+    /// Lane `l` of the row at `index`'s lane `l`: every lane its own row. The index is unsigned and clamped to the last
+    /// row; `rows` is not empty.
+    fn pick(rows: &[Self], index: Self) -> Self;
     /// `table[index]` per lane. The index is unsigned and clamped to the last element.
     fn lookup<const M: usize>(table: &[i32; M], index: Self) -> Self;
 
@@ -103,6 +109,15 @@ pub(crate) trait Lanes: Copy + 'static {
     /// The mask whose lane `l` is bit `l` of `bits`.
     fn mask_from_bits(bits: u32) -> Self::Mask;
 
+    // Narrow.
+
+    /// Drops the upper halves.
+    fn narrow(self) -> Self::Narrow;
+    /// Sign-extends to words.
+    fn widen(narrow: Self::Narrow) -> Self;
+    /// `a` where the mask is set, else `b`.
+    fn select_narrow(mask: Self::Mask, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+
     // Pairs.
 
     /// The pair (`low`, `high`) of two words' low halves.
@@ -111,8 +126,8 @@ pub(crate) trait Lanes: Copy + 'static {
     fn pair_between(a: Self, b: Self) -> Self;
     /// `self + a.0 * b.0 + a.1 * b.1`, wrapping: two unsaturated multiply-accumulates *without* the ITU-T doubling.
     fn dot2(self, a: Self, b: Self) -> Self;
-    /// `self + a.0 * b.0 + a.1 * b.1` computed exactly, then limited to 32 bits, for a sum of squares (`self >= 0`).
-    fn dot2_squares(self, a: Self) -> Self;
+    /// `self + a.0 * b.0 + a.1 * b.1` computed exactly, then limited to 32 bits, where none of the three is negative.
+    fn dot2_positive(self, a: Self, b: Self) -> Self;
     /// Both halves `a + b`, limited to 16 bits.
     fn add_x2(self, b: Self) -> Self;
     /// Both halves `a - b`, limited to 16 bits.
@@ -134,6 +149,11 @@ pub(crate) trait Lanes: Copy + 'static {
 
     // What follows from the above.
 
+    /// [`Lanes::dot2_positive`] of a pair with itself.
+    #[inline(always)]
+    fn dot2_squares(self, a: Self) -> Self {
+        self.dot2_positive(a, a)
+    }
     /// All lanes zero.
     #[inline(always)]
     fn zero() -> Self {
@@ -187,6 +207,8 @@ pub(crate) trait LaneMask: Copy + 'static {
     fn and(self, b: Self) -> Self;
     /// Either.
     fn or(self, b: Self) -> Self;
+    /// One of the two.
+    fn xor(self, b: Self) -> Self;
     /// Inverse.
     fn not(self) -> Self;
     /// Whether any lane is set.

@@ -27,6 +27,7 @@ impl Scalar {
 impl Lanes for Scalar {
     const N: usize = 1;
     type Mask = bool;
+    type Narrow = i16;
 
     #[inline(always)]
     fn stage<R>(f: impl FnOnce() -> R) -> R {
@@ -65,6 +66,10 @@ impl Lanes for Scalar {
                 (pair[0], pair[1]) = value.halves();
             }
         }
+    }
+    #[inline(always)]
+    fn pick(rows: &[Self], index: Self) -> Self {
+        rows[(index.0 as u32 as usize).min(rows.len() - 1)]
     }
     #[inline(always)]
     fn lookup<const M: usize>(table: &[i32; M], index: Self) -> Self {
@@ -159,6 +164,19 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
+    fn narrow(self) -> i16 {
+        self.0 as i16
+    }
+    #[inline(always)]
+    fn widen(narrow: i16) -> Self {
+        Self(i32::from(narrow))
+    }
+    #[inline(always)]
+    fn select_narrow(mask: bool, a: i16, b: i16) -> i16 {
+        if mask { a } else { b }
+    }
+
+    #[inline(always)]
     fn pair(low: Self, high: Self) -> Self {
         Self((high.0 << 16) | (low.0 & 0xffff))
     }
@@ -174,10 +192,10 @@ impl Lanes for Scalar {
         Self(self.0.wrapping_add(low).wrapping_add(high))
     }
     #[inline(always)]
-    fn dot2_squares(self, a: Self) -> Self {
-        let (low, high) = a.halves();
-        let square = |x: i16| i32::from(x) * i32::from(x);
-        Self(self.0.saturating_add(square(low)).saturating_add(square(high)))
+    fn dot2_positive(self, a: Self, b: Self) -> Self {
+        let (a, b) = (a.halves(), b.halves());
+        let (low, high) = (i32::from(a.0) * i32::from(b.0), i32::from(a.1) * i32::from(b.1));
+        Self(self.0.saturating_add(low).saturating_add(high))
     }
     #[inline(always)]
     fn add_x2(self, b: Self) -> Self {
@@ -225,6 +243,10 @@ impl LaneMask for bool {
     #[inline(always)]
     fn or(self, b: Self) -> Self {
         self | b
+    }
+    #[inline(always)]
+    fn xor(self, b: Self) -> Self {
+        self ^ b
     }
     #[inline(always)]
     fn not(self) -> Self {

@@ -143,6 +143,10 @@ impl WithLanes for Operands {
             let (low, high) = halves(x);
             sat32(positive(y) + low * low + high * high)
         });
+        check("narrow", L::widen(xv.narrow()), &|x, _, _| a(x));
+        let either = L::select_narrow(xv.gt(yv).xor(yv.gt(zv)), xv.narrow(), yv.narrow());
+        check("select_narrow", L::widen(either), &|x, y, z| if (x > y) != (y > z) { a(x) } else { b(y) });
+        check("pick", L::pick(&[xv, yv, zv], zv), &|x, y, z| [x, y, z][(z as u32 as usize).min(2)]);
         check("add_x2", xv.add_x2(yv), &|x, y, _| each(x, y, |a, b| sat16(a + b)));
         check("sub_x2", xv.sub_x2(yv), &|x, y, _| each(x, y, |a, b| sat16(a - b)));
         check("mul_high_x2", xv.mul_high_x2(yv), &|x, y, _| each(x, y, |a, b| (a * b) >> 16));
@@ -161,8 +165,13 @@ impl WithLanes for Operands {
         check("ge le", L::select(xv.ge(yv).and(yv.le(zv)).not(), av, bv), &|x, y, z| {
             if x >= y && y <= z { b(y) } else { a(x) }
         });
-        let table: [i32; 37] = core::array::from_fn(|i| (i as i32).wrapping_mul(0x1234_5677));
-        check("lookup", L::lookup(&table, zv), &|_, _, z| i64::from(table[(z as u32 as usize).min(36)]));
+        check_table::<L, 5>(zv, z);
+        check_table::<L, 16>(zv, z);
+        check_table::<L, 31>(zv, z);
+        check_table::<L, 37>(zv, z);
+        check_table::<L, 51>(zv, z);
+        check_table::<L, 64>(zv, z);
+        check_table::<L, 100>(zv, z);
 
         let bits = xv.gt(yv).bits();
         for l in 0..L::N {
@@ -172,6 +181,18 @@ impl WithLanes for Operands {
         assert_eq!(L::mask_from_bits(bits).bits(), bits);
         assert_eq!(xv.gt(yv).any(), bits != 0);
         checked
+    }
+}
+
+fn check_table<L: Lanes, const M: usize>(index: L, indices: [i32; 16]) {
+    let table: [i32; M] = core::array::from_fn(|i| (i as i32).wrapping_mul(0x1234_5677));
+    // Both as they are, mostly far too large, and all inside.
+    for shift in [0, 25] {
+        let found = L::lookup(&table, index.and(L::splat(i32::MAX)).srav(L::splat(shift))).to_array();
+        for l in 0..L::N {
+            let index = (indices[l] & i32::MAX) >> shift;
+            assert_eq!(found[l], table[(index as usize).min(M - 1)], "table of {M} at {index}");
+        }
     }
 }
 
