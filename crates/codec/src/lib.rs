@@ -15,5 +15,6 @@ pub mod g729;
 mod isa;
 mod level;
 pub mod resample;
+pub mod transcode;
 
 pub use level::Level;

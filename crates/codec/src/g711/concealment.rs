@@ -144,7 +144,10 @@ impl Concealment {
         self.repeated += self.lag;
         self.overlap_end();
         self.read(frame);
-        let (old, new) = (old.map(f64::from), core::array::from_fn::<_, DELAY, _>(|i| f64::from(frame.get(i).copied().unwrap_or(0))));
+        let (old, new) = (
+            old.map(f64::from),
+            core::array::from_fn::<_, DELAY, _>(|i| f64::from(frame.get(i).copied().unwrap_or(0))),
+        );
         cross_fade(&old[..overlap], &new[..overlap], |i, value| frame[i] = value as i16);
     }
 

@@ -168,7 +168,7 @@ const fn scaled<const N: usize>(mut taps: [i16; N], factor: i32) -> [i16; N] {
     }
     let error = LOWERING_UNITY - sums(&taps).0;
     let mut i = 0;
-    while i < error.abs() as usize / 2 {
+    while i < error.unsigned_abs() as usize / 2 {
         taps[N / 2 + i] += error.signum() as i16;
         taps[N / 2 - 1 - i] += error.signum() as i16;
         i += 1;
