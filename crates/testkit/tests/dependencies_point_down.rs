@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("dpdk-sys", 0),
     // Pure, with a library behind them.
     ("tandem-opus", 1),
+    ("tandem-srtp", 1),
     ("tandem-sdp", 1),
     ("tandem-sip", 1),
     ("tandem-config", 1),
