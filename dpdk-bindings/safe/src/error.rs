@@ -50,6 +50,9 @@ pub enum Errno {
     /// `ENOTSUP`, which is Linux's `EOPNOTSUPP`
     #[error("not supported (ENOTSUP)")]
     NotSupported,
+    /// `ENOBUFS`
+    #[error("no buffers (ENOBUFS)")]
+    NoBuffers,
     /// `EADDRINUSE`
     #[error("address in use (EADDRINUSE)")]
     AddressInUse,
@@ -93,6 +96,7 @@ impl Errno {
             libc::ENAMETOOLONG => Self::NameTooLong,
             libc::EPROTO => Self::Protocol,
             libc::ENOTSUP => Self::NotSupported,
+            libc::ENOBUFS => Self::NoBuffers,
             libc::EADDRINUSE => Self::AddressInUse,
             libc::ENETDOWN => Self::NetworkDown,
             libc::ETIMEDOUT => Self::TimedOut,

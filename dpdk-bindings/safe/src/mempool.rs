@@ -64,7 +64,7 @@ pub enum MempoolError {
 
 fn hint(errno: Errno) -> &'static str {
     match errno {
-        Errno::NoMemory => ". Give EAL more memory, or the pool fewer mbufs",
+        Errno::NoMemory | Errno::NoBuffers => ". Give EAL more memory, or the pool fewer mbufs",
         Errno::Invalid => ". The cache may hold 512 mbufs, and two thirds of the pool",
         Errno::Exists => ". Another pool has this name",
         _ => "",

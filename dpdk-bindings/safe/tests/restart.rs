@@ -41,8 +41,7 @@ fn child() {
         Err(error) => return println!("> {error}"),
     };
     let pool = Mempool::new(&eal, &MempoolConfig::new("packets", 4095)).unwrap();
-    let ports: Vec<_> =
-        devices.iter().map(|d| Port::start(&eal, d, &PortConfig::default(), &pool).unwrap()).collect();
+    let ports: Vec<_> = devices.iter().map(|d| Port::start(&eal, d, &PortConfig::default(), &pool).unwrap()).collect();
     println!("> running");
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     // The EAL handle first: it is the last of the holders that counts.
@@ -59,14 +58,14 @@ struct Process {
 
 impl Process {
     fn start(role: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut child = Command::new(std::env::current_exe().expect("this test's binary"))
             .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+            .expect("a child process");
+        let said = BufReader::new(child.stdout.take().expect("its standard output is a pipe")).lines();
         Self { child, said }
     }
 
@@ -79,14 +78,14 @@ impl Process {
     }
 
     fn kill(mut self) {
-        self.child.kill().unwrap(); // SIGKILL
-        self.child.wait().unwrap();
+        self.child.kill().expect("it runs"); // SIGKILL
+        self.child.wait().expect("it is ours");
     }
 
     fn end(mut self) {
         drop(self.child.stdin.take());
         assert_eq!(self.says(), "ended");
-        assert!(self.child.wait().unwrap().success());
+        assert!(self.child.wait().expect("it is ours").success());
     }
 }
 
@@ -111,8 +110,8 @@ fn hugetlbfs() -> Option<PathBuf> {
 }
 
 fn huge_page_files(hugetlbfs: &Path, prefix: &str) -> usize {
-    let names = fs::read_dir(hugetlbfs).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with(prefix)).count()
+    let entries = fs::read_dir(hugetlbfs).expect("hugetlbfs is mounted");
+    entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).count()
 }
 
 fn not_run(what: &str) {
@@ -184,11 +183,8 @@ fn eal_ends_and_says_so_without_huge_pages() {
 #[test]
 fn a_killed_memif_server_s_socket_does_not_stop_the_next() {
     let socket = std::env::temp_dir().join(format!("dpdk-restart-{}.sock", std::process::id()));
-    let role = format!(
-        "none {} net_memif0,role=server,socket={},socket-abstract=no",
-        prefix("memif"),
-        socket.display()
-    );
+    let role =
+        format!("none {} net_memif0,role=server,socket={},socket-abstract=no", prefix("memif"), socket.display());
     let mut first = Process::start(&role);
     assert_eq!(first.says(), "running");
     let mut rival = Process::start(&role);

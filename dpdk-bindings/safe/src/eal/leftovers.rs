@@ -2,11 +2,12 @@
 //!
 //! | what | where | who leaves it |
 //! | --- | --- | --- |
-//! | runtime directory | `/var/run/dpdk/<prefix>/`, for other users than root under `$XDG_RUNTIME_DIR` or `/tmp` | every shared EAL, also after a clean end |
-//! | huge page files | `<hugetlbfs>/<prefix>map_<n>` | every shared EAL, also after a clean end |
+//! | runtime directory | `/var/run/dpdk/<prefix>/`, for other users than root under `$XDG_RUNTIME_DIR` or `/tmp` | every EAL, also after a clean end |
+//! | huge page files | `<hugetlbfs>/<prefix>map_<n>` | every EAL with huge page files, also after a clean end |
 //! | memif sockets | where the device says | a memif server that was killed |
 //!
-//! EAL with nameless huge pages, or without huge pages, makes only the third kind.
+//! EAL with nameless huge pages, or without huge pages, makes an empty runtime directory (but for telemetry's socket), which is removed as soon as it
+//! runs.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -43,6 +44,13 @@ pub(super) fn clear_socket_of(device: &Device) -> Result<(), EalError> {
         SocketTrouble::InUse => EalError::SocketInUse { device: device.name(), path: path.to_owned() },
         SocketTrouble::Io(error) => EalError::Leftover { path: path.to_owned(), error },
     })
+}
+
+/// Removes the runtime directory of an EAL that has nothing to put there.
+pub(super) fn remove_after_start(config: &EalConfig) {
+    if !config.is_shared() && !config.telemetry {
+        let _ = fs::remove_dir(runtime_directory(&config.file_prefix)); // only if it is empty
+    }
 }
 
 /// Removes what a clean end leaves. Nobody is there to be told of a failure, and the next start tries again.

@@ -216,6 +216,7 @@ fn main_thread(
         std::mem::forget(arguments); // what half-started threads of EAL may still read
         return;
     }
+    leftovers::remove_after_start(config);
     let _ = started.send(Ok(()));
     match until.recv() {
         Ok(Stop::CleanUp) => {

@@ -10,7 +10,7 @@ use crate::{attach, eal, frames, pool, unique};
 fn looped(mbufs: u32) -> (dpdk::mempool::Mempool, Port, QueuePair) {
     let pool = pool(mbufs);
     let device = attach("net_ring", "");
-    let (port, mut queues) = Port::start(eal(), &device, &PortConfig::default(), &pool).unwrap();
+    let (port, mut queues) = Port::start(eal(), &device, &PortConfig::default(), &pool).expect("a ring port");
     assert_eq!(queues.len(), 1);
     (pool, port, queues.remove(0))
 }
