@@ -1,0 +1,208 @@
+//! The tenth-order filters A(z) and 1/A(z), exact to the last saturation, on samples kept as pairs.
+//!
+//! The Recommendation limits every partial sum to 32 bits. Speech hardly ever comes near that limit, and while no partial
+//! sum *can* reach it, their order is free and two products fit in one instruction. So each filter first runs that way,
+//! keeps the peak of all it touched, and compares peak times weight (the sum of the coefficients' magnitudes) with the
+//! limit. Should a lane come too near, all lanes run again in the order and with the limits of the Recommendation.
+
+use super::lsp::ORDER;
+use crate::isa::{BasicOp, LaneMask, Lanes};
+
+/// Pairs that hold the memory of a tenth-order filter.
+pub(crate) const MEMORY_PAIRS: usize = ORDER / 2;
+
+/// Pairs of a subframe of 40 samples.
+pub(crate) const SUBFRAME_PAIRS: usize = 20;
+
+/// Greatest and least sample seen, in each half of the pairs.
+#[derive(Clone, Copy)]
+pub(crate) struct Peak<L> {
+    greatest: L,
+    least: L,
+}
+
+impl<L: Lanes> Peak<L> {
+    /// Nothing seen yet.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self { greatest: L::zero(), least: L::zero() }
+    }
+
+    /// The peak of `pairs`.
+    #[inline(always)]
+    pub(crate) fn of(pairs: &[L]) -> Self {
+        let mut peak = Self::new();
+        for &pair in pairs {
+            peak.see(pair);
+        }
+        peak
+    }
+
+    /// Takes in a pair.
+    #[inline(always)]
+    pub(crate) fn see(&mut self, pair: L) {
+        self.greatest = self.greatest.max_x2(pair);
+        self.least = self.least.min_x2(pair);
+    }
+
+    /// The greatest magnitude, a word up to 32768.
+    #[inline(always)]
+    pub(crate) fn magnitude(&self) -> L {
+        let greatest = self.greatest.low().max(self.greatest.high());
+        let least = self.least.low().min(self.least.high());
+        greatest.max(L::zero().sub_wrap(least))
+    }
+
+    /// Whether sums of products with coefficients whose magnitudes add up to `weight` stay inside 31 bits before the
+    /// doubling of `L_mac`, in any order.
+    #[inline(always)]
+    pub(crate) fn stays_inside(&self, weight: L) -> bool {
+        // Both factors rounded up to what 16 bits hold; their scales, 16 and 2, make up for the limit of 2^30.
+        let weight = weight.sra::<4>().add_wrap(L::splat(1));
+        let peak = self.magnitude().sra::<1>().add_wrap(L::splat(1));
+        !weight.mul16(peak).ge(L::splat(1 << 25)).any()
+    }
+}
+
+/// The coefficients of A(z), Q12 with `a[0]` = 4096, laid out for pairs.
+#[derive(Clone, Copy)]
+pub(crate) struct LpFilter<L> {
+    a: [L; ORDER + 1],
+    /// For outputs at even places: (a10, a9) .. (a2, a1).
+    even: [L; MEMORY_PAIRS],
+    /// For outputs at odd places: (0, a10), (a9, a8) .. (a3, a2).
+    odd: [L; MEMORY_PAIRS],
+    weight: L,
+}
+
+impl<L: Lanes> LpFilter<L> {
+    /// Lays out the coefficients.
+    #[inline(always)]
+    pub(crate) fn new(a: &[L; ORDER + 1]) -> Self {
+        let even = core::array::from_fn(|i| L::pair(a[10 - 2 * i], a[9 - 2 * i]));
+        let odd = core::array::from_fn(|i| L::pair(if i == 0 { L::zero() } else { a[11 - 2 * i] }, a[10 - 2 * i]));
+        let mut weight = L::splat(4096);
+        for a in &a[1..] {
+            weight = weight.add_wrap(a.max(L::zero().sub_wrap(*a)));
+        }
+        Self { a: *a, even, odd, weight }
+    }
+
+    /// The filter with coefficient `i` scaled by `gamma^i`, `gamma` in Q15.
+    #[inline(always)]
+    pub(crate) fn weighted(&self, gamma: i32) -> [L; ORDER + 1] {
+        let mut a = self.a;
+        let mut factor = L::splat(gamma);
+        for a in &mut a[1..] {
+            *a = a.l_mult_coef(factor).round();
+            factor = factor.l_mult_coef(L::splat(gamma)).round();
+        }
+        a
+    }
+
+    /// A(z): `x` is the memory followed by the input, `y` the output.
+    #[inline(always)]
+    pub(crate) fn residual(&self, x: &[L], y: &mut [L]) {
+        let x = &x[..y.len() + MEMORY_PAIRS];
+        let newest_even = L::splat_pair(4096, 0);
+        let newest_odd = L::pair(self.a[1], L::splat(4096));
+        for (m, y) in y.iter_mut().enumerate() {
+            let mut even = L::splat(0x800).dot2(x[m + MEMORY_PAIRS], newest_even);
+            let mut odd = L::splat(0x800).dot2(x[m + MEMORY_PAIRS], newest_odd);
+            for i in 0..MEMORY_PAIRS {
+                even = even.dot2(x[m + i], self.even[i]);
+                odd = odd.dot2(x[m + i], self.odd[i]);
+            }
+            *y = L::pair(even.sra::<12>().saturate(), odd.sra::<12>().saturate());
+        }
+        if !Peak::of(x).stays_inside(self.weight) {
+            L::stage(
+                #[inline(always)]
+                || self.residual_limited(x, y),
+            );
+        }
+    }
+
+    /// [`LpFilter::residual`] step by step.
+    #[inline(always)]
+    fn residual_limited(&self, x: &[L], y: &mut [L]) {
+        let tap = |n: usize| half(x, n);
+        for (m, y) in y.iter_mut().enumerate() {
+            let output = |n: usize| {
+                let mut sum = tap(n + ORDER).l_mult_coef(self.a[0]);
+                for j in 1..=ORDER {
+                    sum = sum.l_mac(self.a[j], tap(n + ORDER - j));
+                }
+                sum.l_shl_n::<3>().round()
+            };
+            *y = L::pair(output(2 * m), output(2 * m + 1));
+        }
+    }
+
+    /// 1/A(z): `y` is the memory followed by room for the output to `x`. Tells the lanes in which anything saturated.
+    #[inline(always)]
+    pub(crate) fn synthesis(&self, x: &[L], y: &mut [L]) -> L::Mask {
+        let y = &mut y[..x.len() + MEMORY_PAIRS];
+        let mut peak = Peak::of(x);
+        for memory in &y[..MEMORY_PAIRS] {
+            peak.see(*memory);
+        }
+        // What comes out before it is narrowed to 16 bits, and where narrowing begins to saturate.
+        let (mut greatest, mut least) = (L::zero(), L::zero());
+        const LIMIT: i32 = 1 << 27;
+        let last_odd = self.a[1].and(L::splat(0xffff));
+        for m in 0..x.len() {
+            let mut even = L::zero();
+            let mut odd = L::zero();
+            for i in 0..MEMORY_PAIRS {
+                even = even.dot2(y[m + i], self.even[i]);
+                odd = odd.dot2(y[m + i], self.odd[i]);
+            }
+            let even = L::splat(0x800).dot2(x[m], L::splat_pair(4096, 0)).sub_wrap(even);
+            let first = even.sra::<12>().saturate();
+            let odd = L::splat(0x800).dot2(x[m], L::splat_pair(0, 4096)).sub_wrap(odd.dot2(first, last_odd));
+            y[m + MEMORY_PAIRS] = L::pair(first, odd.sra::<12>().saturate());
+            peak.see(y[m + MEMORY_PAIRS]);
+            greatest = greatest.max(even).max(odd);
+            least = least.min(even).min(odd);
+        }
+        if peak.stays_inside(self.weight) {
+            greatest.ge(L::splat(LIMIT)).or(least.lt(L::splat(0x800 - LIMIT)))
+        } else {
+            L::stage(
+                #[inline(always)]
+                || self.synthesis_limited(x, y),
+            )
+        }
+    }
+
+    /// [`LpFilter::synthesis`] step by step.
+    #[inline(always)]
+    fn synthesis_limited(&self, x: &[L], y: &mut [L]) -> L::Mask {
+        // Non-zero in lanes where something saturated.
+        let mut saturated = L::zero();
+        for n in 0..2 * x.len() {
+            let mut sum = half(x, n).l_mult_coef(self.a[0]);
+            for j in 1..=ORDER {
+                let product = self.a[j].l_mult(half(y, n + ORDER - j));
+                let next = sum.l_sub(product);
+                let limited = L::select(product.eq(L::splat(i32::MAX)), L::splat(1), L::zero());
+                saturated = saturated.or(next.xor(sum.sub_wrap(product))).or(limited);
+                sum = next;
+            }
+            let scaled = sum.l_shl_n::<3>();
+            let limited = L::select(scaled.gt(L::splat(0x7fff_7fff)), L::splat(1), L::zero());
+            saturated = saturated.or(scaled.xor(sum.sll::<3>())).or(limited);
+            let output = scaled.round();
+            let pair = &mut y[n / 2 + MEMORY_PAIRS];
+            *pair = if n % 2 == 0 { L::pair(output, L::zero()) } else { L::pair(*pair, output) };
+        }
+        saturated.eq(L::zero()).not()
+    }
+}
+
+/// Sample `n` of a sequence of pairs, as a word.
+#[inline(always)]
+pub(crate) fn half<L: Lanes>(pairs: &[L], n: usize) -> L {
+    if n % 2 == 0 { pairs[n / 2].low() } else { pairs[n / 2].high() }
+}

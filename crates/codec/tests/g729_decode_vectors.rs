@@ -1,0 +1,94 @@
+//! ITU-T decoder vectors of G.729 Annex A with Annex B, at every level, alone and in mixed lanes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tandem_codec::Level;
+use tandem_codec::g729::bitstream::{Frame, SerialFrames};
+use tandem_codec::g729::{DecodeJob, Decoder, FRAME_SAMPLES, decode_batch};
+
+type Pcm = [i16; FRAME_SAMPLES];
+
+/// A serial file and what the reference decoder makes of it.
+struct Vector {
+    name: String,
+    frames: Vec<Frame>,
+    expected: Vec<Pcm>,
+}
+
+/// The directory of the vectors, or nothing when it is absent and need not be there.
+fn vectors_dir() -> Option<PathBuf> {
+    let shared = std::env::var_os("TANDEM_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let dir = shared.join("vectors");
+    if dir.is_dir() {
+        return Some(dir);
+    }
+    assert!(std::env::var_os("TANDEM_REQUIRE_SHARED").is_none_or(|v| v != "1"), "no {}", dir.display());
+    println!("not run: G.729 decoder vectors (no {})", dir.display());
+    None
+}
+
+/// Every serial file in the G.729 directories that has its decoded output beside it.
+fn vectors(dir: &Path) -> Vec<Vector> {
+    let mut vectors = Vec::new();
+    for set in ["g729a", "g729ab", "g729a-stress", "g729ab-stress"] {
+        let mut paths: Vec<PathBuf> = fs::read_dir(dir.join(set))
+            .map(|entries| entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect())
+            .unwrap_or_default();
+        paths.sort();
+        for path in paths {
+            let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            let is_serial = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("bit"));
+            let outputs = [format!("{stem}.PST"), format!("{stem}.pst"), format!("{stem}.out"), format!("{stem}a.out")];
+            let output = outputs.iter().map(|name| path.with_file_name(name)).find(|path| path.is_file());
+            let (true, Some(output)) = (is_serial, output) else { continue };
+            let serial = fs::read(&path).expect("the serial file can be read");
+            let frames: Vec<Frame> = SerialFrames::new(&serial)
+                .collect::<Result<_, _>>()
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let pcm = fs::read(&output).expect("the output can be read");
+            let samples: Vec<i16> = pcm.as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
+            let expected = samples.as_chunks().0.to_vec();
+            assert_eq!(frames.len(), expected.len(), "{} and {}", path.display(), output.display());
+            vectors.push(Vector { name: format!("{set}/{stem}"), frames, expected });
+        }
+    }
+    vectors
+}
+
+/// Compares frame by frame, so that a difference names its first place.
+fn assert_exact(name: &str, level: Level, first_frame: usize, decoded: &[Pcm], expected: &[Pcm]) {
+    for (frame, (decoded, expected)) in decoded.iter().zip(expected).enumerate() {
+        if let Some(sample) = (0..FRAME_SAMPLES).find(|&i| decoded[i] != expected[i]) {
+            panic!(
+                "{name} at {level}: frame {}, sample {sample}: {} instead of {}",
+                first_frame + frame,
+                decoded[sample],
+                expected[sample]
+            );
+        }
+    }
+}
+
+#[test]
+fn every_vector_decodes_exactly_at_every_level_with_all_vectors_side_by_side() {
+    let Some(dir) = vectors_dir() else { return };
+    let vectors = vectors(&dir);
+    assert!(vectors.len() >= 17, "only {} vectors under {}", vectors.len(), dir.display());
+    for level in Level::available() {
+        // One job per file over its whole length: lanes fall empty as the shorter files end.
+        let mut states: Vec<Decoder> = vectors.iter().map(|_| Decoder::new()).collect();
+        let mut decoded: Vec<Vec<Pcm>> = vectors.iter().map(|v| vec![[0; FRAME_SAMPLES]; v.frames.len()]).collect();
+        let mut jobs: Vec<DecodeJob> = states
+            .iter_mut()
+            .zip(&vectors)
+            .zip(&mut decoded)
+            .map(|((state, vector), pcm)| DecodeJob { state, frames: &vector.frames, pcm })
+            .collect();
+        decode_batch(level, &mut jobs);
+        for (vector, decoded) in vectors.iter().zip(&decoded) {
+            assert_exact(&vector.name, level, 0, decoded, &vector.expected);
+        }
+    }
+}
