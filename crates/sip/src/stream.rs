@@ -7,7 +7,7 @@ use crate::{HeaderName, Limits, ParseError, scan};
 ///
 /// Push what was read with [`StreamFramer::on_bytes`], then take frames until [`StreamFramer::poll_frame`] gives
 /// `Ok(None)`. An error means that the beginning of the next message cannot be known: answer if possible
-/// ([`crate::respond_to_malformed`] with the error's bytes), then close the connection (RFC 4475 section 3.3.10).
+/// ([`crate::respond_to_malformed`] with the error's bytes), then close the connection (RFC 4475 section 3.3.9).
 #[derive(Debug)]
 pub struct StreamFramer {
     limits: Limits,

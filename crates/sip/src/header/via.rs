@@ -46,7 +46,7 @@ impl<'a> Via<'a> {
 
     /// The branch, when it is one of RFC 3261: the magic cookie with something behind it.
     ///
-    /// A bare cookie identifies nothing and is handled as RFC 2543 (RFC 4475 section 3.1.2.17).
+    /// A bare cookie identifies nothing and is handled as RFC 2543 (RFC 4475 section 3.2.1).
     pub fn rfc3261_branch(&self) -> Option<&'a str> {
         let branch = self.branch()?;
         let (cookie, unique) = branch.split_at_checked(MAGIC_COOKIE.len())?;

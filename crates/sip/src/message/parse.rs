@@ -95,7 +95,7 @@ enum StartLine {
 
 impl StartLine {
     /// Exactly one space between the elements, none around them (RFC 3261 sections 7.1, 7.2; RFC 4475 section
-    /// 3.1.2.8).
+    /// 3.1.2.9).
     fn read(line: &str, limits: &Limits) -> Result<Self, ParseError> {
         let error = |problem| ParseError::new(Part::StartLine, problem, 0);
         let (first, rest) = line.split_once(' ').ok_or(error(Problem::Syntax))?;

@@ -7,6 +7,7 @@
 //! 2. Take [`Transactions::poll_output`] until it gives `None`; send what is to be sent, hand up what is to be handed up.
 //! 3. Come back at [`Transactions::next_deadline`] with [`Transactions::on_timeout`], or earlier with something else.
 
+mod actions;
 mod deadlines;
 mod engine;
 mod matching;

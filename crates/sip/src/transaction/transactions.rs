@@ -1,18 +1,17 @@
 //! All transactions of one endpoint.
 
-use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::actions::Input;
 use super::deadlines::Deadlines;
-use super::engine::{Armed, Cancelling, Kind, Transaction};
+use super::engine::{Cancelling, Kind, Transaction};
 use super::matching;
-use super::table::{self, Action, Event, State, Timer};
+use super::table::{self, Event, State};
 use super::{
     CancelError, ClientTx, Output, Peer, RespondError, SendError, ServerTx, Slot, TransactionConfig,
     TransactionCounters, Transport, Tx,
 };
-use crate::build::{ack_for_failure, cancel_for};
 use crate::{
     BuildError, Identifiers, Instant, Message, Method, ParseError, Request, RequestBuilder, Response, ResponseBuilder,
     StatusCode, respond_to_malformed,
@@ -21,16 +20,16 @@ use crate::{
 /// The transaction layer of one endpoint; see [the module](super) for how to drive it.
 #[derive(Debug)]
 pub struct Transactions {
-    config: TransactionConfig,
+    pub(super) config: TransactionConfig,
     identifiers: Identifiers,
     places: Vec<Place>,
     free: Vec<u32>,
     clients: HashMap<Box<str>, Slot>,
     servers: HashMap<Box<str>, Slot>,
     mergeable: HashMap<Box<str>, Slot>,
-    deadlines: Deadlines,
-    outputs: VecDeque<Output>,
-    counters: TransactionCounters,
+    pub(super) deadlines: Deadlines,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) counters: TransactionCounters,
     /// Keys are written here before they are looked up.
     key: String,
 }
@@ -39,16 +38,6 @@ pub struct Transactions {
 struct Place {
     generation: u32,
     transaction: Option<Box<Transaction>>,
-}
-
-/// What an event brings along.
-#[derive(Default)]
-struct Input {
-    request: Option<Request>,
-    response: Option<Response>,
-    from: Option<Peer>,
-    /// How long the timer ran that fires.
-    interval: Option<Duration>,
 }
 
 impl Transactions {
@@ -257,7 +246,7 @@ impl Transactions {
         Ok(ClientTx(self.begin_client(now, to, request, false)))
     }
 
-    fn begin_client(&mut self, now: Instant, to: Peer, request: Request, is_internal: bool) -> Slot {
+    pub(super) fn begin_client(&mut self, now: Instant, to: Peer, request: Request, is_internal: bool) -> Slot {
         let is_invite = *request.method() == Method::Invite;
         let kind = if is_invite { Kind::InviteClient } else { Kind::NonInviteClient };
         let mut key = core::mem::take(&mut self.key);
@@ -400,158 +389,12 @@ impl Transactions {
         self.get(slot).map(|transaction| transaction.state)
     }
 
-    /// Carries out the row for `event`, and those of timers that run for no time.
-    fn step(&mut self, now: Instant, slot: Slot, event: Event, mut input: Input) {
-        let Some(transaction) = self.get_mut(slot) else { return };
-        let Some(row) = table::find(transaction.kind.table(), transaction.state, event) else { return };
-        transaction.state = row.next;
-        for action in row.actions {
-            self.act(now, slot, *action, &mut input);
-        }
-        let Some(transaction) = self.get_mut(slot) else { return };
-        if transaction.state == State::Terminated {
-            self.remove(slot);
-        } else if let Some(armed) = transaction.limit.filter(|armed| armed.interval.is_zero()) {
-            transaction.limit = None;
-            self.step(now, slot, Event::Fires(armed.timer), Input::default());
-        }
-    }
-
-    fn act(&mut self, now: Instant, slot: Slot, action: Action, input: &mut Input) {
-        let timers = self.config.timers;
-        let Some(transaction) = self.get_mut(slot) else { return };
-        let is_reliable = transaction.peer.transport.is_reliable();
-        let is_internal = transaction.is_internal;
-        let name = transaction.kind.name(slot);
-        match action {
-            Action::SendRequest | Action::SendResponse => {
-                let wire = transaction.wire.clone();
-                let to = transaction.peer;
-                if let Some(bytes) = wire {
-                    self.counters.retransmissions_sent += u64::from(input.interval.is_some());
-                    self.outputs.push_back(Output::Send { to, bytes });
-                }
-            }
-            Action::SendAck => self.send_failure_ack(slot, input.response.as_ref()),
-            Action::SendCancel => self.send_cancel(now, slot),
-            Action::SendHeldCancel => {
-                if matches!(transaction.cancel, Cancelling::Held(_)) {
-                    self.arm(now, slot, Timer::Cancelled, timers.first(Timer::Cancelled, is_reliable));
-                    self.send_cancel(now, slot);
-                }
-            }
-            // What is to be held has been noted by `cancel`.
-            Action::HoldCancel => {}
-            Action::SendTrying => self.send_trying(slot),
-            Action::DeliverRequest => {
-                if let (Tx::Server(id), Some(request), Some(from), false) =
-                    (name, input.request.take(), input.from, is_internal)
-                {
-                    self.outputs.push_back(Output::Request { id, from, request });
-                }
-            }
-            Action::DeliverAck => {
-                if let (Some(request), Some(from)) = (input.request.take(), input.from) {
-                    self.outputs.push_back(Output::Ack { from, request });
-                }
-            }
-            Action::DeliverResponse => {
-                if let (Tx::Client(id), Some(response), Some(from), false) =
-                    (name, input.response.take(), input.from, is_internal)
-                {
-                    self.outputs.push_back(Output::Response { id, from, response });
-                }
-            }
-            Action::ReportTimeout => {
-                self.counters.timeouts += 1;
-                if !is_internal {
-                    self.outputs.push_back(Output::Timeout { id: name });
-                }
-            }
-            Action::ReportTransportError if !is_internal => {
-                self.outputs.push_back(Output::TransportFailed { id: name })
-            }
-            Action::ReportTransportError => {}
-            Action::Arm(timer) => self.arm(now, slot, timer, timers.first(timer, is_reliable)),
-            Action::ArmAtT2(timer) => self.arm(now, slot, timer, Some(timers.t2)),
-            Action::Backoff(timer) => {
-                let last = input.interval.unwrap_or(timers.t1);
-                self.arm(now, slot, timer, Some(timers.backed_off(timer, last)));
-            }
-            Action::Renew(timer) => {
-                if transaction.armed(timer).is_some_and(|armed| armed.timer == timer) {
-                    self.arm(now, slot, timer, timers.first(timer, is_reliable));
-                }
-            }
-            Action::Stop(timer) => {
-                let armed = transaction.armed(timer);
-                if armed.is_some_and(|armed| armed.timer == timer) {
-                    *armed = None;
-                }
-                if timer == Timer::Trying100 {
-                    transaction.invite = None;
-                }
-            }
-        }
-    }
-
-    fn arm(&mut self, now: Instant, slot: Slot, timer: Timer, interval: Option<Duration>) {
-        let Some(interval) = interval else { return };
-        let at = now + interval;
-        if let Some(transaction) = self.get_mut(slot) {
-            *transaction.armed(timer) = Some(Armed { timer, at, interval });
-            if !interval.is_zero() || timer == Timer::Trying100 {
-                self.deadlines.push(at, slot);
-            }
-        }
-    }
-
-    fn send_failure_ack(&mut self, slot: Slot, response: Option<&Response>) {
-        let Some(transaction) = self.get_mut(slot) else { return };
-        if transaction.ack.is_none()
-            && let (Some(invite), Some(response)) = (&transaction.invite, response)
-            && let Ok(ack) = ack_for_failure(invite, response)
-        {
-            transaction.ack = Some(ack.to_bytes());
-        }
-        let to = transaction.peer;
-        if let Some(bytes) = transaction.ack.clone() {
-            self.outputs.push_back(Output::Send { to, bytes });
-        }
-    }
-
-    fn send_cancel(&mut self, now: Instant, slot: Slot) {
-        let Some(transaction) = self.get_mut(slot) else { return };
-        let to = transaction.peer;
-        let reason = match core::mem::replace(&mut transaction.cancel, Cancelling::Sent) {
-            Cancelling::Held(reason) => reason,
-            _ => None,
-        };
-        if let Some(invite) = &transaction.invite
-            && let Ok(cancel) = cancel_for(invite, reason.as_deref())
-        {
-            self.begin_client(now, to, cancel, true);
-        }
-    }
-
-    fn send_trying(&mut self, slot: Slot) {
-        let Some(transaction) = self.get_mut(slot) else { return };
-        let to = transaction.peer;
-        if let Some(invite) = transaction.invite.take()
-            && let Ok(trying) = ResponseBuilder::new(&invite, StatusCode::TRYING).build()
-        {
-            let bytes = trying.to_bytes();
-            transaction.wire = Some(Arc::clone(&bytes));
-            self.outputs.push_back(Output::Send { to, bytes });
-        }
-    }
-
-    fn get(&self, slot: Slot) -> Option<&Transaction> {
+    pub(super) fn get(&self, slot: Slot) -> Option<&Transaction> {
         let place = self.places.get(slot.index as usize)?;
         if place.generation == slot.generation { place.transaction.as_deref() } else { None }
     }
 
-    fn get_mut(&mut self, slot: Slot) -> Option<&mut Transaction> {
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Transaction> {
         let place = self.places.get_mut(slot.index as usize)?;
         if place.generation == slot.generation { place.transaction.as_deref_mut() } else { None }
     }
@@ -572,7 +415,7 @@ impl Transactions {
         slot
     }
 
-    fn remove(&mut self, slot: Slot) {
+    pub(super) fn remove(&mut self, slot: Slot) {
         let place = &mut self.places[slot.index as usize];
         let Some(transaction) = place.transaction.take() else { return };
         place.generation = place.generation.wrapping_add(1);
