@@ -22,18 +22,28 @@ pub struct LegCounters {
 }
 
 /// A worker's totals since it started: written by that worker alone, readable at any time by anyone.
+///
+/// No frame goes missing: `frames_received + handed_in + frames_originated` is
+/// `frames_sent + frames_consumed + handed_over +` the sum of `drops`, but for the few that wait in the worker right now
+/// ([`WorkerCounters::frames_unaccounted`]).
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// Frames the device delivered.
     pub frames_received: Counter,
     /// Frames the device took.
     pub frames_sent: Counter,
+    /// Frames the worker built in buffers of its own: ARP requests, reports, packets that re-framing or concealment adds.
+    pub frames_originated: Counter,
+    /// Frames that were taken in and answered with nothing: ARP replies, reports, media that another packet carries on.
+    pub frames_consumed: Counter,
     /// RTP packets forwarded.
     pub rtp_forwarded: Counter,
     /// ARP and ICMP packets answered.
     pub control_answered: Counter,
     /// Packets handed to another worker, which owns their flow.
     pub handed_over: Counter,
+    /// Packets that other workers handed to this one.
+    pub handed_in: Counter,
     /// Flows in the table now.
     pub flows: Counter,
     /// Rounds of the poll loop; a worker whose count stands still is stuck.
@@ -81,5 +91,13 @@ impl WorkerCounters {
     /// Dropped packets of one reason.
     pub fn drops_of(&self, reason: DropReason) -> u64 {
         self.drops[reason as usize].get()
+    }
+    /// Frames that came in and have not left by any counter yet: those that wait in the worker. Read while the worker
+    /// runs it may be a few off, either way.
+    pub fn frames_unaccounted(&self) -> i64 {
+        let arrived = self.frames_received.get() + self.handed_in.get() + self.frames_originated.get();
+        let drops: u64 = self.drops.iter().map(Counter::get).sum();
+        let left = self.frames_sent.get() + self.frames_consumed.get() + self.handed_over.get() + drops;
+        arrived.wrapping_sub(left) as i64
     }
 }

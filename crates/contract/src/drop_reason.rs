@@ -28,12 +28,14 @@ macro_rules! drop_reasons {
 drop_reasons! {
     FrameTruncated, "frame_truncated", "The frame is shorter than its headers say.";
     EtherTypeUnknown, "ethertype_unknown", "An Ethernet type the gateway does not speak.";
+    VlanUnknown, "vlan_unknown", "The frame belongs to another VLAN than the port's.";
     NotOurAddress, "not_our_address", "The destination address is not one of the port's.";
     ArpMalformed, "arp_malformed", "An ARP packet that is not IPv4 over Ethernet, or is damaged.";
     IpHeaderBad, "ip_header_bad", "The IP version, header length or header checksum is wrong.";
     IpFragment, "ip_fragment", "A fragment of a larger datagram.";
     IpProtocolUnknown, "ip_protocol_unknown", "Neither UDP nor ICMP.";
     IcmpUnhandled, "icmp_unhandled", "An ICMP message other than an echo request.";
+    IcmpRateLimited, "icmp_rate_limited", "More echo requests in this second than are answered.";
     UdpLengthBad, "udp_length_bad", "The UDP length disagrees with the datagram.";
     UdpChecksumBad, "udp_checksum_bad", "The UDP checksum is wrong.";
     NoFlow, "no_flow", "No flow listens on the destination port.";

@@ -1,1 +1,36 @@
-//! One core's worth of media: flow table, receive, transcode, send.
+//! One core's worth of media: what arrives in a burst is classified, checked, relayed or transcoded, and sent.
+//!
+//! An [`Engine`] does no I/O and reads no clock. Whoever drives it keeps to this:
+//!
+//! 1. Frames that one receive burst brought go to [`Engine::on_burst`], with the time of that burst.
+//! 2. What the engine wants done with frames (send, hand over to another worker) it tells the [`Egress`] it is given.
+//! 3. Each [`Command`](tandem_contract::Command) goes to [`Engine::on_command`] and is answered by exactly one event.
+//! 4. [`Engine::on_timeout`] is called about every millisecond; it does a bounded amount of work.
+//! 5. [`Engine::poll_event`] is called until it says `None`; what it has said it forgets.
+//!
+//! The invariant: a frame given to the engine ends up in exactly one place, which is the egress, a counter of
+//! [`DropReason`](tandem_contract::DropReason), `frames_consumed`, or (few, and not for long) a queue of the engine. Once
+//! built, an engine does not allocate.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod classify;
+mod commands;
+mod config;
+mod continuity;
+mod departure;
+mod egress;
+mod engine;
+mod event_queue;
+mod flow;
+mod neighbours;
+mod port_table;
+mod rate_limit;
+mod reception;
+mod rtp_path;
+mod stream;
+mod transcode;
+
+pub use config::{Checksums, ConfigError, EngineConfig, LocalAddress, MAX_LOCAL_ADDRESSES};
+pub use egress::Egress;
+pub use engine::{Engine, Origin};

@@ -1,1 +1,14 @@
-//! Test doubles: virtual clock, in-memory packet device, allocation counter.
+//! Test doubles: a clock that stands still until it is told, a packet device in memory, a network with bad habits, RTP
+//! endpoints, and an allocator that counts. Never shipped.
+
+mod allocations;
+mod clock;
+mod endpoint;
+mod memory_io;
+mod network;
+
+pub use allocations::{CountingAllocator, allocations_during};
+pub use clock::VirtualClock;
+pub use endpoint::{Endpoint, Received, arp_reply_frame, arp_request_frame, echo_request_frame};
+pub use memory_io::{Cable, MemoryBuf, MemoryIo, Pool};
+pub use network::{Habits, Network};

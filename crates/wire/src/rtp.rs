@@ -6,6 +6,10 @@ use crate::field::{be16, be32, put};
 pub const HEADER_LEN: usize = 12;
 
 const VERSION: u8 = 2;
+
+/// The first octet of a packet with neither padding, extension nor contributing sources.
+pub const PLAIN_FIRST_OCTET: u8 = VERSION << 6;
+
 const FLAG_PADDING: u8 = 0x20;
 const FLAG_EXTENSION: u8 = 0x10;
 const CSRC_COUNT: u8 = 0x0f;
@@ -167,7 +171,7 @@ impl RtpFields {
     /// Fills in a header with neither padding, extension nor contributing sources.
     #[inline]
     pub fn write(&self, header: &mut [u8; HEADER_LEN]) {
-        header[0] = VERSION << 6;
+        header[0] = PLAIN_FIRST_OCTET;
         self.rewrite(header);
     }
 

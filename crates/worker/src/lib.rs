@@ -1,1 +1,25 @@
-//! The poll loop: burst in, media, burst out.
+//! The poll loop of one core: burst in, media, burst out.
+//!
+//! A [`Worker`] owns one receive and one send queue of a device, the [`Engine`](tandem_media::Engine) with every flow of
+//! its core, one ring of commands and one of events, and a ring to and from each other worker of the port. One round
+//! ([`Worker::poll`]) does a bounded amount of work in this order:
+//!
+//! 1. what the previous round sent is timed: its added latency lasts from the clock read before its receive burst to the
+//!    clock read of this round, right after its transmit burst;
+//! 2. commands, at most [`COMMANDS_PER_POLL`], and no more than the event ring has room to answer;
+//! 3. frames that other workers handed over;
+//! 4. one receive burst;
+//! 5. once a millisecond, the engine's timers;
+//! 6. events out, transmit burst.
+//!
+//! The clock is read once per round. Nothing on the way allocates, locks, logs or makes a system call.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod handover;
+mod port;
+mod worker;
+
+pub use clock::{Clock, TscClock};
+pub use handover::{Handover, HandoverEnds, mesh};
+pub use worker::{COMMANDS_PER_POLL, Parts, Worker};

@@ -1,0 +1,90 @@
+//! What the engine answers by itself: ARP and ICMP echo.
+
+use std::net::IpAddr;
+
+use tandem_contract::{DropReason, Nanos};
+use tandem_packet_io::PacketBuf;
+use tandem_wire::arp::{Arp, Operation};
+use tandem_wire::checksum::Sum;
+use tandem_wire::ethernet::MacAddress;
+use tandem_wire::icmp::IcmpMut;
+
+use crate::classify::IcmpAt;
+use crate::egress::Egress;
+use crate::engine::Engine;
+use crate::neighbours::write_arp;
+
+const TIME_TO_LIVE: u8 = 64;
+
+impl<B: PacketBuf> Engine<B> {
+    /// Another worker of the port heard which hardware address a neighbour has.
+    pub fn on_neighbour<E: Egress<Buf = B>>(&mut self, now: Nanos, address: IpAddr, mac: MacAddress, egress: &mut E) {
+        self.neighbours.on_answer(now, address, mac, egress, &self.counters.rtp_forwarded);
+    }
+
+    pub(crate) fn on_arp<E: Egress<Buf = B>>(&mut self, now: Nanos, arp: &Arp, mut frame: B, egress: &mut E) {
+        // A probe (RFC 5227) has no sender address yet, and nobody has ours.
+        if !arp.sender_ip.is_unspecified() && self.ports.address(arp.sender_ip.into()).is_none() {
+            self.on_neighbour(now, arp.sender_ip.into(), arp.sender_mac, egress);
+            if self.workers > 1 {
+                egress.announce(arp.sender_ip.into(), arp.sender_mac);
+            }
+        }
+        let to_us = self.ports.address(arp.target_ip.into()).is_some();
+        if arp.operation == Operation::Reply || !to_us {
+            self.counters.frames_consumed.add(1);
+            return;
+        }
+        let reply = Arp {
+            operation: Operation::Reply,
+            sender_mac: self.link.mac,
+            sender_ip: arp.target_ip,
+            target_mac: arp.sender_mac,
+            target_ip: arp.sender_ip,
+        };
+        if write_arp(&reply, arp.sender_mac, &self.link, &mut frame) {
+            self.counters.control_answered.add(1);
+            egress.send(frame);
+        } else {
+            self.drop_frame(DropReason::ArpMalformed);
+        }
+    }
+
+    pub(crate) fn on_icmp<E: Egress<Buf = B>>(&mut self, now: Nanos, at: IcmpAt, mut frame: B, egress: &mut E) {
+        match self.echo(now, at, &mut frame) {
+            Ok(()) => {
+                self.counters.control_answered.add(1);
+                egress.send(frame);
+            }
+            Err(reason) => self.drop_frame(reason),
+        }
+    }
+
+    /// Turns an echo request into its reply where it lies.
+    fn echo(&mut self, now: Nanos, at: IcmpAt, frame: &mut B) -> Result<(), DropReason> {
+        let (ip_at, at, len) = (usize::from(at.ip_at), usize::from(at.at), usize::from(at.len));
+        let message = frame.data_mut().get_mut(at..at + len).ok_or(DropReason::FrameTruncated)?;
+        let icmp = IcmpMut::parse(message).map_err(|_| DropReason::FrameTruncated)?;
+        if !icmp.is_echo_request() || !icmp.checksum_holds() {
+            return Err(DropReason::IcmpUnhandled);
+        }
+        if !self.echo_limit.permit(now) {
+            return Err(DropReason::IcmpRateLimited);
+        }
+        icmp.into_echo_reply();
+        frame.set_len(at + len).map_err(|_| DropReason::FrameTruncated)?;
+        let bytes = frame.data_mut();
+        let (destination, rest) = bytes.split_first_chunk_mut::<6>().ok_or(DropReason::FrameTruncated)?;
+        let source = rest.first_chunk_mut::<6>().ok_or(DropReason::FrameTruncated)?;
+        *destination = *source;
+        *source = self.link.mac.0;
+        let header = bytes.get_mut(ip_at..at).ok_or(DropReason::FrameTruncated)?;
+        header[8] = TIME_TO_LIVE;
+        header[10..12].fill(0);
+        let (from, to) = header[12..20].split_at_mut(4);
+        from.swap_with_slice(to);
+        let checksum = Sum::of(header).checksum();
+        header[10..12].copy_from_slice(&checksum);
+        Ok(())
+    }
+}

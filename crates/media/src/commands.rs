@@ -1,0 +1,200 @@
+//! What control asks for: flows come, change and go.
+
+use std::net::SocketAddr;
+
+use tandem_contract::{Command, DropReason, Event, FlowId, LegConfig, LegCounters, LegSide, Nanos, Refusal};
+use tandem_packet_io::PacketBuf;
+
+use crate::classify::owner_of;
+use crate::departure::Departure;
+use crate::egress::Egress;
+use crate::engine::Engine;
+use crate::flow::{Flow, leg_of, stream_of};
+use crate::port_table::{AddressIndex, StreamIndex};
+use crate::stream::{Exit, Stream, Treatment, treatment};
+
+impl<B: PacketBuf> Engine<B> {
+    /// Carries out one command and returns its answer.
+    pub fn on_command<E: Egress<Buf = B>>(&mut self, now: Nanos, command: &Command, egress: &mut E) -> Event {
+        match *command {
+            Command::InstallFlow { flow, epoch, legs } => self
+                .install(now, flow, &legs, egress)
+                .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
+            Command::UpdateFlow { flow, epoch, legs } => self
+                .update(now, flow, &legs, egress)
+                .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Updated { flow, epoch }),
+            Command::RemoveFlow { flow } => Event::Removed { flow, counters: self.remove(flow) },
+            Command::ReadFlow { flow } => Event::Counters { flow, counters: self.read(flow) },
+        }
+    }
+
+    fn install<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        id: FlowId,
+        legs: &[LegConfig; 2],
+        egress: &mut E,
+    ) -> Result<(), Refusal> {
+        match self.flows.get(id.slot as usize) {
+            None => return Err(Refusal::SlotOutOfRange),
+            Some(Some(_)) => return Err(Refusal::SlotTaken),
+            Some(None) => {}
+        }
+        let flow = self.check(id, legs)?;
+        let [a, b] = legs;
+        for (leg, from, to) in [(LegSide::A, a, b), (LegSide::B, b, a)] {
+            let index = stream_of(id.slot, leg);
+            let mut stream = Stream::vacant();
+            stream.last_accepted = now;
+            stream.configure(now, None, from, to);
+            self.streams[index.at()] = stream;
+        }
+        self.admit(now, flow, egress);
+        self.counters.flows.add(1);
+        Ok(())
+    }
+
+    fn update<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        id: FlowId,
+        legs: &[LegConfig; 2],
+        egress: &mut E,
+    ) -> Result<(), Refusal> {
+        let before = *self.find(id).ok_or(Refusal::UnknownFlow)?;
+        let flow = self.check(id, legs)?;
+        for leg in LegSide::BOTH {
+            self.ports.free(before.locals[leg.index()], before.legs[leg.index()].local.port());
+        }
+        for leg in LegSide::BOTH {
+            let (from, to) = (&legs[leg.index()], &legs[leg.other().index()]);
+            let stream = &mut self.streams[stream_of(id.slot, leg).at()];
+            stream.configure(now, Some(&before.legs[leg.index()]), from, to);
+        }
+        self.admit(now, flow, egress);
+        Ok(())
+    }
+
+    /// Puts a checked flow, whose streams are configured, into the tables.
+    fn admit<E: Egress<Buf = B>>(&mut self, now: Nanos, flow: Flow, egress: &mut E) {
+        self.flows[flow.id.slot as usize] = Some(flow);
+        for leg in LegSide::BOTH {
+            let (from, to) = (&flow.legs[leg.index()], &flow.legs[leg.other().index()]);
+            let index = stream_of(flow.id.slot, leg);
+            self.ports.occupy(flow.locals[leg.index()], from.local.port(), index);
+            let joined = from.format.zip(to.format).and_then(|(f, t)| treatment(f.codec, t.codec));
+            self.streams[index.at()].treatment = joined.unwrap_or(Treatment::Relay);
+            self.open_exit(now, index, egress);
+        }
+    }
+
+    fn remove(&mut self, id: FlowId) -> [LegCounters; 2] {
+        let counters = self.read(id);
+        let Some(flow) = self.find(id).copied() else {
+            return counters;
+        };
+        for leg in LegSide::BOTH {
+            self.ports.free(flow.locals[leg.index()], flow.legs[leg.index()].local.port());
+            let stream = &mut self.streams[stream_of(id.slot, leg).at()];
+            if let Exit::Open(departure) = stream.exit {
+                self.neighbours.release(departure.next_hop, &self.counters);
+            }
+            *stream = Stream::vacant();
+        }
+        self.flows[id.slot as usize] = None;
+        self.counters.flows.set(self.counters.flows.get().saturating_sub(1));
+        counters
+    }
+
+    fn read(&self, id: FlowId) -> [LegCounters; 2] {
+        if self.find(id).is_none() {
+            return [LegCounters::default(); 2];
+        }
+        LegSide::BOTH.map(|leg| {
+            let receives = &self.streams[stream_of(id.slot, leg).at()];
+            let sends = &self.streams[stream_of(id.slot, leg.other()).at()];
+            LegCounters {
+                packets_received: receives.packets_received,
+                octets_received: receives.octets_received,
+                packets_sent: sends.packets_sent,
+                octets_sent: sends.octets_sent,
+                packets_lost: receives.reception.lost(),
+                packets_dropped: receives.packets_dropped,
+                jitter_us: receives.jitter_us(),
+            }
+        })
+    }
+
+    fn find(&self, id: FlowId) -> Option<&Flow> {
+        self.flows.get(id.slot as usize)?.as_ref().filter(|flow| flow.id == id)
+    }
+
+    /// Whether the legs can be had. Ports that the flow itself holds count as free.
+    fn check(&self, id: FlowId, legs: &[LegConfig; 2]) -> Result<Flow, Refusal> {
+        let [a, b] = legs;
+        let locals = [self.check_local(id, a.local)?, self.check_local(id, b.local)?];
+        if a.local == b.local {
+            return Err(Refusal::LocalPortTaken);
+        }
+        if let (Some(from), Some(to)) = (a.format, b.format) {
+            let joined = treatment(from.codec, to.codec).and(treatment(to.codec, from.codec));
+            joined.ok_or(Refusal::CodecPairUnsupported)?;
+        }
+        Ok(Flow { id, legs: *legs, locals })
+    }
+
+    fn check_local(&self, id: FlowId, local: SocketAddr) -> Result<AddressIndex, Refusal> {
+        let address = self.ports.address(local.ip()).ok_or(Refusal::LocalAddressNotOurs)?;
+        let port = local.port();
+        let ours =
+            port.is_multiple_of(2) && self.ports.is_in_range(port) && owner_of(port, self.workers) == self.worker;
+        let holder = self.ports.find(address, port).map(|stream| leg_of(stream).0);
+        if !ours || holder.is_some_and(|slot| slot != id.slot) {
+            return Err(Refusal::LocalPortTaken);
+        }
+        Ok(address)
+    }
+
+    /// Opens or closes the way out of a stream as configuration and the learned remote have it.
+    pub(crate) fn open_exit<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, egress: &mut E) {
+        let exit = self.exit_of(now, index, egress);
+        let stream = &mut self.streams[index.at()];
+        let before = std::mem::replace(&mut stream.exit, exit);
+        if matches!(exit, Exit::Closed(_)) {
+            stream.continuity.interrupt();
+        }
+        if let Exit::Open(departure) = before {
+            self.neighbours.release(departure.next_hop, &self.counters);
+        }
+    }
+
+    fn exit_of<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, egress: &mut E) -> Exit {
+        let (slot, leg) = leg_of(index);
+        let Some(flow) = &self.flows[slot as usize] else {
+            return Exit::Closed(DropReason::PeerNotReady);
+        };
+        let to = &flow.legs[leg.other().index()];
+        let remote = self.streams[index.reverse().at()].remote();
+        let Some(remote) = remote.filter(|remote| to.format.is_some() && remote.port() != 0) else {
+            return Exit::Closed(DropReason::PeerNotReady);
+        };
+        if !to.direction.sends() {
+            return Exit::Closed(DropReason::DirectionInactive);
+        }
+        let next_hop = self.ports.local(flow.locals[leg.other().index()]).next_hop(remote.ip());
+        let (Some(std::net::IpAddr::V4(next_hop)), std::net::IpAddr::V4(local)) = (next_hop, to.local.ip()) else {
+            return Exit::Closed(DropReason::NoRoute);
+        };
+        let local_socket = to.local;
+        let Some(next_hop) = self.neighbours.acquire(now, next_hop, local, &self.link, &self.counters, egress) else {
+            return Exit::Closed(DropReason::NeighbourUnresolved);
+        };
+        match Departure::new(&self.link, local_socket, remote, next_hop) {
+            Some(departure) => Exit::Open(departure),
+            None => {
+                self.neighbours.release(next_hop, &self.counters);
+                Exit::Closed(DropReason::NoRoute)
+            }
+        }
+    }
+}

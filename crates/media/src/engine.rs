@@ -1,0 +1,167 @@
+//! The engine's parts, and the way of a burst through them.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use tandem_codec::Level;
+use tandem_contract::{DropReason, Event, Nanos, WorkerCounters};
+use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf};
+
+use crate::classify::{Class, Classifier, Datagram};
+use crate::config::{ConfigError, EngineConfig};
+use crate::departure::LinkFields;
+use crate::egress::Egress;
+use crate::event_queue::EventQueue;
+use crate::flow::{Flow, leg_of};
+use crate::neighbours::{Neighbours, announce_address};
+use crate::port_table::PortTable;
+use crate::rate_limit::RateLimit;
+use crate::stream::Stream;
+
+/// Unasked events that can wait to be polled.
+const EVENT_CAPACITY: usize = 1024;
+/// Echo requests answered per second and worker.
+const ECHO_REPLIES_PER_SECOND: u32 = 1000;
+/// How often neighbours are looked after.
+const NEIGHBOUR_TICK_NS: u64 = 100_000_000;
+/// Calls of [`Engine::on_timeout`] in which the whole flow table is looked through once.
+const TICKS_PER_SWEEP: usize = 1000;
+
+/// Where a burst comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The device, now.
+    Device,
+    /// Another worker, which received it earlier.
+    Worker {
+        /// When the oldest frame of the burst was received.
+        received_at: Nanos,
+    },
+}
+
+/// One core's worth of media. The crate's page says how to drive it.
+pub struct Engine<B: PacketBuf> {
+    pub(crate) classifier: Classifier,
+    pub(crate) link: LinkFields,
+    pub(crate) worker: tandem_contract::WorkerId,
+    pub(crate) workers: u16,
+    pub(crate) codec_level: Level,
+    media_timeout_ms: u32,
+    pub(crate) ports: PortTable,
+    pub(crate) flows: Box<[Option<Flow>]>,
+    /// Two per flow: what leg A receives, what leg B receives.
+    pub(crate) streams: Box<[Stream]>,
+    pub(crate) neighbours: Neighbours<B>,
+    pub(crate) events: EventQueue,
+    pub(crate) counters: Arc<WorkerCounters>,
+    pub(crate) echo_limit: RateLimit,
+    neighbours_due: Nanos,
+    sweep_at: usize,
+}
+
+impl<B: PacketBuf> Engine<B> {
+    /// Builds an engine and all memory it will ever use.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says which value is impossible.
+    pub fn new(config: &EngineConfig, counters: Arc<WorkerCounters>) -> Result<Self, ConfigError> {
+        config.check()?;
+        let capacity = config.flow_capacity as usize;
+        Ok(Self {
+            classifier: Classifier::new(config),
+            link: LinkFields {
+                mac: config.mac,
+                vlan: config.vlan,
+                traffic_class: config.traffic_class,
+                checksum_offload: config.checksums.transmit_offload,
+                mtu: config.mtu,
+            },
+            worker: config.worker,
+            workers: config.workers,
+            codec_level: config.codec_level,
+            media_timeout_ms: config.media_timeout_ms,
+            ports: PortTable::new(&config.addresses, &config.rtp_ports)?,
+            flows: (0..capacity).map(|_| None).collect(),
+            streams: (0..capacity * 2).map(|_| Stream::vacant()).collect(),
+            neighbours: Neighbours::new(config.neighbour_capacity),
+            events: EventQueue::new(EVENT_CAPACITY),
+            counters,
+            echo_limit: RateLimit::new(ECHO_REPLIES_PER_SECOND),
+            neighbours_due: Nanos(0),
+            sweep_at: 0,
+        })
+    }
+
+    /// Tells the link once, when the device runs, which hardware address has our addresses now (RFC 5227 §3). One worker
+    /// of a port does it for all.
+    pub fn on_start<E: Egress<Buf = B>>(&mut self, egress: &mut E) {
+        if self.worker != tandem_contract::WorkerId(0) {
+            return;
+        }
+        for address in self.ports.local_addresses() {
+            announce_address(address, &self.link, &self.counters, egress);
+        }
+    }
+
+    /// Takes the frames of one burst, which is empty afterwards.
+    #[inline]
+    pub fn on_burst<E: Egress<Buf = B>>(&mut self, now: Nanos, origin: Origin, burst: &mut Burst<B>, egress: &mut E) {
+        let received_at = match origin {
+            Origin::Device => now,
+            Origin::Worker { received_at } => received_at,
+        };
+        let from_worker = origin != Origin::Device;
+        let mut datagrams = ArrayVec::<(B, Datagram), BURST_CAPACITY>::new();
+        for frame in burst.drain(..) {
+            match self.classifier.classify(&frame, &self.ports, from_worker) {
+                Class::Datagram(datagram) => datagrams.push((frame, datagram)),
+                Class::Foreign(owner) => egress.hand_over(owner, frame),
+                Class::Arp(arp) => self.on_arp(now, &arp, frame, egress),
+                Class::Icmp(at) => self.on_icmp(now, at, frame, egress),
+                Class::Drop(reason) => self.counters.dropped(reason),
+            }
+        }
+        self.fetch(&datagrams);
+        for (frame, datagram) in datagrams {
+            let stream = datagram.stream;
+            if let Err(reason) = self.on_datagram(now, received_at, frame, datagram, egress) {
+                self.streams[stream.at()].packets_dropped += 1;
+                self.counters.dropped(reason);
+            }
+        }
+    }
+
+    /// Reads one octet of each stream, so that the cache misses of a burst overlap rather than queue up.
+    #[inline]
+    fn fetch(&self, datagrams: &[(B, Datagram)]) {
+        let touched =
+            datagrams.iter().fold(0, |touched, (_, d)| touched ^ self.streams[d.stream.at()].packets_received);
+        std::hint::black_box(touched);
+    }
+
+    /// Time passes: neighbours are asked, a part of the flow table is looked through for silence.
+    pub fn on_timeout<E: Egress<Buf = B>>(&mut self, now: Nanos, egress: &mut E) {
+        if now >= self.neighbours_due {
+            self.neighbours_due = now.plus(NEIGHBOUR_TICK_NS);
+            self.neighbours.on_timeout(now, &self.link, &self.counters, egress);
+        }
+        for _ in 0..self.streams.len().div_ceil(TICKS_PER_SWEEP) {
+            self.sweep_at = (self.sweep_at + 1) % self.streams.len();
+            let (slot, leg) = leg_of(crate::port_table::StreamIndex(self.sweep_at as u32));
+            if let Some(flow) = &self.flows[slot as usize] {
+                let stream = &mut self.streams[self.sweep_at];
+                stream.on_timeout(now, self.media_timeout_ms, flow.id, leg, &mut self.events);
+            }
+        }
+    }
+
+    /// The next event that nobody asked for.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// Counts a frame that ends here under its reason.
+    pub(crate) fn drop_frame(&self, reason: DropReason) {
+        self.counters.dropped(reason);
+    }
+}

@@ -1,0 +1,24 @@
+//! The cold half of the flow table: who holds a slot, and with which configuration.
+
+use tandem_contract::{FlowId, LegConfig, LegSide};
+
+use crate::port_table::{AddressIndex, StreamIndex};
+
+/// A flow in the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flow {
+    pub(crate) id: FlowId,
+    pub(crate) legs: [LegConfig; 2],
+    /// Which of our addresses each leg uses.
+    pub(crate) locals: [AddressIndex; 2],
+}
+
+/// The stream that `leg` of the flow in `slot` receives.
+pub(crate) const fn stream_of(slot: u32, leg: LegSide) -> StreamIndex {
+    StreamIndex(slot * 2 + leg.index() as u32)
+}
+
+/// The slot and leg whose stream this is.
+pub(crate) const fn leg_of(stream: StreamIndex) -> (u32, LegSide) {
+    (stream.0 / 2, if stream.0.is_multiple_of(2) { LegSide::A } else { LegSide::B })
+}

@@ -1,0 +1,144 @@
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use arrayvec::ArrayVec;
+
+use crate::config::{ConfigError, LocalAddress, MAX_LOCAL_ADDRESSES};
+
+/// A flow's direction, as an index into the engine's streams: twice the flow's slot, plus 1 for what leg B receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamIndex(pub(crate) u32);
+
+impl StreamIndex {
+    /// The same flow's other direction.
+    pub(crate) const fn reverse(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+
+    pub(crate) const fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Which of our addresses, by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AddressIndex(u8);
+
+/// Finds a stream by local address and port: one row per address, one entry per pair of an even port (RTP) and the odd
+/// one above it (RTCP). No hashing, no collisions: an unknown port costs one load.
+pub(crate) struct PortTable {
+    addresses: ArrayVec<LocalAddress, MAX_LOCAL_ADDRESSES>,
+    first_pair: u16,
+    pairs: u16,
+    entries: Box<[u32]>,
+}
+
+const FREE: u32 = u32::MAX;
+
+impl PortTable {
+    pub(crate) fn new(addresses: &[LocalAddress], ports: &RangeInclusive<u16>) -> Result<Self, ConfigError> {
+        let first_pair = ports.start().div_ceil(2);
+        let past_last_pair = u32::from(*ports.end()).div_ceil(2);
+        let pairs = past_last_pair.saturating_sub(first_pair.into()) as u16;
+        if pairs == 0 {
+            return Err(ConfigError::NoPorts);
+        }
+        let entries = vec![FREE; usize::from(pairs) * addresses.len()].into_boxed_slice();
+        let addresses = addresses.iter().copied().take(MAX_LOCAL_ADDRESSES).collect();
+        Ok(Self { addresses, first_pair, pairs, entries })
+    }
+
+    /// Which of our addresses this is.
+    #[inline]
+    pub(crate) fn address(&self, address: IpAddr) -> Option<AddressIndex> {
+        self.addresses.iter().position(|local| local.address == address).map(|index| AddressIndex(index as u8))
+    }
+
+    pub(crate) fn local(&self, index: AddressIndex) -> &LocalAddress {
+        &self.addresses[usize::from(index.0)]
+    }
+
+    /// All our addresses.
+    pub(crate) fn local_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.iter().map(|local| local.address)
+    }
+
+    #[inline]
+    fn index(&self, address: AddressIndex, port: u16) -> Option<usize> {
+        let pair = (port / 2).wrapping_sub(self.first_pair);
+        (pair < self.pairs).then(|| usize::from(address.0) * usize::from(self.pairs) + usize::from(pair))
+    }
+
+    /// The stream that listens there, if any.
+    #[inline]
+    pub(crate) fn find(&self, address: AddressIndex, port: u16) -> Option<StreamIndex> {
+        let entry = *self.entries.get(self.index(address, port)?)?;
+        (entry != FREE).then_some(StreamIndex(entry))
+    }
+
+    /// Whether the port is in the range that legs may use.
+    #[inline]
+    pub(crate) fn is_in_range(&self, port: u16) -> bool {
+        (port / 2).wrapping_sub(self.first_pair) < self.pairs
+    }
+
+    /// Lets `stream` listen at an even port. The caller has checked that it is in range.
+    pub(crate) fn occupy(&mut self, address: AddressIndex, port: u16, stream: StreamIndex) {
+        if let Some(index) = self.index(address, port) {
+            self.entries[index] = stream.0;
+        }
+    }
+
+    /// Lets nobody listen there any more.
+    pub(crate) fn free(&mut self, address: AddressIndex, port: u16) {
+        if let Some(index) = self.index(address, port) {
+            self.entries[index] = FREE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(addresses: &[&str], ports: RangeInclusive<u16>) -> PortTable {
+        let addresses: Vec<_> = addresses
+            .iter()
+            .map(|a| LocalAddress { address: a.parse().unwrap(), prefix_len: 24, gateway: None })
+            .collect();
+        PortTable::new(&addresses, &ports).unwrap()
+    }
+
+    #[test]
+    fn a_stream_is_found_by_its_address_and_either_port_of_its_pair() {
+        let mut table = table(&["10.0.0.1", "10.0.0.2"], 10_000..=10_999);
+        let second = table.address("10.0.0.2".parse().unwrap()).unwrap();
+        let first = table.address("10.0.0.1".parse().unwrap()).unwrap();
+        table.occupy(second, 10_998, StreamIndex(7));
+        assert_eq!(table.find(second, 10_998), Some(StreamIndex(7)));
+        assert_eq!(table.find(second, 10_999), Some(StreamIndex(7)));
+        assert_eq!(table.find(first, 10_998), None);
+        table.free(second, 10_998);
+        assert_eq!(table.find(second, 10_998), None);
+        assert!(table.address("10.0.0.3".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn only_whole_pairs_of_the_range_are_usable() {
+        let table = table(&["10.0.0.1"], 9_999..=10_004);
+        let address = table.address("10.0.0.1".parse().unwrap()).unwrap();
+        let usable: Vec<u16> = (0..=u16::MAX).filter(|port| table.is_in_range(*port)).collect();
+        assert_eq!(usable, [10_000, 10_001, 10_002, 10_003]);
+        assert!((0..=u16::MAX).all(|port| table.find(address, port).is_none()));
+    }
+
+    #[test]
+    fn the_highest_ports_are_usable_and_a_lone_port_is_refused() {
+        let table = table(&["10.0.0.1"], 65_534..=65_535);
+        assert!(table.is_in_range(65_534) && !table.is_in_range(65_533));
+        let local = LocalAddress { address: "10.0.0.1".parse().unwrap(), prefix_len: 24, gateway: None };
+        for lone in [65_535..=65_535, 10_000..=10_000] {
+            assert_eq!(PortTable::new(&[local], &lone).err(), Some(ConfigError::NoPorts), "{lone:?}");
+        }
+    }
+}

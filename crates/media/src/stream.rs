@@ -1,0 +1,247 @@
+//! One direction of a flow: what one leg receives and the other sends. Everything a packet needs stands in one place.
+
+use std::net::SocketAddr;
+
+use tandem_contract::{Codec, DropReason, Event, FlowId, Format, LegConfig, LegSide, Nanos, SourcePolicy};
+
+use crate::continuity::{Continuity, Start};
+use crate::departure::Departure;
+use crate::event_queue::EventQueue;
+use crate::reception::Reception;
+use crate::transcode::Conversion;
+
+/// Whether the receiving leg takes RTP, or the name under which it is dropped.
+type Gate = Result<(), DropReason>;
+
+/// A payload type that no packet has.
+const NO_PAYLOAD_TYPE: u8 = 0xff;
+
+/// Where packets of the stream leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Exit {
+    /// Nowhere yet, or not now.
+    Closed(DropReason),
+    /// Towards a remote.
+    Open(Departure),
+}
+
+/// What happens to the payload on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    /// Sent on as it is.
+    Relay,
+    /// Converted to the other leg's codec.
+    Transcode(Conversion),
+}
+
+/// Of what kind an accepted packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Speech,
+    /// A telephone event (RFC 4733).
+    Event,
+}
+
+#[repr(align(64))]
+pub(crate) struct Stream {
+    // What is looked at first, for each packet.
+    pub(crate) gate: Gate,
+    receive_payload_type: u8,
+    receive_event_type: u8,
+    send_payload_type: u8,
+    send_event_type: u8,
+    pub(crate) treatment: Treatment,
+    policy: SourcePolicy,
+    /// The source was learned from a packet: no other one is taken any more.
+    latched: bool,
+    /// From whom packets are taken: signalled or learned.
+    source: Option<SocketAddr>,
+    /// Clock of the received codec, in ticks per millisecond.
+    pub(crate) receive_khz: u32,
+    pub(crate) reception: Reception,
+    pub(crate) last_accepted: Nanos,
+    started_reported: bool,
+    silence_reported: bool,
+    pub(crate) packets_received: u64,
+    pub(crate) octets_received: u64,
+    pub(crate) packets_dropped: u64,
+    // What is needed to send.
+    pub(crate) continuity: Continuity,
+    pub(crate) exit: Exit,
+    pub(crate) packets_sent: u64,
+    pub(crate) octets_sent: u64,
+}
+
+impl Stream {
+    /// A stream that belongs to no flow.
+    pub(crate) fn vacant() -> Self {
+        let start = Start { ssrc: 0, first_sequence: 0, first_timestamp: 0 };
+        Self {
+            gate: Err(DropReason::NotNegotiated),
+            receive_payload_type: NO_PAYLOAD_TYPE,
+            receive_event_type: NO_PAYLOAD_TYPE,
+            send_payload_type: 0,
+            send_event_type: NO_PAYLOAD_TYPE,
+            treatment: Treatment::Relay,
+            policy: SourcePolicy::Strict,
+            latched: false,
+            source: None,
+            receive_khz: 8,
+            reception: Reception::default(),
+            last_accepted: Nanos(0),
+            started_reported: false,
+            silence_reported: false,
+            packets_received: 0,
+            octets_received: 0,
+            packets_dropped: 0,
+            continuity: Continuity::new(start, 8, 8),
+            exit: Exit::Closed(DropReason::PeerNotReady),
+            packets_sent: 0,
+            octets_sent: 0,
+        }
+    }
+
+    /// Takes over a configuration: `before` is what stood there (`None` for a fresh flow), `from` receives, `to` sends.
+    pub(crate) fn configure(&mut self, now: Nanos, before: Option<&LegConfig>, from: &LegConfig, to: &LegConfig) {
+        let gate = match from.format {
+            None => Err(DropReason::NotNegotiated),
+            Some(_) if !from.direction.receives() => Err(DropReason::DirectionInactive),
+            Some(_) => Ok(()),
+        };
+        if gate != self.gate {
+            self.reception.pause();
+            self.continuity.interrupt();
+            self.last_accepted = now;
+            self.silence_reported = false;
+        }
+        self.gate = gate;
+        if before.is_none_or(|before| (before.remote, before.source) != (from.remote, from.source)) {
+            self.policy = from.source;
+            self.source = from.remote;
+            self.latched = false;
+        }
+        self.receive_payload_type = from.format.map_or(NO_PAYLOAD_TYPE, |f| f.receive_payload_type.get());
+        self.receive_event_type = Self::event_type(from.format);
+        self.send_payload_type = to.format.map_or(0, |f| f.payload_type.get());
+        self.send_event_type = Self::event_type(to.format);
+        let khz = |format: Option<Format>| format.map_or(8, |f| f.codec.clock_rate_hz() / 1000);
+        self.receive_khz = khz(from.format);
+        let start = Start { ssrc: to.ssrc, first_sequence: to.first_sequence, first_timestamp: to.first_timestamp };
+        self.continuity.reconfigure(start, self.receive_khz, khz(to.format));
+    }
+
+    fn event_type(format: Option<Format>) -> u8 {
+        format.and_then(|f| f.telephone_event).map_or(NO_PAYLOAD_TYPE, |t| t.get())
+    }
+
+    /// What a payload type means on the receiving leg.
+    #[inline]
+    pub(crate) fn content(&self, payload_type: u8) -> Option<Content> {
+        if payload_type == self.receive_payload_type {
+            Some(Content::Speech)
+        } else if payload_type == self.receive_event_type {
+            Some(Content::Event)
+        } else {
+            None
+        }
+    }
+
+    /// The payload type to send content with, where the peer takes it.
+    #[inline]
+    pub(crate) fn send_type(&self, content: Content) -> Option<u8> {
+        match content {
+            Content::Speech => Some(self.send_payload_type),
+            Content::Event => Some(self.send_event_type).filter(|t| *t != NO_PAYLOAD_TYPE),
+        }
+    }
+
+    /// Whether a packet from `source` is taken. The first packet of a leg that learns its remote settles it; then
+    /// `Learned` says so.
+    #[inline]
+    pub(crate) fn admit(&mut self, source: SocketAddr) -> Admission {
+        if self.source == Some(source) && (self.latched || self.policy == SourcePolicy::Strict) {
+            return Admission::Admitted;
+        }
+        self.admit_unknown(source)
+    }
+
+    #[cold]
+    fn admit_unknown(&mut self, source: SocketAddr) -> Admission {
+        if self.latched || source.port() == 0 || source.ip().is_unspecified() || source.ip().is_multicast() {
+            return Admission::Refused;
+        }
+        let allowed = match self.policy {
+            SourcePolicy::Strict => false,
+            SourcePolicy::LatchPort => self.source.is_some_and(|signalled| signalled.ip() == source.ip()),
+            SourcePolicy::LatchAny => true,
+        };
+        if !allowed {
+            return Admission::Refused;
+        }
+        self.latched = true;
+        let changed = self.source != Some(source);
+        self.source = Some(source);
+        if changed { Admission::Learned } else { Admission::Admitted }
+    }
+
+    /// Where the receiving leg's peer is: learned or signalled.
+    pub(crate) const fn remote(&self) -> Option<SocketAddr> {
+        self.source
+    }
+
+    /// Takes note of an accepted packet.
+    #[inline]
+    pub(crate) fn on_accepted(
+        &mut self,
+        now: Nanos,
+        octets: usize,
+        id: FlowId,
+        leg: LegSide,
+        remote: SocketAddr,
+        events: &mut EventQueue,
+    ) {
+        self.last_accepted = now;
+        self.silence_reported = false;
+        self.packets_received += 1;
+        self.octets_received += octets as u64;
+        if !self.started_reported {
+            self.started_reported = events.push(Event::MediaStarted { flow: id, leg, remote });
+        }
+    }
+
+    /// Reports a leg that should receive and does not.
+    pub(crate) fn on_timeout(
+        &mut self,
+        now: Nanos,
+        timeout_ms: u32,
+        id: FlowId,
+        leg: LegSide,
+        events: &mut EventQueue,
+    ) {
+        let idle_ms = now.since(self.last_accepted) / 1_000_000;
+        if self.gate.is_err() || self.silence_reported || idle_ms < u64::from(timeout_ms) {
+            return;
+        }
+        let idle_ms = u32::try_from(idle_ms).unwrap_or(u32::MAX);
+        self.silence_reported = events.push(Event::MediaTimeout { flow: id, leg, idle_ms });
+    }
+
+    /// Interarrival jitter in microseconds.
+    pub(crate) fn jitter_us(&self) -> u32 {
+        (u64::from(self.reception.jitter()) * 1000 / u64::from(self.receive_khz)) as u32
+    }
+}
+
+/// What the source of a packet means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admitted,
+    /// Admitted, and from now on the leg's remote.
+    Learned,
+    Refused,
+}
+
+/// What is done to speech between two codecs, `None` when they cannot be joined.
+pub(crate) fn treatment(from: Codec, to: Codec) -> Option<Treatment> {
+    if from == to { Some(Treatment::Relay) } else { Conversion::between(from, to).map(Treatment::Transcode) }
+}

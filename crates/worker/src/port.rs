@@ -1,0 +1,115 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use tandem_contract::{DropReason, Nanos, WorkerCounters, WorkerId};
+use tandem_media::Egress;
+use tandem_packet_io::{Burst, PacketIo};
+use tandem_wire::ethernet::MacAddress;
+
+use crate::handover::{Handover, ToWorker};
+
+/// Distinct receive times that the packets of one round may have. Beyond that, the rest are counted with the last one.
+const DEPARTURE_TIMES: usize = 256;
+/// How often a transmit burst is tried again while the device takes at least some of it.
+const TRANSMIT_TRIES: usize = 4;
+
+/// The worker's side of its device and of the rings to other workers: where the engine's frames go.
+pub(crate) struct Port<Io: PacketIo> {
+    pub(crate) io: Io,
+    /// The time of this round's receive burst.
+    pub(crate) now: Nanos,
+    unsent: Burst<Io::Buf>,
+    to: Box<[Option<ToWorker<Io::Buf>>]>,
+    /// When packets forwarded in this round were received, and how many.
+    departures: ArrayVec<(Nanos, u64), DEPARTURE_TIMES>,
+    counters: Arc<WorkerCounters>,
+}
+
+impl<Io: PacketIo> Port<Io> {
+    pub(crate) fn new(io: Io, to: Box<[Option<ToWorker<Io::Buf>>]>, counters: Arc<WorkerCounters>) -> Self {
+        Self { io, now: Nanos(0), unsent: Burst::new(), to, departures: ArrayVec::new(), counters }
+    }
+
+    /// Records how long the packets of the last round took until `now`.
+    pub(crate) fn time_departures(&mut self, now: Nanos) {
+        for (received_at, packets) in self.departures.drain(..) {
+            self.counters.added_latency.record_n(now.since(received_at), packets);
+        }
+    }
+
+    /// Gives the device what it takes. What it does not take waits for the next round, up to one burst.
+    pub(crate) fn flush(&mut self) {
+        for _ in 0..TRANSMIT_TRIES {
+            let before = self.unsent.len();
+            if before == 0 {
+                return;
+            }
+            self.io.tx_burst(&mut self.unsent);
+            let sent = before - self.unsent.len();
+            self.counters.frames_sent.add(sent as u64);
+            if sent == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Frames that wait for the device.
+    #[cfg(test)]
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
+
+    fn enqueue(&mut self, frame: Io::Buf) {
+        if self.unsent.is_full() {
+            self.flush();
+        }
+        if self.unsent.try_push(frame).is_err() {
+            self.counters.dropped(DropReason::TransmitQueueFull);
+        }
+    }
+}
+
+impl<Io: PacketIo> Egress for Port<Io> {
+    type Buf = Io::Buf;
+
+    #[inline]
+    fn forward(&mut self, frame: Io::Buf, received_at: Nanos) {
+        match self.departures.last_mut() {
+            Some((time, packets)) if *time == received_at => *packets += 1,
+            _ => {
+                if let Err(full) = self.departures.try_push((received_at, 1)) {
+                    debug_assert_eq!(full.element().1, 1);
+                    if let Some((_, packets)) = self.departures.last_mut() {
+                        *packets += 1;
+                    }
+                }
+            }
+        }
+        self.enqueue(frame);
+    }
+
+    fn send(&mut self, frame: Io::Buf) {
+        self.enqueue(frame);
+    }
+
+    fn hand_over(&mut self, owner: WorkerId, frame: Io::Buf) {
+        let handover = Handover::Frame { frame, received_at: self.now };
+        let ring = self.to.get_mut(usize::from(owner.0)).and_then(Option::as_mut);
+        match ring.map(|ring| ring.push(handover)) {
+            Some(Ok(())) => self.counters.handed_over.add(1),
+            Some(Err(_)) | None => self.counters.dropped(DropReason::HandoverFull),
+        }
+    }
+
+    fn announce(&mut self, address: IpAddr, mac: MacAddress) {
+        for ring in self.to.iter_mut().flatten() {
+            // A full ring costs the other worker one answer; it will ask again.
+            let _ = ring.push(Handover::Neighbour { address, mac });
+        }
+    }
+
+    fn allocate(&mut self) -> Option<Io::Buf> {
+        self.io.allocate()
+    }
+}

@@ -1,0 +1,160 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rtrb::{Consumer, Producer};
+use tandem_contract::{Command, Event, Nanos, WorkerCounters};
+use tandem_media::{Engine, Origin};
+use tandem_packet_io::{Burst, PacketIo};
+
+use crate::clock::Clock;
+use crate::handover::{Handover, HandoverEnds};
+use crate::port::Port;
+
+/// Commands carried out in one round at most.
+pub const COMMANDS_PER_POLL: usize = 16;
+/// Time between two calls of the engine's timers.
+const TICK_NS: u64 = 1_000_000;
+
+/// What a worker is made of.
+pub struct Parts<Io: PacketIo> {
+    /// One receive and one send queue of a device.
+    pub io: Io,
+    /// The media of this core, built over the same counters.
+    pub engine: Engine<Io::Buf>,
+    /// From control.
+    pub commands: Consumer<Command>,
+    /// To control. Every command is answered here; while there is no room, no command is taken.
+    pub events: Producer<Event>,
+    /// From and to the port's other workers.
+    pub handover: HandoverEnds<Io::Buf>,
+    /// Readable by anyone.
+    pub counters: Arc<WorkerCounters>,
+}
+
+/// One core's poll loop.
+pub struct Worker<Io: PacketIo> {
+    port: Port<Io>,
+    engine: Engine<Io::Buf>,
+    commands: Consumer<Command>,
+    events: Producer<Event>,
+    from: Box<[Consumer<Handover<Io::Buf>>]>,
+    counters: Arc<WorkerCounters>,
+    burst: Burst<Io::Buf>,
+    started: bool,
+    tick_due: Nanos,
+    last_poll: Nanos,
+    last_was_busy: bool,
+}
+
+impl<Io: PacketIo> Worker<Io> {
+    /// A worker that has not polled yet.
+    pub fn new(parts: Parts<Io>) -> Self {
+        let Parts { io, engine, commands, events, handover, counters } = parts;
+        Self {
+            port: Port::new(io, handover.to, Arc::clone(&counters)),
+            engine,
+            commands,
+            events,
+            from: handover.from,
+            counters,
+            burst: Burst::new(),
+            started: false,
+            tick_due: Nanos(0),
+            last_poll: Nanos(0),
+            last_was_busy: false,
+        }
+    }
+
+    /// Polls until `stop` is set. What the worker holds goes back to the device when the worker is dropped.
+    pub fn run(&mut self, clock: &mut impl Clock, stop: &AtomicBool) {
+        while !stop.load(Relaxed) {
+            self.poll(clock.now());
+        }
+    }
+
+    /// One round; the crate's page says what it does, in order.
+    #[inline]
+    pub fn poll(&mut self, now: Nanos) {
+        self.port.time_departures(now);
+        if self.last_was_busy {
+            self.counters.busy_ns.add(now.since(self.last_poll));
+            self.counters.busy_polls.add(1);
+        }
+        self.counters.polls.add(1);
+        self.last_poll = now;
+        self.port.now = now;
+        if !self.started {
+            self.started = true;
+            self.engine.on_start(&mut self.port);
+        }
+
+        let mut busy = self.take_commands(now);
+        for ring in 0..self.from.len() {
+            busy |= self.take_handover(now, ring);
+        }
+        self.port.io.rx_burst(&mut self.burst);
+        if !self.burst.is_empty() {
+            busy = true;
+            self.counters.frames_received.add(self.burst.len() as u64);
+            self.engine.on_burst(now, Origin::Device, &mut self.burst, &mut self.port);
+        }
+        if now >= self.tick_due {
+            self.tick_due = now.plus(TICK_NS);
+            self.engine.on_timeout(now, &mut self.port);
+        }
+        self.give_events();
+        self.port.flush();
+        self.last_was_busy = busy;
+    }
+
+    fn take_commands(&mut self, now: Nanos) -> bool {
+        if self.commands.is_empty() {
+            return false;
+        }
+        let room = self.events.slots().min(COMMANDS_PER_POLL);
+        for _ in 0..room {
+            let Ok(command) = self.commands.pop() else {
+                break;
+            };
+            let answer = self.engine.on_command(now, &command, &mut self.port);
+            // There was room, and nobody else writes to this ring.
+            let answered = self.events.push(answer);
+            debug_assert!(answered.is_ok());
+        }
+        room > 0
+    }
+
+    /// One burst at most from one other worker.
+    fn take_handover(&mut self, now: Nanos, ring: usize) -> bool {
+        let mut oldest = now;
+        for _ in 0..self.burst.capacity() {
+            match self.from[ring].pop() {
+                Ok(Handover::Frame { frame, received_at }) => {
+                    oldest = oldest.min(received_at);
+                    self.burst.push(frame);
+                }
+                Ok(Handover::Neighbour { address, mac }) => {
+                    self.engine.on_neighbour(now, address, mac, &mut self.port);
+                }
+                Err(_) => break,
+            }
+        }
+        if self.burst.is_empty() {
+            return false;
+        }
+        self.counters.handed_in.add(self.burst.len() as u64);
+        self.engine.on_burst(now, Origin::Worker { received_at: oldest }, &mut self.burst, &mut self.port);
+        true
+    }
+
+    fn give_events(&mut self) {
+        while !self.events.is_full() {
+            let Some(event) = self.engine.poll_event() else {
+                return;
+            };
+            if self.events.push(event).is_err() {
+                return;
+            }
+        }
+    }
+}

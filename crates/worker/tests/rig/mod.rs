@@ -1,0 +1,224 @@
+//! A worker over an in-memory device, with everything around it that a test needs: control's ends of the rings, the cable,
+//! a clock, and two RTP endpoints that know the gateway.
+#![allow(dead_code, reason = "each test binary uses its part of the rig")]
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use tandem_codec::Level;
+use tandem_contract::{
+    Codec, Command, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType, SourcePolicy,
+    WorkerCounters, WorkerId,
+};
+use tandem_media::{Checksums, Engine, EngineConfig, LocalAddress};
+use tandem_packet_io::Capabilities;
+use tandem_testkit::{Cable, Endpoint, MemoryBuf, MemoryIo, Pool, Received, arp_reply_frame};
+use tandem_wire::ethernet::MacAddress;
+use tandem_worker::{HandoverEnds, Parts, Worker};
+
+pub const GATEWAY_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
+pub const GATEWAY_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub const CALLER_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 0xa]);
+pub const CALLER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 6000);
+pub const CALLEE_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 0xb]);
+pub const CALLEE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 11), 7000);
+pub const POLL_NS: u64 = 10_000;
+
+pub struct Rig {
+    pub worker: Worker<MemoryIo>,
+    pub cable: Cable,
+    pub commands: Producer<Command>,
+    pub events: Consumer<Event>,
+    pub counters: Arc<WorkerCounters>,
+    pub now: Nanos,
+    pub answers_arp: bool,
+}
+
+pub fn engine_config() -> EngineConfig {
+    EngineConfig {
+        worker: WorkerId(0),
+        workers: 1,
+        mac: GATEWAY_MAC,
+        mtu: 1500,
+        vlan: None,
+        addresses: vec![LocalAddress { address: GATEWAY_IP.into(), prefix_len: 24, gateway: None }],
+        rtp_ports: 10_000..=19_999,
+        flow_capacity: 100,
+        neighbour_capacity: 16,
+        media_timeout_ms: 5000,
+        traffic_class: 0xb8,
+        checksums: Checksums { transmit_offload: false, verify_udp: true },
+        codec_level: Level::detect(),
+    }
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self::with(&engine_config(), HandoverEnds::alone(), &Pool::new(256))
+    }
+
+    pub fn with(config: &EngineConfig, handover: HandoverEnds<MemoryBuf>, pool: &Pool) -> Self {
+        let counters = Arc::new(WorkerCounters::default());
+        let capabilities = Capabilities {
+            mac: config.mac.0,
+            mtu: config.mtu,
+            rx_ip_udp_checksum: false,
+            tx_ip_udp_checksum: config.checksums.transmit_offload,
+        };
+        let (io, cable) = MemoryIo::new(capabilities, pool);
+        let engine = Engine::new(config, Arc::clone(&counters)).unwrap();
+        let (commands, worker_commands) = RingBuffer::new(64);
+        let (worker_events, events) = RingBuffer::new(64);
+        let parts = Parts {
+            io,
+            engine,
+            commands: worker_commands,
+            events: worker_events,
+            handover,
+            counters: Arc::clone(&counters),
+        };
+        let worker = Worker::new(parts);
+        Self { worker, cable, commands, events, counters, now: Nanos(1), answers_arp: true }
+    }
+
+    /// One round, `POLL_NS` after the last.
+    pub fn poll(&mut self) {
+        self.now = self.now.plus(POLL_NS);
+        self.worker.poll(self.now);
+    }
+
+    /// Rounds until nothing is under way; ARP requests are answered as the two endpoints would. Returns the other frames.
+    pub fn settle(&mut self) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        let mut quiet = 0;
+        while quiet < 2 {
+            self.poll();
+            quiet += 1;
+            while let Some(frame) = self.cable.take() {
+                quiet = 0;
+                match self.arp_answer(&frame) {
+                    Some(reply) if self.answers_arp => self.cable.put(&reply),
+                    _ => sent.push(frame),
+                }
+            }
+            if self.cable.waiting() > 0 {
+                quiet = 0;
+            }
+        }
+        sent
+    }
+
+    fn arp_answer(&self, request: &[u8]) -> Option<Vec<u8>> {
+        let target: [u8; 4] = request.get(38..42)?.try_into().ok()?;
+        let mac = match Ipv4Addr::from(target) {
+            ip if ip == *CALLER.ip() => CALLER_MAC,
+            ip if ip == *CALLEE.ip() => CALLEE_MAC,
+            _ => return None,
+        };
+        arp_reply_frame(request, mac)
+    }
+
+    /// Gives a command and returns its answer.
+    pub fn command(&mut self, command: Command) -> Event {
+        self.commands.push(command).unwrap();
+        self.poll();
+        self.events.pop().unwrap()
+    }
+
+    /// Installs flow 0 between caller and callee, with its neighbours resolved.
+    pub fn install(&mut self, legs: [LegConfig; 2]) {
+        let command = Command::InstallFlow { flow: flow(0), epoch: Epoch(1), legs };
+        assert_eq!(self.command(command), Event::Installed { flow: flow(0), epoch: Epoch(1) });
+        self.settle();
+    }
+
+    /// Lets time pass in steps of a millisecond.
+    pub fn pass_ms(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.now = self.now.plus(1_000_000);
+            self.worker.poll(self.now);
+        }
+    }
+
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.counters.drops_of(reason)
+    }
+
+    pub fn all_drops(&self) -> u64 {
+        DropReason::ALL.iter().map(|reason| self.drops(*reason)).sum()
+    }
+
+    /// The one RTP packet that `endpoint` gets for `frame`.
+    pub fn exchange(&mut self, frame: &[u8], endpoint: &Endpoint) -> Received {
+        self.cable.put(frame);
+        let sent = self.settle();
+        assert_eq!(sent.len(), 1, "drops: {:?}", self.drop_names());
+        endpoint.receive(&sent[0]).unwrap()
+    }
+
+    pub fn drop_names(&self) -> Vec<(&'static str, u64)> {
+        DropReason::ALL.iter().map(|r| (r.label(), self.drops(*r))).filter(|(_, n)| *n > 0).collect()
+    }
+}
+
+pub fn flow(slot: u32) -> FlowId {
+    FlowId { slot, generation: 1 }
+}
+
+pub fn format(codec: Codec) -> Format {
+    let payload_type = codec.static_payload_type().unwrap_or(PayloadType::new(111).unwrap());
+    Format {
+        codec,
+        payload_type,
+        receive_payload_type: payload_type,
+        ptime_ms: 20,
+        annexb: false,
+        telephone_event: PayloadType::new(101),
+    }
+}
+
+/// A leg on port `10_000 + 2 * index`.
+pub fn leg(index: u16, remote: SocketAddrV4, codec: Codec) -> LegConfig {
+    LegConfig {
+        local: SocketAddr::new(GATEWAY_IP.into(), 10_000 + 2 * index),
+        remote: Some(remote.into()),
+        format: Some(format(codec)),
+        direction: Direction::SendRecv,
+        source: SourcePolicy::Strict,
+        ssrc: 0x5500_0000 + u32::from(index),
+        first_sequence: 100 + index,
+        first_timestamp: 50_000 + u32::from(index),
+    }
+}
+
+/// Caller with `a`, callee with `b`.
+pub fn legs(a: Codec, b: Codec) -> [LegConfig; 2] {
+    [leg(0, CALLER, a), leg(1, CALLEE, b)]
+}
+
+pub fn caller(codec: Codec) -> Endpoint {
+    Endpoint {
+        mac: CALLER_MAC,
+        local: CALLER,
+        peer_mac: GATEWAY_MAC,
+        peer: SocketAddrV4::new(GATEWAY_IP, 10_000),
+        payload_type: format(codec).payload_type.get(),
+        sequence: 65_530,
+        timestamp: 0xffff_fe00,
+        ssrc: 0xca11,
+        marker: true,
+    }
+}
+
+pub fn callee(codec: Codec) -> Endpoint {
+    Endpoint {
+        mac: CALLEE_MAC,
+        local: CALLEE,
+        peer: SocketAddrV4::new(GATEWAY_IP, 10_002),
+        sequence: 7,
+        timestamp: 77,
+        ssrc: 0xca12,
+        ..caller(codec)
+    }
+}
