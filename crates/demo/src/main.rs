@@ -99,7 +99,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
             let (from_codec, to_codec) = (codec_of(from)?, codec_of(to)?);
             let sent = &traffic_of(from_capture, from)?.sent;
             let arrived = &traffic_of(to_capture, to)?.arrived;
-            let expected = offline::transcode(from_codec, to_codec, sent.iter().map(|packet| packet.payload.as_slice()))?;
+            let expected =
+                offline::transcode(from_codec, to_codec, sent.iter().map(|packet| packet.payload.as_slice()))?;
             let direction = audit::compare(sent, &expected, arrived, &mut wire_us);
             rows.entry((backwards, format!("{from_codec} -> {to_codec}"))).or_default().add(&direction);
         }
@@ -111,7 +112,14 @@ fn run(arguments: &Arguments) -> Result<bool> {
         let difference = row.first_difference.map(|packet| format!(", first difference at packet {packet}"));
         println!(
             "  {:<16}{:>6}{:>12}{:>13}{:>7}   {} of {}{}",
-            codecs, row.calls, row.sent, row.arrived, row.lost, row.exact, row.calls, difference.unwrap_or_default()
+            codecs,
+            row.calls,
+            row.sent,
+            row.arrived,
+            row.lost,
+            row.exact,
+            row.calls,
+            difference.unwrap_or_default()
         );
     }
     println!();

@@ -33,7 +33,8 @@ pub(crate) fn read(directory: &Path) -> Result<Vec<Record>> {
         }
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         for (index, line) in text.lines().enumerate() {
-            let record = serde_json::from_str(line).with_context(|| format!("{} line {}", path.display(), index + 1))?;
+            let record =
+                serde_json::from_str(line).with_context(|| format!("{} line {}", path.display(), index + 1))?;
             records.push(record);
         }
     }
