@@ -1,0 +1,70 @@
+//! G.729A decoding: channels per core at each level, and bcg729 beside them when it is installed.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod measure;
+#[allow(dead_code, reason = "other benches use the encoder")]
+mod peers;
+
+use measure::channels_per_core;
+use tandem_codec::Level;
+use tandem_codec::g729::bitstream::{Frame, SerialFrames};
+use tandem_codec::g729::{DecodeJob, Decoder, FRAME_SAMPLES, decode_batch};
+
+/// Independent calls.
+const CALLS: usize = 256;
+/// Frames of a packet: 20 ms.
+const PACKET_FRAMES: usize = 2;
+/// Packets of each call in one run: one second.
+const PACKETS: usize = 50;
+
+fn main() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/g729a/SPEECH.BIT");
+    let serial = std::fs::read(path).expect("speech");
+    let speech: Vec<Frame> = SerialFrames::new(&serial).collect::<Result<_, _>>().expect("serial");
+    // Each call somewhere else in the speech.
+    let packet = |call: usize, packet: usize| {
+        let packets = speech.len() / PACKET_FRAMES;
+        let first = (call * 37 + packet) % packets * PACKET_FRAMES;
+        &speech[first..first + PACKET_FRAMES]
+    };
+    let audio_s = (CALLS * PACKETS * PACKET_FRAMES) as f64 * 0.01;
+    println!("G.729A decode, {CALLS} calls of real speech, channels per core:");
+    for level in Level::available() {
+        let mut states = vec![Decoder::new(); CALLS];
+        let mut pcm = vec![[[0; FRAME_SAMPLES]; PACKET_FRAMES]; CALLS];
+        let mut clock = 0;
+        let channels = channels_per_core(audio_s, || {
+            for _ in 0..PACKETS {
+                let mut jobs: Vec<DecodeJob> = states
+                    .iter_mut()
+                    .zip(&mut pcm)
+                    .enumerate()
+                    .map(|(call, (state, pcm))| DecodeJob { state, frames: packet(call, clock), pcm })
+                    .collect();
+                decode_batch(level, &mut jobs);
+                clock += 1;
+            }
+        });
+        println!("  {level:<12}{channels:>8.0}");
+    }
+    let Some(bcg729) = peers::bcg729::Bcg729::load() else {
+        println!("  bcg729: not installed");
+        return;
+    };
+    let mut decoders: Vec<_> = (0..CALLS).map(|_| bcg729.decoder()).collect();
+    let mut clock = 0;
+    let mut pcm = [0; FRAME_SAMPLES];
+    let channels = channels_per_core(audio_s, || {
+        for _ in 0..PACKETS {
+            for (call, decoder) in decoders.iter_mut().enumerate() {
+                for frame in packet(call, clock) {
+                    if let Frame::Speech(octets) = frame {
+                        decoder.decode(octets, &mut pcm);
+                    }
+                }
+            }
+            clock += 1;
+        }
+    });
+    println!("  {:<12}{channels:>8.0}", "bcg729");
+}
