@@ -4,7 +4,7 @@ mod vectors;
 
 use tandem_codec::Level;
 use tandem_codec::g722::conformance::{decode_sub_bands, encode_sub_bands};
-use tandem_codec::g722::{DecodeJob, Decoder, EncodeJob, Encoder, Mode, decode_batch, encode_batch};
+use tandem_codec::g722::{ConcealingDecoder, DecodeJob, Decoder, EncodeJob, Encoder, Mode, decode_batch, encode_batch};
 use vectors::{Vectors, first_difference};
 
 const CALLS: usize = 67;
@@ -115,4 +115,45 @@ fn speech_is_decoded_exactly_at_every_level_with_modes_mixed() {
             }
         }
     }
+}
+
+/// The frames of a G.192 file that carries 80 octets as bit planes, from the third lowest bit up, then the two lowest; `None` for a lost one.
+fn frames_of_bit_planes(words: &[i16]) -> Vec<Option<[u8; 80]>> {
+    let mut frames = Vec::new();
+    let mut rest = words;
+    while let [sync, count, following @ ..] = rest {
+        let count = *count as usize;
+        let bits = &following[..count];
+        let lost = *sync as u16 == 0x6b20 || count == 0;
+        frames.push((!lost).then(|| {
+            let mut octets = [0; 80];
+            for (plane, bit) in [2, 3, 4, 5, 6, 7, 1, 0].into_iter().enumerate() {
+                for (octet, word) in octets.iter_mut().zip(&bits[80 * plane..]) {
+                    *octet |= u8::from(word & 0x80 != 0) << bit;
+                }
+            }
+            octets
+        }));
+        rest = &following[count..];
+    }
+    frames
+}
+
+#[test]
+fn lost_frames_are_concealed_exactly() {
+    let Some(vectors) = Vectors::open("g722/AppIV_PLC") else { return };
+    let frames = frames_of_bit_planes(&vectors.words("test10.bst").expect("test10.bst"));
+    let expected = vectors.words("test10.out").expect("test10.out");
+    assert!(frames.iter().any(Option::is_none));
+    let mut decoder = ConcealingDecoder::new(Mode::Kbit64);
+    let mut out = Vec::new();
+    for frame in &frames {
+        let mut pcm = [0; 160];
+        match frame {
+            Some(octets) => decoder.receive(octets, &mut pcm),
+            None => decoder.conceal(&mut pcm),
+        }
+        out.extend(pcm);
+    }
+    assert_eq!(first_difference(&out, &expected), None);
 }

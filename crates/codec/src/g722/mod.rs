@@ -3,7 +3,9 @@
 //! Bit-exact, written once over a vector of 16-bit lanes (one call per lane). RTP carries one octet per two 16 kHz samples, on a clock of
 //! 8000 (RFC 3551): 20 ms are 160 octets, 320 samples and a timestamp step of 160.
 
+mod bands;
 mod channel;
+pub mod concealment;
 pub mod conformance;
 mod decoder;
 mod encoder;
@@ -11,6 +13,7 @@ mod filter_bank;
 mod sub_band;
 mod tables;
 
+pub use concealment::ConcealingDecoder;
 pub use decoder::{DecodeJob, Decoder, decode_batch};
 pub use encoder::{EncodeJob, Encoder, encode_batch};
 

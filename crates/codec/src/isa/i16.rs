@@ -70,6 +70,8 @@ pub(crate) trait Lanes16: Copy {
     fn mul_high(self, rhs: Self) -> Self;
     /// The high halves of the 32-bit products of the operands taken as unsigned.
     fn mul_high_unsigned(self, rhs: Self) -> Self;
+    /// Q15 product, rounded; −32768 by −32768 is not to be asked for.
+    fn mul_q15_rounded(self, rhs: Self) -> Self;
     /// The low halves of the products.
     fn mul_low(self, rhs: Self) -> Self;
     fn greater(self, rhs: Self) -> Self;
@@ -121,7 +123,7 @@ pub(crate) trait Lanes16: Copy {
 
 /// One lane: the scalar reference.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct One(i16);
+pub(crate) struct One(pub(crate) i16);
 
 impl Lanes16 for One {
     const LANES: usize = 1;
@@ -196,6 +198,10 @@ impl Lanes16 for One {
     #[inline(always)]
     fn mul_high_unsigned(self, rhs: Self) -> Self {
         Self(((u32::from(self.0 as u16) * u32::from(rhs.0 as u16)) >> 16) as i16)
+    }
+    #[inline(always)]
+    fn mul_q15_rounded(self, rhs: Self) -> Self {
+        Self(((i32::from(self.0) * i32::from(rhs.0) + 0x4000) >> 15) as i16)
     }
     #[inline(always)]
     fn mul_low(self, rhs: Self) -> Self {

@@ -129,6 +129,10 @@ impl Lanes16 for Avx2 {
         Self(avx2!(_mm256_mulhi_epu16(self.0, rhs.0)))
     }
     #[inline(always)]
+    fn mul_q15_rounded(self, rhs: Self) -> Self {
+        Self(avx2!(_mm256_mulhrs_epi16(self.0, rhs.0)))
+    }
+    #[inline(always)]
     fn mul_low(self, rhs: Self) -> Self {
         Self(avx2!(_mm256_mullo_epi16(self.0, rhs.0)))
     }

@@ -108,6 +108,10 @@ impl Lanes16 for Avx512 {
         Self(avx512!(_mm512_mulhi_epu16(self.0, rhs.0)))
     }
     #[inline(always)]
+    fn mul_q15_rounded(self, rhs: Self) -> Self {
+        Self(avx512!(_mm512_mulhrs_epi16(self.0, rhs.0)))
+    }
+    #[inline(always)]
     fn mul_low(self, rhs: Self) -> Self {
         Self(avx512!(_mm512_mullo_epi16(self.0, rhs.0)))
     }
