@@ -4,7 +4,10 @@ mod vectors;
 
 use tandem_codec::Level;
 use tandem_codec::g722::conformance::{decode_sub_bands, encode_sub_bands};
-use tandem_codec::g722::{ConcealingDecoder, DecodeJob, Decoder, EncodeJob, Encoder, Mode, decode_batch, encode_batch};
+use tandem_codec::g722::{
+    ConcealingDecoder, ConcealingJob, DecodeJob, Decoder, EncodeJob, Encoder, Mode, decode_batch,
+    decode_or_conceal_batch, encode_batch,
+};
 use vectors::{Vectors, first_difference};
 
 const CALLS: usize = 67;
@@ -156,4 +159,39 @@ fn lost_frames_are_concealed_exactly() {
         out.extend(pcm);
     }
     assert_eq!(first_difference(&out, &expected), None);
+}
+
+#[test]
+fn lost_frames_are_concealed_exactly_at_every_level_beside_other_calls() {
+    let Some(vectors) = Vectors::open("g722/AppIV_PLC") else { return };
+    let frames = frames_of_bit_planes(&vectors.words("test10.bst").expect("test10.bst"));
+    let expected = vectors.words("test10.out").expect("test10.out");
+    for level in Level::available() {
+        // The file at ten different frames, so that losses, recoveries and steady frames stand side by side.
+        let calls = 41;
+        let lag = |call: usize| (call % 10) * 7;
+        let mut states = vec![ConcealingDecoder::new(Mode::Kbit64); calls];
+        let mut out = vec![Vec::new(); calls];
+        for turn in 0..frames.len() + 63 {
+            let mut pcm = vec![[0; 160]; calls];
+            let mut jobs: Vec<ConcealingJob<'_>> = states
+                .iter_mut()
+                .zip(&mut pcm)
+                .enumerate()
+                .filter_map(|(call, (state, pcm))| {
+                    let frame = frames.get(turn.checked_sub(lag(call))?)?;
+                    Some(ConcealingJob { state, octets: frame.as_ref().map(|octets| &octets[..]), pcm })
+                })
+                .collect();
+            decode_or_conceal_batch(level, &mut jobs);
+            for (call, pcm) in pcm.iter().enumerate() {
+                if turn.checked_sub(lag(call)).is_some_and(|frame| frame < frames.len()) {
+                    out[call].extend(pcm);
+                }
+            }
+        }
+        for (call, out) in out.iter().enumerate() {
+            assert_eq!(first_difference(out, &expected), None, "call {call}, {level}");
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! The decoder of G.722 (clause 4), over a lane vector.
 
+use arrayvec::ArrayVec;
+
 use super::channel::{Channel, Channels};
+use super::concealment::HighPass;
 use super::filter_bank::CHUNK;
 use super::sub_band::{Band, SubBand};
 use super::tables::LOW_OUTPUT;
-use super::{Mode, lock_step};
+use super::{MAX_LANES, Mode, lock_step};
 use crate::isa::i16::{Kernel16, Lanes16, Row};
 use crate::level::Level;
 
@@ -60,39 +63,86 @@ impl DecodeJob<'_> {
 
 /// Decodes any number of calls, as many in lock-step as the level has lanes. Jobs may differ in length; equal lengths side by side run fastest.
 pub fn decode_batch(level: Level, jobs: &mut [DecodeJob<'_>]) {
-    lock_step(level, jobs, DecodeJob::octets, |level, jobs, from, to| {
-        crate::isa::i16::run_kernel(level, Decode { jobs, from, to });
-    });
+    for group in jobs.chunks_mut(MAX_LANES) {
+        let mut lanes: ArrayVec<Lane<'_>, MAX_LANES> = group.iter_mut().map(Lane::of).collect();
+        decode_lanes::<false>(level, &mut lanes);
+    }
 }
 
-/// The octets `from..to` of up to a vector's width of jobs.
-struct Decode<'j, 'a, 'b> {
-    jobs: &'j mut [&'b mut DecodeJob<'a>],
+/// One call in a decoding kernel.
+pub(super) struct Lane<'a> {
+    pub(super) channel: &'a mut Channel,
+    pub(super) mode: Mode,
+    pub(super) octets: &'a [u8],
+    /// Twice as many samples as octets.
+    pub(super) pcm: &'a mut [i16],
+    /// For a kernel that lays the bands open: where their samples go, as many as octets.
+    pub(super) low: &'a mut [i16],
+    pub(super) high: &'a mut [i16],
+    /// For such a kernel: the high-pass, where it is on.
+    pub(super) high_pass: Option<&'a mut HighPass>,
+}
+
+impl<'a> Lane<'a> {
+    fn of(job: &'a mut DecodeJob<'_>) -> Self {
+        let count = job.octets();
+        Self {
+            channel: &mut job.state.channel,
+            mode: job.state.mode,
+            octets: &job.octets[..count],
+            pcm: &mut job.pcm[..2 * count],
+            low: &mut [],
+            high: &mut [],
+            high_pass: None,
+        }
+    }
+}
+
+/// Decodes lanes, a vector's width at a time; lays the bands open if `BANDS`.
+pub(super) fn decode_lanes<const BANDS: bool>(level: Level, lanes: &mut [Lane<'_>]) {
+    lock_step(
+        level,
+        lanes,
+        |lane| lane.octets.len(),
+        |level, lanes, from, to| crate::isa::i16::run_kernel(level, Decode::<BANDS> { lanes, from, to }),
+    );
+}
+
+/// The octets `from..to` of up to a vector's width of lanes.
+struct Decode<'l, 'a, 'b, const BANDS: bool> {
+    lanes: &'l mut [&'b mut Lane<'a>],
     from: usize,
     to: usize,
 }
 
-impl Kernel16 for Decode<'_, '_, '_> {
+impl<const BANDS: bool> Kernel16 for Decode<'_, '_, '_, BANDS> {
     #[inline(always)]
     fn run<V: Lanes16>(self) {
-        let Self { jobs, from, to } = self;
-        let modes = Modes::<V>::of(jobs.iter().map(|job| job.state.mode));
-        let mut channels = Channels::<V>::gather(jobs.iter().map(|job| &job.state.channel));
+        let Self { lanes, from, to } = self;
+        let modes = Modes::<V>::of(lanes.iter().map(|lane| lane.mode));
+        let mut channels = Channels::<V>::gather(lanes.iter().map(|lane| &*lane.channel));
+        let mut high_passes = if BANDS { HighPasses::<V>::gather(lanes) } else { HighPasses::off() };
         let mut codes = [Row::ZERO; CHUNK];
         let mut pcm = [Row::ZERO; 2 * CHUNK];
+        let (mut low_rows, mut high_rows) = ([Row::ZERO; CHUNK], [Row::ZERO; CHUNK]);
         let mut at = from;
         while at < to {
             let count = CHUNK.min(to - at);
-            for (lane, job) in jobs.iter().enumerate().take(V::LANES) {
-                for (row, octet) in codes.iter_mut().zip(&job.octets[at..at + count]) {
-                    row.0[lane] = i16::from(*octet);
+            for (l, lane) in lanes.iter().enumerate().take(V::LANES) {
+                for (row, octet) in codes.iter_mut().zip(&lane.octets[at..at + count]) {
+                    row.0[l] = i16::from(*octet);
                 }
             }
             let Channels { low, high, delay } = &mut channels;
             for t in 0..count {
                 let code = V::load(&codes[t]);
                 let low_sample = decode_low(low, code.and(V::splat(63)), &modes);
-                let high_sample = decode_high(high, code.shr::<6>());
+                let mut high_sample = decode_high(high, code.shr::<6>());
+                if BANDS {
+                    high_sample = high_passes.apply(high_sample);
+                    low_sample.store(&mut low_rows[t]);
+                    high_sample.store(&mut high_rows[t]);
+                }
                 delay.put(t, low_sample.sub_sat(high_sample), low_sample.add_sat(high_sample));
             }
             delay.filter(
@@ -104,14 +154,75 @@ impl Kernel16 for Decode<'_, '_, '_> {
                 },
             );
             delay.advance(count);
-            for (lane, job) in jobs.iter_mut().enumerate().take(V::LANES) {
-                for (sample, row) in job.pcm[2 * at..2 * (at + count)].iter_mut().zip(&pcm) {
-                    *sample = row.0[lane];
+            for (l, lane) in lanes.iter_mut().enumerate().take(V::LANES) {
+                from_rows(&pcm, l, &mut lane.pcm[2 * at..2 * (at + count)]);
+                if BANDS {
+                    from_rows(&low_rows, l, &mut lane.low[at..at + count]);
+                    from_rows(&high_rows, l, &mut lane.high[at..at + count]);
                 }
             }
             at += count;
         }
-        channels.scatter(jobs.iter_mut().map(|job| &mut job.state.channel));
+        channels.scatter(lanes.iter_mut().map(|lane| &mut *lane.channel));
+        if BANDS {
+            high_passes.scatter(lanes);
+        }
+    }
+}
+
+/// One lane of each row.
+#[inline(always)]
+fn from_rows(rows: &[Row], lane: usize, samples: &mut [i16]) {
+    for (sample, row) in samples.iter_mut().zip(rows) {
+        *sample = row.0[lane];
+    }
+}
+
+/// The high-pass filters of a vector's calls.
+struct HighPasses<V> {
+    /// Mask of the lanes where it is on.
+    on: V,
+    input: V,
+    output: V,
+}
+
+impl<V: Lanes16> HighPasses<V> {
+    #[inline(always)]
+    fn off() -> Self {
+        let zero = V::splat(0);
+        Self { on: zero, input: zero, output: zero }
+    }
+
+    #[inline(always)]
+    fn gather(lanes: &[&mut Lane<'_>]) -> Self {
+        let [mut on, mut input, mut output] = [Row::ZERO; 3];
+        for (l, lane) in lanes.iter().enumerate().take(V::LANES) {
+            if let Some(filter) = &lane.high_pass {
+                (on.0[l], input.0[l], output.0[l]) = (-1, filter.input, filter.output);
+            }
+        }
+        Self { on: V::load(&on), input: V::load(&input), output: V::load(&output) }
+    }
+
+    #[inline(always)]
+    fn apply(&mut self, sample: V) -> V {
+        let input = sample.mul_q15_rounded(V::splat(HighPass::GAIN));
+        let decayed = self.output.mul_q15_rounded(V::splat(HighPass::POLE));
+        self.output = input.add_sat(decayed.sub_sat(self.input));
+        self.input = input;
+        self.on.select(self.output, sample)
+    }
+
+    #[inline(always)]
+    fn scatter(&self, lanes: &mut [&mut Lane<'_>]) {
+        let [mut input, mut output] = [Row::ZERO; 2];
+        self.input.store(&mut input);
+        self.output.store(&mut output);
+        for (l, lane) in lanes.iter_mut().enumerate().take(V::LANES) {
+            if let Some(filter) = &mut lane.high_pass {
+                (filter.input, filter.output) = (input.0[l], output.0[l]);
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod filter_bank;
 mod sub_band;
 mod tables;
 
-pub use concealment::ConcealingDecoder;
+pub use concealment::{ConcealingDecoder, ConcealingJob, decode_or_conceal_batch};
 pub use decoder::{DecodeJob, Decoder, decode_batch};
 pub use encoder::{EncodeJob, Encoder, encode_batch};
 

@@ -19,8 +19,8 @@ pub enum Source {
         /// Concealment after Appendix I/G.711.
         concealment: g711::Concealment,
     },
-    /// G.722.
-    G722(g722::Decoder),
+    /// G.722, with concealment after its Appendix IV.
+    G722(g722::ConcealingDecoder),
 }
 
 impl Source {
@@ -30,14 +30,14 @@ impl Source {
         match codec {
             Codec::Pcmu => Self::G711 { law: Law::Mu, concealment: g711::Concealment::new() },
             Codec::Pcma => Self::G711 { law: Law::A, concealment: g711::Concealment::new() },
-            Codec::G722 => Self::G722(g722::Decoder::new(g722::Mode::Kbit64)),
+            Codec::G722 => Self::G722(g722::ConcealingDecoder::new(g722::Mode::Kbit64)),
         }
     }
 }
 
 /// Decodes up to [`STEP`] ticks of each job, beginning at tick `from` of its input.
 pub(super) fn decode_step(level: Level, jobs: &mut [Linear<'_>], from: usize, decoded: &mut [Speech; GROUP]) {
-    let mut g722 = ArrayVec::<g722::DecodeJob<'_>, GROUP>::new();
+    let mut g722 = ArrayVec::<g722::ConcealingJob<'_>, GROUP>::new();
     for (job, decoded) in jobs.iter_mut().zip(decoded) {
         let ticks = STEP.min(job.ticks - from);
         match (&mut *job.source, job.input) {
@@ -54,15 +54,13 @@ pub(super) fn decode_step(level: Level, jobs: &mut [Linear<'_>], from: usize, de
             }
             (Source::G722(state), input) => {
                 decoded.count = 2 * ticks;
-                let pcm = &mut decoded.samples[..2 * ticks];
-                match input {
-                    Input::Payload(payload) => {
-                        g722.push(g722::DecodeJob { state, octets: &payload[from..from + ticks], pcm });
-                    }
-                    Input::Lost { .. } => pcm.fill(0),
-                }
+                let octets = match input {
+                    Input::Payload(payload) => Some(&payload[from..from + ticks]),
+                    Input::Lost { .. } => None,
+                };
+                g722.push(g722::ConcealingJob { state, octets, pcm: &mut decoded.samples[..2 * ticks] });
             }
         }
     }
-    g722::decode_batch(level, &mut g722);
+    g722::decode_or_conceal_batch(level, &mut g722);
 }

@@ -54,7 +54,8 @@ fn autocorrelation(samples: &[i16], order: usize) -> [Split; ORDER + 1] {
     lags[0] = Split::of(shifted(energy, scale));
     for (lag, value) in lags.iter_mut().enumerate().take(order + 1).skip(1) {
         // Not above the energy in magnitude, so never saturated.
-        let sum: i32 = windowed.iter().zip(&windowed[lag..]).map(|(a, b)| long_product(*a, *b)).fold(0, i32::saturating_add);
+        let sum: i32 =
+            windowed.iter().zip(&windowed[lag..]).map(|(a, b)| long_product(*a, *b)).fold(0, i32::saturating_add);
         *value = Split::of(Split::of(shifted(sum, scale)).times(LAG_WINDOW[lag - 1]));
     }
     lags

@@ -9,13 +9,16 @@ mod lp;
 mod pitch;
 
 use analysis::{Class, Signal};
+use arrayvec::ArrayVec;
 use fixed::{product, product_rounded};
 
 use super::bands::{decode_bands, synthesise};
 use super::channel::Channel;
+use super::decoder::{Lane, decode_lanes};
 use super::sub_band::{Band, linear_step};
-use super::{Decoder, Mode};
+use super::{Decoder, MAX_LANES, Mode};
 use crate::isa::i16::One;
+use crate::level::Level;
 
 /// Samples of each sub-band, and octets, in a frame: 10 ms.
 pub const FRAME: usize = 80;
@@ -118,12 +121,12 @@ impl Fade {
 /// What the concealment remembers of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub(super) struct Concealment {
+struct Concealment {
     /// Decoded or concealed low band, newest last.
-    pub(super) low: [i16; LOW_HISTORY],
+    low: [i16; LOW_HISTORY],
     /// Decoded or concealed high band, newest last.
-    pub(super) high: [i16; HIGH_HISTORY],
-    pub(super) high_pass: HighPass,
+    high: [i16; HIGH_HISTORY],
+    high_pass: HighPass,
     /// What the analysis at the first lost frame found, and the synthesis since.
     signal: Signal,
     /// The low band's continuation into the frame after a lost one.
@@ -151,8 +154,8 @@ impl Concealment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct ConcealingDecoder {
-    pub(super) decoder: Decoder,
-    pub(super) concealment: Concealment,
+    decoder: Decoder,
+    concealment: Concealment,
 }
 
 impl ConcealingDecoder {
@@ -180,7 +183,7 @@ impl ConcealingDecoder {
     }
 
     /// Decodes a received frame of up to [`FRAME`] octets to twice as many samples.
-    pub(super) fn receive_frame(&mut self, octets: &[u8], pcm: &mut [i16]) {
+    fn receive_frame(&mut self, octets: &[u8], pcm: &mut [i16]) {
         let Self { decoder, concealment } = self;
         let (mode, count) = (decoder.mode(), octets.len());
         let (mut low, mut high) = ([0; FRAME], [0; FRAME]);
@@ -206,13 +209,36 @@ impl ConcealingDecoder {
         synthesise(&mut decoder.channel, low, high, pcm);
     }
 
-    /// Whether the next received frame needs no more than decoding and, perhaps, the high-pass.
-    pub(super) fn is_steady(&self) -> bool {
-        !self.concealment.lost
+    /// What of a received payload a kernel that lays the bands open can decode in one run: as many of its first octets (up to two frames) as
+    /// have the high-pass on or off alike. Nothing right after a loss. The histories have already moved on, the decoder has not.
+    fn steady_run<'a>(&'a mut self, octets: &'a [u8], pcm: &'a mut [i16]) -> Lane<'a> {
+        let Self { decoder, concealment } = self;
+        let mut high_pass = concealment.high_pass;
+        let filtered = high_pass.on_received(octets.len().min(FRAME));
+        let mut count = octets.len().min(FRAME);
+        concealment.high_pass = high_pass;
+        let second = (octets.len() - count).min(FRAME);
+        if high_pass.on_received(second) == filtered {
+            count += second;
+            concealment.high_pass = high_pass;
+        }
+        let Concealment { low, high, high_pass, .. } = concealment;
+        low.copy_within(count.., 0);
+        high.copy_within(count.., 0);
+        let mode = decoder.mode();
+        Lane {
+            channel: &mut decoder.channel,
+            mode,
+            octets: &octets[..count],
+            pcm: &mut pcm[..2 * count],
+            low: &mut low[LOW_HISTORY - count..],
+            high: &mut high[HIGH_HISTORY - count..],
+            high_pass: filtered.then_some(high_pass),
+        }
     }
 
     /// Gives what is to be heard in place of a lost frame: twice [`FRAME`] samples.
-    pub(super) fn conceal_frame(&mut self, pcm: &mut [i16]) {
+    fn conceal_frame(&mut self, pcm: &mut [i16]) {
         let Self { decoder, concealment } = self;
         let channel = &mut decoder.channel;
         let (mut low, mut high) = ([0; FRAME], [0; FRAME]);
@@ -232,8 +258,53 @@ impl ConcealingDecoder {
     }
 }
 
+/// One call's part of a batch.
+#[derive(Debug)]
+pub struct ConcealingJob<'a> {
+    /// The call.
+    pub state: &'a mut ConcealingDecoder,
+    /// The payload, `None` if it was lost.
+    pub octets: Option<&'a [u8]>,
+    /// Where the 16 kHz samples go: two per octet; what is to be concealed if the payload was lost.
+    pub pcm: &'a mut [i16],
+}
+
+/// Decodes or conceals any number of calls. What was received runs in lock-step, except for the first frame after a loss.
+pub fn decode_or_conceal_batch(level: Level, jobs: &mut [ConcealingJob<'_>]) {
+    for group in jobs.chunks_mut(MAX_LANES) {
+        // Octets of each job that are done.
+        let mut done = [0; MAX_LANES];
+        for (job, done) in group.iter_mut().zip(&mut done) {
+            let Some(octets) = job.octets else {
+                job.state.conceal(job.pcm);
+                continue;
+            };
+            if job.state.concealment.lost {
+                *done = octets.len().min(job.pcm.len() / 2).min(FRAME);
+                job.state.receive_frame(&octets[..*done], &mut job.pcm[..2 * *done]);
+            }
+        }
+        loop {
+            let mut lanes = ArrayVec::<Lane<'_>, MAX_LANES>::new();
+            for (job, done) in group.iter_mut().zip(&mut done) {
+                let Some(octets) = job.octets else { continue };
+                let end = octets.len().min(job.pcm.len() / 2);
+                if *done < end {
+                    let lane = job.state.steady_run(&octets[*done..end], &mut job.pcm[2 * *done..]);
+                    *done += lane.octets.len();
+                    lanes.push(lane);
+                }
+            }
+            if lanes.is_empty() {
+                break;
+            }
+            decode_lanes::<true>(level, &mut lanes);
+        }
+    }
+}
+
 /// Appends new samples to a history, which forgets as many.
-pub(super) fn append(history: &mut [i16], new: &[i16]) {
+fn append(history: &mut [i16], new: &[i16]) {
     let kept = history.len() - new.len();
     history.copy_within(new.len().., 0);
     history[kept..].copy_from_slice(new);

@@ -70,9 +70,8 @@ fn weighted_at_quarter_rate(filtered: &[i16; SPAN]) -> [i16; COARSE] {
         });
         rounded(sum)
     });
-    let taps = predictor(&decimated, 2).map_or([0, 0], |a| {
-        [rounded(long_product(a[1], EXPANSION[0])), rounded(long_product(a[2], EXPANSION[1]))]
-    });
+    let taps = predictor(&decimated, 2)
+        .map_or([0, 0], |a| [rounded(long_product(a[1], EXPANSION[0])), rounded(long_product(a[2], EXPANSION[1]))]);
     core::array::from_fn(|i| {
         let mut sum = 0_i32;
         for (j, tap) in taps.iter().enumerate() {
