@@ -107,15 +107,16 @@ pub(crate) fn adaptive_vector<L: Lanes>(
 #[inline(always)]
 fn interpolate_limited<L: Lanes>(window: &[L], taps: &[L; TAPS / 2], vector: &mut [L]) {
     for (m, pair) in vector.iter_mut().enumerate() {
-        let output = |n: usize| {
+        let mut outputs = [L::zero(); 2];
+        for (odd, output) in outputs.iter_mut().enumerate() {
             let mut sum = L::zero();
             for i in 0..10 {
                 for tap in [9 - i, 10 + i] {
-                    sum = sum.l_mac_coef(half(window, n + tap), half(taps, tap));
+                    sum = sum.l_mac_coef(half(window, 2 * m + odd + tap), half(taps, tap));
                 }
             }
-            sum.round()
-        };
-        *pair = L::pair(output(2 * m), output(2 * m + 1));
+            *output = sum.round();
+        }
+        *pair = L::pair(outputs[0], outputs[1]);
     }
 }

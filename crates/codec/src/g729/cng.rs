@@ -3,6 +3,7 @@
 use super::adaptive_codebook::adaptive_vector;
 use super::filter::{Peak, SUBFRAME_PAIRS, half};
 use super::functions::inv_sqrt;
+use super::rows::{LANES_MAX, each};
 use super::{SUBFRAME_SAMPLES, random, rows};
 use crate::isa::{BasicOp, LaneMask, Lanes};
 
@@ -31,6 +32,31 @@ struct Draws<L> {
     /// The pulse is positive where its sign is 1.
     signs: [L; 4],
     pitch_gain: L,
+}
+
+impl<L: Lanes> Draws<L> {
+    /// The samples of `signal` at the places of the pulses.
+    #[inline(always)]
+    fn at_places(&self, signal: &[L; SUBFRAME_PAIRS]) -> [L; 4] {
+        let mut samples = [[0; SUBFRAME_SAMPLES]; LANES_MAX];
+        let mut targets = samples.each_mut().map(|row| &mut row[..]);
+        L::store_pairs(signal, &mut targets[..L::N]);
+        each(
+            #[inline(always)]
+            |k| L::from_array(&core::array::from_fn(|l| samples[l][self.places[k][l] as usize].into())),
+        )
+    }
+
+    /// The sum of four samples, each divided by `2^shift`, with the signs of the pulses.
+    #[inline(always)]
+    fn pulse_sum(&self, samples: &[L; 4], shift: L) -> L {
+        let mut sum = L::zero();
+        for (sample, sign) in samples.iter().zip(self.signs) {
+            let sample = sample.srav(shift);
+            sum = L::select(sign.eq(L::zero()), sum.sub(sample), sum.add(sample));
+        }
+        sum
+    }
 }
 
 /// Fills a subframe at `start` of the calls' excitation with comfort noise of `gain`, Q3.
@@ -97,7 +123,7 @@ fn draw<L: Lanes>(seed: &mut L) -> Draws<L> {
     Draws {
         lag,
         fraction,
-        places: [first, second, third, fourth].map(L::to_array),
+        places: [first.to_array(), second.to_array(), third.to_array(), fourth.to_array()],
         signs: [first_sign, second_sign, third_sign, fourth_sign],
         pitch_gain,
     }
@@ -129,7 +155,9 @@ fn gaussian<L: Lanes>(gain: L, seed: &mut L) -> [L; SUBFRAME_PAIRS] {
             let [a, b, c, d] = streams;
             sum = sum.add_wrap(a.add_wrap(b)).add_wrap(c.add_wrap(d));
             *seed = d;
-            streams = streams.map(jump);
+            for stream in &mut streams {
+                *stream = jump(*stream);
+            }
         }
         // Twelve draws divided by 128 fit in 13 bits: nothing saturates here.
         *sample = sum.sra::<7>();
@@ -143,8 +171,13 @@ fn gaussian<L: Lanes>(gain: L, seed: &mut L) -> [L; SUBFRAME_PAIRS] {
     let places = scale.norm_l();
     let factor = scale.sllv(places).extract_h();
     let right = places.sub_wrap(L::splat(14));
-    let scaled = samples.map(|sample| shift_right_rounded(sample.mult_r(factor), right));
-    core::array::from_fn(|m| L::pair(scaled[2 * m], scaled[2 * m + 1]))
+    for sample in &mut samples {
+        *sample = shift_right_rounded(sample.mult_r(factor), right);
+    }
+    each(
+        #[inline(always)]
+        |m| L::pair(samples[2 * m], samples[2 * m + 1]),
+    )
 }
 
 /// ITU-T `shr_r`: 16-bit `x >> count`, rounded half up; a negative count shifts left, limited.
@@ -183,25 +216,8 @@ fn mix<L: Lanes>(
         energy = energy.l_mac_coef(sample, sample);
     }
 
-    let at_places = |signal: &[L; SUBFRAME_PAIRS]| -> [L; 4] {
-        let mut samples = [[0; SUBFRAME_SAMPLES]; 16];
-        let mut targets = samples.each_mut().map(|row| &mut row[..]);
-        L::store_pairs(signal, &mut targets[..L::N]);
-        core::array::from_fn(|k| {
-            L::from_array(&core::array::from_fn(|l| samples[l][draws.places[k][l] as usize].into()))
-        })
-    };
-    let pulse_sum = |at: [L; 4], shift: L| {
-        let mut sum = L::zero();
-        for k in 0..4 {
-            let sample = at[k].srav(shift);
-            sum = L::select(draws.signs[k].eq(L::zero()), sum.sub(sample), sum.add(sample));
-        }
-        sum
-    };
-
     let energy_wanted = gain.l_mult(gain.l_mult(L::splat(40)).sra::<6>().extract_l());
-    let mut sum = pulse_sum(at_places(&mixed), headroom).sra::<1>();
+    let mut sum = draws.pulse_sum(&draws.at_places(&mixed), headroom).sra::<1>();
     let mut rest = energy_wanted.l_shr(headroom.add_wrap(headroom).add_wrap(L::splat(1))).l_sub(energy);
     rest = rest.l_mac(sum, sum);
     let mut shift = headroom.add_wrap(L::splat(1));
@@ -210,11 +226,11 @@ fn mix<L: Lanes>(
     // Where the adaptive part alone has more energy than wanted, only the Gaussian part stays.
     let too_much = rest.lt(L::zero());
     if too_much.any() {
-        let at = at_places(gaussian);
-        let bits = at.iter().fold(L::zero(), |bits, x| bits.or(x.abs_s()));
+        let at = draws.at_places(gaussian);
+        let bits = at[0].abs_s().or(at[1].abs_s()).or(at[2].abs_s()).or(at[3].abs_s());
         let small = bits.and(L::splat(0x4000)).eq(L::zero());
         let gaussian_shift = L::select(small, L::splat(1), L::splat(2));
-        let gaussian_sum = pulse_sum(at, gaussian_shift);
+        let gaussian_sum = draws.pulse_sum(&at, gaussian_shift);
         const SHARE: i32 = 24576;
         let gaussian_rest = L::mpy_32_16(energy_wanted.l_extract(), L::splat(SHARE));
         let gaussian_rest = gaussian_rest.l_shr(gaussian_shift.sll::<1>().sub_wrap(L::splat(1)));
@@ -244,7 +260,8 @@ fn mix<L: Lanes>(
     }
     rows::store(&mixed, rows, start);
     let pulse = L::select(silent, L::zero(), pulse).to_array();
-    let signs = draws.signs.map(L::to_array);
+    let [a, b, c, d] = draws.signs;
+    let signs = [a.to_array(), b.to_array(), c.to_array(), d.to_array()];
     for (l, row) in rows.iter_mut().enumerate() {
         for k in 0..4 {
             let sample = &mut row[start + draws.places[k][l] as usize];

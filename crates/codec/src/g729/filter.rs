@@ -6,6 +6,7 @@
 //! limit. Should a lane come too near, all lanes run again in the order and with the limits of the Recommendation.
 
 use super::lsp::ORDER;
+use super::rows::each;
 use crate::isa::{BasicOp, LaneMask, Lanes};
 
 /// Pairs that hold the memory of a tenth-order filter.
@@ -79,8 +80,14 @@ impl<L: Lanes> LpFilter<L> {
     /// Lays out the coefficients.
     #[inline(always)]
     pub(crate) fn new(a: &[L; ORDER + 1]) -> Self {
-        let even = core::array::from_fn(|i| L::pair(a[10 - 2 * i], a[9 - 2 * i]));
-        let odd = core::array::from_fn(|i| L::pair(if i == 0 { L::zero() } else { a[11 - 2 * i] }, a[10 - 2 * i]));
+        let even = each(
+            #[inline(always)]
+            |i| L::pair(a[10 - 2 * i], a[9 - 2 * i]),
+        );
+        let odd = each(
+            #[inline(always)]
+            |i| L::pair(if i == 0 { L::zero() } else { a[11 - 2 * i] }, a[10 - 2 * i]),
+        );
         let mut weight = L::splat(4096);
         for a in &a[1..] {
             weight = weight.add_wrap(a.max(L::zero().sub_wrap(*a)));
@@ -126,16 +133,17 @@ impl<L: Lanes> LpFilter<L> {
     /// [`LpFilter::residual`] step by step.
     #[inline(always)]
     fn residual_limited(&self, x: &[L], y: &mut [L]) {
-        let tap = |n: usize| half(x, n);
         for (m, y) in y.iter_mut().enumerate() {
-            let output = |n: usize| {
-                let mut sum = tap(n + ORDER).l_mult_coef(self.a[0]);
+            let mut outputs = [L::zero(); 2];
+            for (odd, output) in outputs.iter_mut().enumerate() {
+                let newest = 2 * m + odd + ORDER;
+                let mut sum = half(x, newest).l_mult_coef(self.a[0]);
                 for j in 1..=ORDER {
-                    sum = sum.l_mac(self.a[j], tap(n + ORDER - j));
+                    sum = sum.l_mac(self.a[j], half(x, newest - j));
                 }
-                sum.l_shl_n::<3>().round()
-            };
-            *y = L::pair(output(2 * m), output(2 * m + 1));
+                *output = sum.l_shl_n::<3>().round();
+            }
+            *y = L::pair(outputs[0], outputs[1]);
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! LSF are in radians, Q13; LSP are their cosines, Q15 (ITU-T G.729 clauses 3.2.4 to 3.2.6).
 
+use super::filter::half;
+use super::rows::each;
 use super::tables::lsp::{COS_SLOPE64, COS_TAB64, LSP_CB1, LSP_CB2};
 use crate::isa::{BasicOp, Lanes};
 
@@ -51,10 +53,10 @@ pub(crate) fn codebook_sum<L: Lanes>(stage1: &[usize; 16], low: &[usize; 16], hi
     L::load_pairs(&low.map(|row| &LSP_CB2[row][..]), &mut lower);
     let mut upper = [L::zero(); 5];
     L::load_pairs(&high.map(|row| &LSP_CB2[row][..]), &mut upper);
-    core::array::from_fn(|j| {
-        let half = |pairs: &[L; 5]| if j % 2 == 0 { pairs[j / 2].low() } else { pairs[j / 2].high() };
-        half(&first).add(half(if j < 5 { &lower } else { &upper }))
-    })
+    each(
+        #[inline(always)]
+        |j| half(&first, j).add(half(if j < 5 { &lower } else { &upper }, j)),
+    )
 }
 
 /// Moves neighbours apart that are closer than `gap`, each by half of what is missing, in ascending order.
@@ -75,14 +77,17 @@ pub(crate) fn compose<L: Lanes>(
     predictor: &Predictor,
     mode1: L::Mask,
 ) -> Coefficients<L> {
-    core::array::from_fn(|j| {
-        // The coefficients of a mode add up to less than one: no sum saturates.
-        let mut sum = error[j].mul16(of_mode(mode1, predictor.sum.map(|sum| sum[j])));
-        for lag in 0..4 {
-            sum = sum.add_wrap(memory[lag][j].mul16(of_mode(mode1, predictor.ma.map(|ma| ma[lag][j]))));
-        }
-        sum.sll::<1>().extract_h()
-    })
+    each(
+        #[inline(always)]
+        |j| {
+            // The coefficients of a mode add up to less than one: no sum saturates.
+            let mut sum = error[j].mul16(of_mode(mode1, predictor.sum.map(|sum| sum[j])));
+            for lag in 0..4 {
+                sum = sum.add_wrap(memory[lag][j].mul16(of_mode(mode1, predictor.ma.map(|ma| ma[lag][j]))));
+            }
+            sum.sll::<1>().extract_h()
+        },
+    )
 }
 
 /// The prediction error that would have given `lsf`: the inverse of [`compose`], before quantisation.
@@ -93,14 +98,17 @@ pub(crate) fn decompose<L: Lanes>(
     predictor: &Predictor,
     mode1: L::Mask,
 ) -> Coefficients<L> {
-    core::array::from_fn(|j| {
-        let mut rest = lsf[j].l_deposit_h();
-        for lag in 0..4 {
-            rest = rest.l_msu_coef(memory[lag][j], of_mode(mode1, predictor.ma.map(|ma| ma[lag][j])));
-        }
-        let scale = of_mode(mode1, predictor.sum_inv.map(|inv| inv[j]));
-        rest.extract_h().l_mult_coef(scale).l_shl_n::<3>().extract_h()
-    })
+    each(
+        #[inline(always)]
+        |j| {
+            let mut rest = lsf[j].l_deposit_h();
+            for lag in 0..4 {
+                rest = rest.l_msu_coef(memory[lag][j], of_mode(mode1, predictor.ma.map(|ma| ma[lag][j])));
+            }
+            let scale = of_mode(mode1, predictor.sum_inv.map(|inv| inv[j]));
+            rest.extract_h().l_mult_coef(scale).l_shl_n::<3>().extract_h()
+        },
+    )
 }
 
 /// The memory moves by one frame and takes in `error`.
@@ -138,19 +146,25 @@ static COSINE: [i32; 64] = {
 #[inline(always)]
 pub(crate) fn lsf_to_lsp<L: Lanes>(lsf: &Coefficients<L>) -> Coefficients<L> {
     const PER_TWO_PI: i32 = 20861;
-    core::array::from_fn(|j| {
-        let place = lsf[j].mult(L::splat(PER_TWO_PI));
-        // The look-up stays in the last cell for what lies beyond.
-        let cell = L::lookup(&COSINE, place.sra::<8>());
-        let offset = place.and(L::splat(0xff));
-        cell.low().add(cell.high().l_mult_coef(offset).sra::<13>().extract_l())
-    })
+    each(
+        #[inline(always)]
+        |j| {
+            let place = lsf[j].mult(L::splat(PER_TWO_PI));
+            // The look-up stays in the last cell for what lies beyond.
+            let cell = L::lookup(&COSINE, place.sra::<8>());
+            let offset = place.and(L::splat(0xff));
+            cell.low().add(cell.high().l_mult_coef(offset).sra::<13>().extract_l())
+        },
+    )
 }
 
 /// LSP of the first subframe: midway between the frames (clause 3.2.5).
 #[inline(always)]
 pub(crate) fn interpolate_lsp<L: Lanes>(lsp: &Coefficients<L>, previous: &Coefficients<L>) -> Coefficients<L> {
-    core::array::from_fn(|j| lsp[j].sra::<1>().add_wrap(previous[j].sra::<1>()))
+    each(
+        #[inline(always)]
+        |j| lsp[j].sra::<1>().add_wrap(previous[j].sra::<1>()),
+    )
 }
 
 /// LSP to the coefficients of A(z), Q12, `[0]` is 4096 (clause 3.2.6).

@@ -26,3 +26,13 @@ pub(crate) fn store<L: Lanes>(values: &[L], rows: &mut [&mut [i16]], offset: usi
     let mut rows: Rows<'_> = rows.iter_mut().map(|row| &mut row[offset..]).collect();
     L::store_pairs(values, &mut rows);
 }
+
+/// [`core::array::from_fn`] for lanes, always inlined: what is not inlined into a stage lacks its instructions.
+#[inline(always)]
+pub(crate) fn each<L: Lanes, const N: usize>(mut value: impl FnMut(usize) -> L) -> [L; N] {
+    let mut values = [L::zero(); N];
+    for (i, slot) in values.iter_mut().enumerate() {
+        *slot = value(i);
+    }
+    values
+}

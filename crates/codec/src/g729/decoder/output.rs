@@ -1,7 +1,7 @@
 //! Output high-pass at 100 Hz, and the doubling to full scale (ITU-T G.729 clause 4.2.5).
 
 use super::super::FRAME_PAIRS;
-use super::super::filter::Peak;
+use super::super::filter::{Peak, half};
 use super::super::tables::high_pass::{HP_POST_A, HP_POST_B};
 use super::state::CallLanes;
 use crate::isa::{BasicOp, LaneMask, Lanes};
@@ -72,7 +72,8 @@ fn product<L: Lanes>((high, low): (L, L), coefficient: i32) -> L {
 /// [`high_pass`] step by step.
 #[inline(always)]
 fn high_pass_limited<L: Lanes>(call: &mut CallLanes<L>, signal: &mut [L; FRAME_PAIRS]) {
-    let mut step = |input: L| {
+    for n in 0..2 * FRAME_PAIRS {
+        let input = half(&signal[..], n);
         let [before, before_last] = call.high_pass_in;
         let mut sum = L::mpy_32_16(call.high_pass_out[0], L::splat(A1));
         sum = sum.l_add(L::mpy_32_16(call.high_pass_out[1], L::splat(A2)));
@@ -82,11 +83,8 @@ fn high_pass_limited<L: Lanes>(call: &mut CallLanes<L>, signal: &mut [L; FRAME_P
         let output = sum.l_shl_n::<2>();
         call.high_pass_out = [output.l_extract(), call.high_pass_out[0]];
         call.high_pass_in = [input, before];
-        output.l_shl_n::<1>().round()
-    };
-    for pair in signal.iter_mut() {
-        let first = step(pair.low());
-        let second = step(pair.high());
-        *pair = L::pair(first, second);
+        let output = output.l_shl_n::<1>().round();
+        let pair = &mut signal[n / 2];
+        *pair = if n % 2 == 0 { L::pair(output, pair.high()) } else { L::pair(*pair, output) };
     }
 }

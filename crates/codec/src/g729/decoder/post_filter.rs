@@ -40,15 +40,14 @@ pub(super) fn post_filter<L: Lanes>(
     out: &mut [L; SUBFRAME_PAIRS],
 ) {
     let start = PAST_RESIDUAL + subframe * SUBFRAME_SAMPLES;
-    let numerator = filter.weighted(GAMMA_NUMERATOR);
-    let denominator = LpFilter::new(&filter.weighted(GAMMA_DENOMINATOR));
-
     let mut residual = [L::zero(); SUBFRAME_PAIRS];
-    L::stage(
+    let (numerator, denominator) = L::stage(
         #[inline(always)]
         || {
+            let numerator = filter.weighted(GAMMA_NUMERATOR);
             LpFilter::new(&numerator).residual(speech, &mut residual);
             rows::store(&residual, calls, start);
+            (numerator, LpFilter::new(&filter.weighted(GAMMA_DENOMINATOR)))
         },
     );
     if let Some(lag) = lag {
@@ -81,17 +80,24 @@ pub(super) fn post_filter<L: Lanes>(
 #[inline(always)]
 fn long_term<L: Lanes>(lag: L, start: usize, calls: &[&mut [i16]], residual: &mut [L; SUBFRAME_PAIRS]) {
     let longest = lag.add_wrap(L::splat(3)).min(L::splat(LAG_MAX));
-    let scaled = residual.map(|pair| pair.sra_x2::<2>());
+    let mut scaled = *residual;
+    for pair in &mut scaled {
+        *pair = pair.sra_x2::<2>();
+    }
 
     // From the longest lag's first sample to the shortest one's last; two samples more fill the last pair.
     const WINDOW: usize = SUBFRAME_PAIRS + LAGS / 2;
     let offset = longest.to_array();
     let mut window = [L::zero(); WINDOW];
     rows::load(calls, |l| start - offset[l] as usize, &mut window);
-    let window = window.map(|pair| pair.sra_x2::<2>());
+    for pair in &mut window {
+        *pair = pair.sra_x2::<2>();
+    }
 
     let mut peak = Peak::of(&window);
-    scaled.iter().for_each(|&pair| peak.see(pair));
+    for &pair in &scaled {
+        peak.see(pair);
+    }
     // Every sum is at most 40 times the square of the peak.
     let magnitude = peak.magnitude();
     let limited = magnitude.mul16(magnitude).ge(L::splat((1 << 30) / 40)).any();
@@ -151,7 +157,10 @@ fn best_lag<L: Lanes>(scaled: &[L; SUBFRAME_PAIRS], window: &[L]) -> (L, L) {
             sums[lag] = sums[lag].dot2(scaled[m], pair);
         }
     }
-    greatest(sums.map(|sum| sum.sll::<1>()))
+    for sum in &mut sums {
+        *sum = sum.sll::<1>();
+    }
+    greatest(sums)
 }
 
 /// [`best_lag`] step by step.
@@ -235,16 +244,19 @@ fn correlate_limited<L: Lanes>(response: &[L]) -> L {
     correlation
 }
 
+/// Energy of a signal at a quarter of its level.
+#[inline(always)]
+fn quarter_energy<L: Lanes>(signal: &[L]) -> L {
+    let mut energy = L::zero();
+    for pair in signal {
+        energy = energy.dot2_squares(pair.sra_x2::<2>());
+    }
+    energy.l_shl_n::<1>()
+}
+
 /// Adaptive gain control (clause A.4.2.4): gives `filtered` the energy of `speech`, smoothly.
 #[inline(always)]
 fn control_gain<L: Lanes>(speech: &[L], gain: &mut L, filtered: &mut [L; SUBFRAME_PAIRS]) {
-    let quarter_energy = |signal: &[L]| {
-        let mut energy = L::zero();
-        for pair in signal {
-            energy = energy.dot2_squares(pair.sra_x2::<2>());
-        }
-        energy.l_shl_n::<1>()
-    };
     let energy_out = quarter_energy(filtered);
     let energy_in = quarter_energy(speech);
 

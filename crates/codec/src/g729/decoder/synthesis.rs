@@ -41,7 +41,10 @@ fn synthesise_scaled<L: Lanes>(
         }
     }
     let overflow = L::mask_from_bits(overflow);
-    let scaled = excitation.map(|pair| L::select(overflow, pair.sra_x2::<2>(), pair));
+    let mut scaled = *excitation;
+    for pair in &mut scaled {
+        *pair = L::select(overflow, pair.sra_x2::<2>(), *pair);
+    }
     // The memory before the outputs is untouched. What saturates now, stays.
     filter.synthesis(&scaled, speech);
 }
