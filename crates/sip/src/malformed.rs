@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 use core::net::SocketAddr;
 
 use crate::header::{Elements, Via};
+use crate::message::mend;
 use crate::{HeaderName, ParseError, scan};
 
 /// The response to bytes that [`crate::Message::parse`] refused with `error`, if they were a request that wants one.
@@ -17,7 +18,7 @@ pub fn respond_to_malformed(bytes: &[u8], error: &ParseError, source: SocketAddr
         return None;
     }
     let head = &bytes[..memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 2)];
-    let head = String::from_utf8_lossy(head);
+    let head = mend(head);
     let mut lines = head.trim_start_matches(['\r', '\n']).split("\r\n");
     let (method, _) = lines.next()?.split_once(' ')?;
     if !scan::is_token(method) || method == "ACK" {

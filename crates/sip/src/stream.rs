@@ -68,43 +68,44 @@ impl StreamFramer {
         if self.failed {
             return Ok(None);
         }
-        let rest = &self.buffer[self.start..];
-        if rest.starts_with(b"\r\n\r\n") {
-            self.start += 4;
-            return Ok(Some(Frame::Ping));
-        }
-        // A line end before a start line is skipped (section 7.5), but a first CRLF may become a ping.
-        if b"\r\n\r\n".starts_with(rest) {
-            return Ok(None);
-        }
-        if rest.starts_with(b"\r\n") {
+        // A line end before a start line is skipped (section 7.5), but a first CRLF may yet become a ping.
+        loop {
+            let rest = &self.buffer[self.start..];
+            if rest.starts_with(b"\r\n\r\n") {
+                self.start += 4;
+                return Ok(Some(Frame::Ping));
+            }
+            if b"\r\n\r\n".starts_with(rest) {
+                return Ok(None);
+            }
+            if !rest.starts_with(b"\r\n") {
+                break;
+            }
             self.start += 2;
-        } else if rest.starts_with(b"\n") {
-            self.start += 1;
         }
         let rest = &self.buffer[self.start..];
         // The end may straddle what was there before: go back by its length less one.
         let from = self.searched.max(self.start + 3) - 3 - self.start;
         let Some(found) = memchr::memmem::find(&rest[from..], b"\r\n\r\n") else {
             if rest.len() > self.limits.max_head_bytes {
-                return Err(self.fail(ParseError::new(Part::Framing, Problem::TooLong, self.limits.max_head_bytes)));
+                return Err(self.fail(Part::Framing, Problem::TooLong, self.limits.max_head_bytes, usize::MAX));
             }
             self.searched = self.buffer.len();
             return Ok(None);
         };
         let head_end = from + found + 4;
         if head_end > self.limits.max_head_bytes {
-            return Err(self.fail(ParseError::new(Part::Framing, Problem::TooLong, self.limits.max_head_bytes)));
+            return Err(self.fail(Part::Framing, Problem::TooLong, self.limits.max_head_bytes, usize::MAX));
         }
         let length = match content_length(&rest[..head_end]) {
             Ok(length) => length,
             Err((problem, offset)) => {
-                return Err(self.fail(ParseError::new(Part::Header(HeaderName::ContentLength), problem, offset)));
+                return Err(self.fail(Part::Header(HeaderName::ContentLength), problem, offset, head_end));
             }
         };
         let total = head_end.saturating_add(length);
         if total > self.limits.max_bytes {
-            return Err(self.fail(ParseError::new(Part::Framing, Problem::TooLong, self.limits.max_bytes)));
+            return Err(self.fail(Part::Framing, Problem::TooLong, self.limits.max_bytes, head_end));
         }
         if rest.len() < total {
             self.searched = self.start + from + found;
@@ -121,13 +122,14 @@ impl StreamFramer {
         self.buffer.len() - self.start
     }
 
-    fn fail(&mut self, error: ParseError) -> FramingError {
+    /// Gives up; of the message, as much is kept as has been seen of its head.
+    fn fail(&mut self, part: Part, problem: Problem, offset: usize, keep: usize) -> FramingError {
         self.failed = true;
         let mut bytes = core::mem::take(&mut self.buffer);
         bytes.drain(..self.start);
-        bytes.truncate(self.limits.max_head_bytes);
+        bytes.truncate(keep.min(self.limits.max_head_bytes));
         self.start = 0;
-        FramingError { error, bytes }
+        FramingError { error: ParseError::new(part, problem, offset), bytes }
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 pub use fields::{Fields, Header};
 use index::Span;
+pub(crate) use parse::mend;
 
 use crate::{Limits, Method, ParseError, StatusCode, Uri, UriBuf};
 

@@ -80,12 +80,17 @@ fn to_text(bytes: Vec<u8>) -> Result<String, ParseError> {
     if !error.as_bytes()[..good].contains(&b'\n') {
         return Err(ParseError::new(Part::StartLine, Problem::Syntax, good));
     }
-    let mut text = String::with_capacity(error.as_bytes().len());
-    for chunk in error.as_bytes().utf8_chunks() {
+    Ok(mend(error.as_bytes()))
+}
+
+/// Text of the same length, with a question mark for each byte that is not UTF-8.
+pub(crate) fn mend(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| '?'));
     }
-    Ok(text)
+    text
 }
 
 enum StartLine {

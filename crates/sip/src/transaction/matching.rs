@@ -53,9 +53,9 @@ pub(super) fn write_client_key(key: &mut String, branch: &str, method: &Method) 
 }
 
 /// Writes what two copies of a request have in common that came by different ways (section 8.2.2.2); false for requests
-/// inside a dialog, which are not merged.
+/// inside a dialog, which are not merged, and for CANCEL, which goes the way of its INVITE.
 pub(super) fn write_merge_key(key: &mut String, request: &Request) -> bool {
-    if request.to_tag().is_some() {
+    if request.to_tag().is_some() || *request.method() == Method::Cancel {
         return false;
     }
     let Some(from_tag) = request.from_tag() else { return false };

@@ -67,7 +67,12 @@ impl Endpoint {
         (*id, request.clone())
     }
 
-    pub(crate) fn respond(&mut self, id: ServerTx, request: &Request, status: u16) -> Result<Vec<Output>, RespondError> {
+    pub(crate) fn respond(
+        &mut self,
+        id: ServerTx,
+        request: &Request,
+        status: u16,
+    ) -> Result<Vec<Output>, RespondError> {
         let response = response_to(request, status);
         self.layer.respond(self.now, id, &response)?;
         Ok(self.outputs())
@@ -92,7 +97,10 @@ pub(crate) fn request(method: Method) -> RequestBuilder {
 }
 
 pub(crate) fn response_to(request: &Request, status: u16) -> Response {
-    ResponseBuilder::new(request, StatusCode::new(status).expect("a status")).to_tag("314159").build().expect("a response")
+    ResponseBuilder::new(request, StatusCode::new(status).expect("a status"))
+        .to_tag("314159")
+        .build()
+        .expect("a response")
 }
 
 /// A request as a peer with branch `z9hG4bK` + `branch` would send it.

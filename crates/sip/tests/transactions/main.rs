@@ -2,6 +2,5 @@
 
 mod endpoint;
 mod matching;
-mod sequences;
 mod table;
 mod timing;

@@ -34,7 +34,9 @@ impl Subject {
         };
         let way: &[Event] = match (machine, state) {
             (_, State::Initial) => &[],
-            ("INVITE client", State::Calling) | ("non-INVITE client" | "non-INVITE server", State::Trying) => &[Event::Start],
+            ("INVITE client", State::Calling) | ("non-INVITE client" | "non-INVITE server", State::Trying) => {
+                &[Event::Start]
+            }
             ("INVITE client" | "non-INVITE client" | "non-INVITE server", State::Proceeding) => {
                 &[Event::Start, Event::Provisional]
             }
@@ -142,7 +144,8 @@ impl Subject {
                 Action::SendAck => expected.push("send ACK".to_owned()),
                 Action::SendCancel => expected.push("send CANCEL".to_owned()),
                 // Nothing has been said yet when an INVITE has just come in.
-                Action::SendResponse if self.machine == "INVITE server" && row.event == Event::Request && said == "180" => {}
+                Action::SendResponse
+                    if self.machine == "INVITE server" && row.event == Event::Request && said == "180" => {}
                 Action::SendResponse => expected.push(format!("send {said}")),
                 Action::SendTrying => expected.push("send 100".to_owned()),
                 Action::DeliverRequest => expected.push(format!("request {}", self.method())),

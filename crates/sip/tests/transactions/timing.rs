@@ -181,7 +181,11 @@ fn accepted_invite_absorbs_retransmissions_and_takes_the_2xx_again() {
     assert_eq!(endpoint.receive(&incoming("INVITE", "a")), []);
     assert_eq!(kinds(&endpoint.respond(id, &request, 200).expect("accepted")), ["send 200"]);
     assert_eq!(endpoint.respond(id, &request, 486), Err(RespondError::Answered));
-    assert_eq!(kinds(&endpoint.receive(&incoming("ACK", "other"))), ["ack"], "the ACK of a 2xx has a branch of its own");
+    assert_eq!(
+        kinds(&endpoint.receive(&incoming("ACK", "other"))),
+        ["ack"],
+        "the ACK of a 2xx has a branch of its own"
+    );
     assert_eq!(times(&endpoint.pass(MINUTE), "terminated"), [32_000]);
 }
 
