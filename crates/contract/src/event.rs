@@ -17,6 +17,8 @@ pub enum Refusal {
     LocalPortTaken,
     /// The two legs' codecs cannot be joined.
     CodecPairUnsupported,
+    /// All codec states of the worker are in use.
+    TranscodersExhausted,
 }
 
 /// What a worker tells control.

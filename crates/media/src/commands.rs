@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tandem_codec::transcode::Transcoder;
 use tandem_contract::{Command, DropReason, Event, FlowId, LegConfig, LegCounters, LegSide, Nanos, Refusal};
 use tandem_packet_io::PacketBuf;
 
@@ -12,10 +13,13 @@ use crate::engine::Engine;
 use crate::flow::{Flow, leg_of, stream_of};
 use crate::port_table::{AddressIndex, StreamIndex};
 use crate::stream::{Exit, Stream, Treatment, treatment};
+use crate::transcode::Conversion;
 
 impl<B: PacketBuf> Engine<B> {
     /// Carries out one command and returns its answer.
     pub fn on_command<E: Egress<Buf = B>>(&mut self, now: Nanos, command: &Command, egress: &mut E) -> Event {
+        // What waits in a batch was received under the configuration that stands now.
+        self.run_batches(egress);
         match *command {
             Command::InstallFlow { flow, epoch, legs } => self
                 .install(now, flow, &legs, egress)
@@ -42,6 +46,9 @@ impl<B: PacketBuf> Engine<B> {
         }
         let flow = self.check(id, legs)?;
         let [a, b] = legs;
+        if self.transcoders.len() < flow.transcoders() {
+            return Err(Refusal::TranscodersExhausted);
+        }
         for (leg, from, to) in [(LegSide::A, a, b), (LegSide::B, b, a)] {
             let index = stream_of(id.slot, leg);
             let mut stream = Stream::vacant();
@@ -63,6 +70,9 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Result<(), Refusal> {
         let before = *self.find(id).ok_or(Refusal::UnknownFlow)?;
         let flow = self.check(id, legs)?;
+        if self.transcoders.len() + before.transcoders() < flow.transcoders() {
+            return Err(Refusal::TranscodersExhausted);
+        }
         for leg in LegSide::BOTH {
             self.ports.free(before.locals[leg.index()], before.legs[leg.index()].local.port());
         }
@@ -79,12 +89,28 @@ impl<B: PacketBuf> Engine<B> {
     fn admit<E: Egress<Buf = B>>(&mut self, now: Nanos, flow: Flow, egress: &mut E) {
         self.flows[flow.id.slot as usize] = Some(flow);
         for leg in LegSide::BOTH {
-            let (from, to) = (&flow.legs[leg.index()], &flow.legs[leg.other().index()]);
             let index = stream_of(flow.id.slot, leg);
-            self.ports.occupy(flow.locals[leg.index()], from.local.port(), index);
-            let joined = from.format.zip(to.format).and_then(|(f, t)| treatment(f.codec, t.codec));
-            self.streams[index.at()].treatment = joined.unwrap_or(Treatment::Relay);
+            self.ports.occupy(flow.locals[leg.index()], flow.legs[leg.index()].local.port(), index);
+            self.treat(index, flow.treatment(leg));
             self.open_exit(now, index, egress);
+        }
+    }
+
+    /// Sets what happens to a stream's payload. The codecs' state is kept where the codecs stay.
+    fn treat(&mut self, index: StreamIndex, treatment: Treatment) {
+        let stream = &mut self.streams[index.at()];
+        let kept = stream.treatment == treatment && stream.transcoder.is_some();
+        stream.treatment = treatment;
+        if kept {
+            return;
+        }
+        self.transcoders.extend(stream.transcoder.take());
+        if let Treatment::Transcode(Conversion::Linear(pair)) = treatment {
+            // That there are enough was checked before.
+            stream.transcoder = self.transcoders.pop().map(|mut transcoder| {
+                *transcoder = Transcoder::new(pair.from, pair.to);
+                transcoder
+            });
         }
     }
 
@@ -99,6 +125,7 @@ impl<B: PacketBuf> Engine<B> {
             if let Exit::Open(departure) = stream.exit {
                 self.neighbours.release(departure.next_hop, &self.counters);
             }
+            self.transcoders.extend(stream.transcoder.take());
             *stream = Stream::vacant();
         }
         self.flows[id.slot as usize] = None;

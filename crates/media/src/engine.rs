@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
+use tandem_codec::transcode::{self, Transcoder};
 use tandem_contract::{DropReason, Event, Nanos, WorkerCounters};
 use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf};
 
+use crate::batch::Batches;
 use crate::classify::{Class, Classifier, Datagram};
 use crate::config::{ConfigError, EngineConfig};
 use crate::departure::LinkFields;
@@ -51,6 +53,9 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) flows: Box<[Option<Flow>]>,
     /// Two per flow: what leg A receives, what leg B receives.
     pub(crate) streams: Box<[Stream]>,
+    pub(crate) batches: Batches<B>,
+    /// Codec states that no stream has.
+    pub(crate) transcoders: Vec<Box<Transcoder>>,
     pub(crate) neighbours: Neighbours<B>,
     pub(crate) events: EventQueue,
     pub(crate) counters: Arc<WorkerCounters>,
@@ -67,6 +72,7 @@ impl<B: PacketBuf> Engine<B> {
     pub fn new(config: &EngineConfig, counters: Arc<WorkerCounters>) -> Result<Self, ConfigError> {
         config.check()?;
         let capacity = config.flow_capacity as usize;
+        let unused = Transcoder::new(transcode::Codec::Pcmu, transcode::Codec::Pcmu);
         Ok(Self {
             classifier: Classifier::new(config),
             link: LinkFields {
@@ -83,6 +89,8 @@ impl<B: PacketBuf> Engine<B> {
             ports: PortTable::new(&config.addresses, &config.rtp_ports)?,
             flows: (0..capacity).map(|_| None).collect(),
             streams: (0..capacity * 2).map(|_| Stream::vacant()).collect(),
+            batches: Batches::new(),
+            transcoders: (0..config.transcoder_capacity).map(|_| Box::new(unused)).collect(),
             neighbours: Neighbours::new(config.neighbour_capacity),
             events: EventQueue::new(EVENT_CAPACITY),
             counters,
@@ -125,10 +133,10 @@ impl<B: PacketBuf> Engine<B> {
         for (frame, datagram) in datagrams {
             let stream = datagram.stream;
             if let Err(reason) = self.on_datagram(now, received_at, frame, datagram, egress) {
-                self.streams[stream.at()].packets_dropped += 1;
-                self.counters.dropped(reason);
+                self.drop_datagram(stream, reason);
             }
         }
+        self.run_batches(egress);
     }
 
     /// Reads one octet of each stream, so that the cache misses of a burst overlap rather than queue up.

@@ -3,6 +3,8 @@
 use tandem_contract::{FlowId, LegConfig, LegSide};
 
 use crate::port_table::{AddressIndex, StreamIndex};
+use crate::stream::{Treatment, treatment};
+use crate::transcode::Conversion;
 
 /// A flow in the table.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +13,21 @@ pub(crate) struct Flow {
     pub(crate) legs: [LegConfig; 2],
     /// Which of our addresses each leg uses.
     pub(crate) locals: [AddressIndex; 2],
+}
+
+impl Flow {
+    /// What is done to what `leg` receives.
+    pub(crate) fn treatment(&self, leg: LegSide) -> Treatment {
+        let (from, to) = (self.legs[leg.index()].format, self.legs[leg.other().index()].format);
+        let joined = from.zip(to).and_then(|(from, to)| treatment(from.codec, to.codec));
+        joined.unwrap_or(Treatment::Relay)
+    }
+
+    /// Codec states the flow needs.
+    pub(crate) fn transcoders(&self) -> usize {
+        let needs = |leg: &LegSide| matches!(self.treatment(*leg), Treatment::Transcode(Conversion::Linear(_)));
+        LegSide::BOTH.iter().filter(|leg| needs(leg)).count()
+    }
 }
 
 /// The stream that `leg` of the flow in `slot` receives.

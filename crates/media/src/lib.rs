@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod batch;
 mod classify;
 mod commands;
 mod config;

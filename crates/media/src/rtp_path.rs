@@ -5,15 +5,16 @@ use tandem_packet_io::PacketBuf;
 use tandem_wire::demux::Kind;
 use tandem_wire::rtp::{self, Rtp, RtpFields};
 
+use crate::batch::Pending;
 use crate::classify::Datagram;
 use crate::continuity::Heard;
-use crate::departure::Departure;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::leg_of;
+use crate::port_table::StreamIndex;
 use crate::reception::Verdict;
-use crate::stream::{Admission, Content, Exit, Treatment};
-use crate::transcode;
+use crate::stream::{Admission, Content, Exit, Stream, Treatment};
+use crate::transcode::{self, Conversion, MAX_PTIME_MS, Pair};
 
 /// What is known of a packet once its header was read.
 struct Packet {
@@ -43,30 +44,81 @@ impl<B: PacketBuf> Engine<B> {
         }
         let packet = self.receive(now, &frame, &datagram, egress)?;
         let stream = &mut self.streams[datagram.stream.at()];
-        let departure = match &stream.exit {
-            Exit::Open(departure) => departure,
-            Exit::Closed(reason) => return Err(*reason),
-        };
-        let Some(payload_type) = stream.send_type(packet.content) else {
+        if let Exit::Closed(reason) = stream.exit {
+            return Err(reason);
+        }
+        if stream.send_type(packet.content).is_none() {
             stream.continuity.leave_out(packet.heard.verdict);
             return Err(DropReason::PayloadTypeUnknown);
-        };
+        }
         // Where the RTP packet to send starts in the frame, and its length.
         let at = usize::from(datagram.at);
+        let payload_at = at + packet.header_len;
         let (rtp_at, rtp_len) = match (stream.treatment, packet.content) {
             (Treatment::Relay, _) | (_, Content::Event) => (at, usize::from(datagram.len)),
-            (Treatment::Transcode(conversion), Content::Speech) => {
+            (Treatment::Transcode(Conversion::Law(from)), Content::Speech) => {
                 // A new packet: its header stands right before the payload, and neither list nor extension is kept.
-                let payload_at = at + packet.header_len;
                 frame.set_len(payload_at + packet.payload_len).map_err(|_| DropReason::FrameTruncated)?;
-                transcode::convert(self.codec_level, conversion, &mut frame, payload_at)?;
+                transcode::convert_law(self.codec_level, from, &mut frame, payload_at)?;
                 let rtp_at = payload_at - rtp::HEADER_LEN;
                 frame.data_mut()[rtp_at] = rtp::PLAIN_FIRST_OCTET;
                 (rtp_at, frame.len() - rtp_at)
             }
+            (Treatment::Transcode(Conversion::Linear(pair)), Content::Speech) => {
+                return self.transcode(pair, datagram.stream, frame, received_at, &packet, payload_at, egress);
+            }
         };
-        place(&mut frame, rtp_at, rtp_len, departure)?;
-        let numbered = stream.continuity.number(packet.heard);
+        place(&mut frame, rtp_at, rtp_len, datagram.stream, &self.streams)?;
+        self.send_rtp(datagram.stream, frame, received_at, packet.heard, packet.content, egress)
+    }
+
+    /// Gives a packet to its batch.
+    fn transcode<E: Egress<Buf = B>>(
+        &mut self,
+        pair: Pair,
+        index: StreamIndex,
+        frame: B,
+        received_at: Nanos,
+        packet: &Packet,
+        payload_at: usize,
+        egress: &mut E,
+    ) -> Result<(), DropReason> {
+        if packet.payload_len == 0 || packet.payload_len > MAX_PTIME_MS * 8 {
+            return Err(DropReason::PayloadLengthBad);
+        }
+        if packet.heard.verdict == Verdict::Reordered {
+            // The codec's state is past it.
+            return Err(DropReason::TooLate);
+        }
+        if self.streams[index.at()].transcoder.is_none() {
+            // The packet before this one still waits, and has the codec's state with it.
+            self.run_batch(pair.kind(), egress);
+        }
+        let transcoder = self.streams[index.at()].transcoder.take().ok_or(DropReason::PeerNotReady)?;
+        let (heard, payload_len) = (packet.heard, packet.payload_len);
+        let pending = Pending { stream: index, frame, received_at, heard, payload_at, payload_len, transcoder };
+        self.join_batch(pair, pending, egress);
+        Ok(())
+    }
+
+    /// Numbers and sends an RTP packet that stands at the end of the departure's headers.
+    #[inline]
+    pub(crate) fn send_rtp<E: Egress<Buf = B>>(
+        &mut self,
+        index: StreamIndex,
+        mut frame: B,
+        received_at: Nanos,
+        heard: Heard,
+        content: Content,
+        egress: &mut E,
+    ) -> Result<(), DropReason> {
+        let stream = &mut self.streams[index.at()];
+        let departure = match &stream.exit {
+            Exit::Open(departure) => departure,
+            Exit::Closed(reason) => return Err(*reason),
+        };
+        let payload_type = stream.send_type(content).ok_or(DropReason::PayloadTypeUnknown)?;
+        let numbered = stream.continuity.number(heard);
         let fields = RtpFields {
             marker: numbered.marker,
             payload_type,
@@ -74,6 +126,7 @@ impl<B: PacketBuf> Engine<B> {
             timestamp: numbered.timestamp,
             ssrc: stream.continuity.ssrc(),
         };
+        let rtp_len = frame.len().saturating_sub(departure.header_len());
         let header = frame.data_mut().get_mut(departure.header_len()..).and_then(|rtp| rtp.first_chunk_mut());
         fields.rewrite(header.ok_or(DropReason::FrameTruncated)?);
         let mac = self.neighbours.mac(departure.next_hop);
@@ -88,6 +141,13 @@ impl<B: PacketBuf> Engine<B> {
             None => self.neighbours.wait(departure.next_hop, frame, received_at, &self.counters),
         }
         Ok(())
+    }
+
+    /// Counts a datagram that ends here, for its leg and for the worker.
+    #[inline]
+    pub(crate) fn drop_datagram(&mut self, stream: StreamIndex, reason: DropReason) {
+        self.streams[stream.at()].packets_dropped += 1;
+        self.counters.dropped(reason);
     }
 
     /// Checks a packet and takes it into account.
@@ -138,13 +198,22 @@ impl<B: PacketBuf> Engine<B> {
     }
 }
 
-/// Makes the frame end with the RTP packet at `rtp_at` and begin with room for the departure's headers before it.
+/// Makes the frame end with the RTP packet at `rtp_at` and begin with room for the headers of its departure before it.
 #[inline]
-fn place<B: PacketBuf>(frame: &mut B, rtp_at: usize, rtp_len: usize, departure: &Departure) -> Result<(), DropReason> {
+fn place<B: PacketBuf>(
+    frame: &mut B,
+    rtp_at: usize,
+    rtp_len: usize,
+    index: StreamIndex,
+    streams: &[Stream],
+) -> Result<(), DropReason> {
+    let header_len = match &streams[index.at()].exit {
+        Exit::Open(departure) => departure.header_len(),
+        Exit::Closed(reason) => return Err(*reason),
+    };
     if frame.len() != rtp_at + rtp_len {
         frame.set_len(rtp_at + rtp_len).map_err(|_| DropReason::FrameTooLong)?;
     }
-    let header_len = departure.header_len();
     if rtp_at > header_len {
         frame.advance(rtp_at - header_len).map_err(|_| DropReason::FrameTruncated)?;
     } else if rtp_at < header_len {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tandem_codec::transcode::Transcoder;
 use tandem_contract::{Codec, DropReason, Event, FlowId, Format, LegConfig, LegSide, Nanos, SourcePolicy};
 
 use crate::continuity::{Continuity, Start};
@@ -68,6 +69,8 @@ pub(crate) struct Stream {
     // What is needed to send.
     pub(crate) continuity: Continuity,
     pub(crate) exit: Exit,
+    /// The codecs' state; a packet that waits in a batch has it with it.
+    pub(crate) transcoder: Option<Box<Transcoder>>,
     pub(crate) packets_sent: u64,
     pub(crate) octets_sent: u64,
 }
@@ -96,6 +99,7 @@ impl Stream {
             packets_dropped: 0,
             continuity: Continuity::new(start, 8, 8),
             exit: Exit::Closed(DropReason::PeerNotReady),
+            transcoder: None,
             packets_sent: 0,
             octets_sent: 0,
         }

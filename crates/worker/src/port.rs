@@ -54,12 +54,6 @@ impl<Io: PacketIo> Port<Io> {
         }
     }
 
-    /// Frames that wait for the device.
-    #[cfg(test)]
-    pub(crate) fn unsent(&self) -> usize {
-        self.unsent.len()
-    }
-
     fn enqueue(&mut self, frame: Io::Buf) {
         if self.unsent.is_full() {
             self.flush();

@@ -7,6 +7,7 @@ use tandem_codec::g711::{self, Law};
 use tandem_contract::{
     Codec, Command, Direction, DropReason, Epoch, Event, Format, LegSide, PayloadType, SourcePolicy,
 };
+use tandem_testkit::Endpoint;
 
 #[test]
 fn packets_go_both_ways_under_our_own_source_with_gaps_kept() {
@@ -131,8 +132,6 @@ fn events_for_a_peer_without_them_leave_no_gap() {
     let next = rig.exchange(&caller.send(&[1; 160], 160), &callee);
     assert_eq!((next.sequence, next.timestamp), (first.sequence + 1, first.timestamp + 640));
 }
-
-use tandem_testkit::Endpoint;
 
 #[test]
 fn duplicates_and_packets_from_long_ago_are_dropped_by_name() {

@@ -1,6 +1,6 @@
 //! A worker over an in-memory device, with everything around it that a test needs: control's ends of the rings, the cable,
 //! a clock, and two RTP endpoints that know the gateway.
-#![allow(dead_code, reason = "each test binary uses its part of the rig")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of the rig")]
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub fn engine_config() -> EngineConfig {
         addresses: vec![LocalAddress { address: GATEWAY_IP.into(), prefix_len: 24, gateway: None }],
         rtp_ports: 10_000..=19_999,
         flow_capacity: 100,
+        transcoder_capacity: 20,
         neighbour_capacity: 16,
         media_timeout_ms: 5000,
         traffic_class: 0xb8,
@@ -128,9 +129,18 @@ impl Rig {
 
     /// Installs flow 0 between caller and callee, with its neighbours resolved.
     pub fn install(&mut self, legs: [LegConfig; 2]) {
-        let command = Command::InstallFlow { flow: flow(0), epoch: Epoch(1), legs };
-        assert_eq!(self.command(command), Event::Installed { flow: flow(0), epoch: Epoch(1) });
+        self.install_at(0, legs);
+    }
+
+    pub fn install_at(&mut self, slot: u32, legs: [LegConfig; 2]) {
+        let command = Command::InstallFlow { flow: flow(slot), epoch: Epoch(1), legs };
+        assert_eq!(self.command(command), Event::Installed { flow: flow(slot), epoch: Epoch(1) });
         self.settle();
+    }
+
+    /// All events that wait.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.events.pop().ok()).collect()
     }
 
     /// Lets time pass in steps of a millisecond.
@@ -195,6 +205,28 @@ pub fn leg(index: u16, remote: SocketAddrV4, codec: Codec) -> LegConfig {
 /// Caller with `a`, callee with `b`.
 pub fn legs(a: Codec, b: Codec) -> [LegConfig; 2] {
     [leg(0, CALLER, a), leg(1, CALLEE, b)]
+}
+
+/// As [`legs`] for one of many flows: ports of its own on both sides.
+pub fn legs_at(slot: u16, a: Codec, b: Codec) -> [LegConfig; 2] {
+    let remote = |base: SocketAddrV4| SocketAddrV4::new(*base.ip(), base.port() + 2 * slot);
+    [leg(2 * slot, remote(CALLER), a), leg(2 * slot + 1, remote(CALLEE), b)]
+}
+
+/// The caller of one of many flows.
+pub fn caller_at(slot: u16, codec: Codec) -> Endpoint {
+    let mut endpoint = caller(codec);
+    endpoint.local.set_port(CALLER.port() + 2 * slot);
+    endpoint.peer.set_port(10_000 + 4 * slot);
+    endpoint
+}
+
+/// The callee of one of many flows.
+pub fn callee_at(slot: u16, codec: Codec) -> Endpoint {
+    let mut endpoint = callee(codec);
+    endpoint.local.set_port(CALLEE.port() + 2 * slot);
+    endpoint.peer.set_port(10_002 + 4 * slot);
+    endpoint
 }
 
 pub fn caller(codec: Codec) -> Endpoint {

@@ -1,0 +1,97 @@
+//! Nothing on the packet's way allocates.
+
+mod rig;
+
+use rig::*;
+use tandem_contract::{Codec, Command};
+use tandem_testkit::{
+    CountingAllocator, Endpoint, MemoryBuf, allocations_during, arp_request_frame, echo_request_frame,
+};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// Polls once with `frames` waiting, and returns what the worker allocated.
+fn allocations(rig: &mut Rig, frames: &[Vec<u8>]) -> u64 {
+    frames.iter().for_each(|frame| rig.cable.put(frame));
+    let mut polls = || {
+        let mut sent: usize = 0;
+        for _ in 0..3 {
+            rig.poll();
+            while let Some(buf) = rig.cable.take_buf() {
+                sent += 1;
+                drop::<MemoryBuf>(buf);
+            }
+        }
+        sent
+    };
+    let mut sent = 0;
+    let counted = allocations_during(|| sent = polls());
+    assert!(sent > 0 || frames.is_empty() || rig.all_drops() > 0);
+    counted
+}
+
+fn packets(endpoint: &mut Endpoint, count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|n| endpoint.send(&[n as u8; 160], 160)).collect()
+}
+
+#[test]
+fn the_counter_counts() {
+    let counted = allocations_during(|| {
+        std::hint::black_box(vec![0_u8; 100]);
+    });
+    assert_eq!(counted, 1);
+}
+
+#[test]
+fn no_packet_costs_an_allocation_on_any_way_through_the_worker() {
+    for (a, b) in [
+        (Codec::Pcmu, Codec::Pcmu),
+        (Codec::Pcmu, Codec::Pcma),
+        (Codec::Pcma, Codec::Pcmu),
+        (Codec::Pcmu, Codec::G722),
+        (Codec::G722, Codec::Pcma),
+    ] {
+        let mut rig = Rig::new();
+        rig.install(legs(a, b));
+        let (mut caller, mut callee) = (caller(a), callee(b));
+        // From the very first packet on, media start events included.
+        assert_eq!(allocations(&mut rig, &packets(&mut caller, 40)), 0, "{a:?} to {b:?}");
+        assert_eq!(allocations(&mut rig, &packets(&mut callee, 40)), 0, "{b:?} to {a:?}");
+        assert!(rig.counters.rtp_forwarded.get() >= 80);
+    }
+}
+
+#[test]
+fn neither_questions_nor_junk_nor_commands_cost_an_allocation() {
+    let mut rig = Rig::new();
+    rig.install(legs(Codec::Pcmu, Codec::G722));
+    let mut caller = caller(Codec::Pcmu);
+    let mut junk = vec![
+        arp_request_frame(CALLER_MAC, *CALLER.ip(), GATEWAY_IP),
+        echo_request_frame(&caller, b"hello"),
+        caller.datagram(b"junk"),
+        caller.datagram(&[0x80, 200, 0, 0]),
+        caller.datagram(&[0, 1, 0, 0]),
+        caller_at(40, Codec::Pcmu).send(&[0; 160], 160),
+        vec![0; 5],
+        vec![0xff; 100],
+        Endpoint { payload_type: 77, ..caller.clone() }.send(&[0; 160], 160),
+        Endpoint { local: "10.0.0.3:3".parse().unwrap(), ..caller.clone() }.send(&[0; 160], 160),
+    ];
+    let speech = caller.send(&[0; 160], 160);
+    junk.extend([speech.clone(), speech.clone(), speech[..speech.len() - 3].to_vec()]);
+    assert_eq!(allocations(&mut rig, &junk), 0);
+    assert!(rig.drop_names().len() >= 7, "{:?}", rig.drop_names());
+
+    rig.commands.push(Command::ReadFlow { flow: flow(0) }).unwrap();
+    rig.commands.push(Command::RemoveFlow { flow: flow(0) }).unwrap();
+    let legs = legs(Codec::G722, Codec::Pcma);
+    let epoch = tandem_contract::Epoch(1);
+    rig.commands.push(Command::InstallFlow { flow: flow(1), epoch, legs }).unwrap();
+    rig.commands.push(Command::UpdateFlow { flow: flow(1), epoch, legs }).unwrap();
+    assert_eq!(allocations(&mut rig, &[]), 0);
+    assert!(rig.events().len() >= 4);
+    let timers = allocations_during(|| rig.pass_ms(6000));
+    assert_eq!(timers, 0);
+}
