@@ -11,6 +11,11 @@ pub struct ListenerId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u16);
 
+impl PeerId {
+    /// A peer that a new configuration no longer has; calls with it go on.
+    pub(crate) const GONE: Self = Self(u16::MAX);
+}
+
 /// Everything a [`crate::Switch`] needs to know. Plain data: it is validated by [`SwitchConfig::validate`], which
 /// [`crate::Switch::new`] calls.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,6 +189,12 @@ pub enum SwitchConfigError {
     /// Nothing to listen on.
     #[error("at least one listener is needed")]
     NoListener,
+    /// Two listeners that peers could not tell apart.
+    #[error("two listeners are advertised as {0}")]
+    ListenerTwice(SocketAddr),
+    /// More peers than there are numbers for them.
+    #[error("more than 65534 peers")]
+    TooManyPeers,
     /// No worker.
     #[error("at least one media worker is needed")]
     NoWorker,
@@ -300,7 +311,16 @@ impl SwitchConfig {
         if self.listeners.is_empty() {
             return Err(SwitchConfigError::NoListener);
         }
+        let same = |(index, listener): (usize, &Listener)| {
+            self.listeners[..index].iter().any(|other| other.advertised == listener.advertised)
+        };
+        if let Some((_, listener)) = self.listeners.iter().enumerate().find(|found| same(*found)) {
+            return Err(SwitchConfigError::ListenerTwice(listener.advertised));
+        }
         self.validate_media()?;
+        if self.peers.len() >= usize::from(PeerId::GONE.0) {
+            return Err(SwitchConfigError::TooManyPeers);
+        }
         for (index, peer) in self.peers.iter().enumerate() {
             if self.peers[..index].iter().any(|other| other.name == peer.name) {
                 return Err(SwitchConfigError::PeerNameTwice(peer.name.clone()));

@@ -9,9 +9,20 @@
 //! origin) is ever shown to the other.
 #![forbid(unsafe_code)]
 
+mod admission;
+mod call;
+mod cause;
+mod change;
 mod config;
+mod ending;
+mod exchange;
+mod in_dialog;
+mod leg;
+mod media_pool;
 mod output;
 mod record;
+mod routing;
+mod setup;
 mod switch;
 
 pub use config::{

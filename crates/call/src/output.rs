@@ -109,13 +109,15 @@ pub struct SwitchCounters {
     pub cancelled: u64,
     /// Calls refused because there were too many, or because the gateway drains.
     pub refused_busy: u64,
+    /// INVITEs from addresses of no peer, answered 403 and not counted as attempts.
+    pub refused_strangers: u64,
     /// Datagrams that are not SIP messages we can answer.
     pub malformed_datagrams: u64,
     /// Requests of our own that nobody answered.
     pub transaction_timeouts: u64,
     /// Commands a worker did not take.
     pub worker_refusals: u64,
-    /// Requests dropped because too many transactions were under way.
+    /// Requests answered 503 because too many transactions were under way.
     pub dropped_requests: u64,
     /// SIP retransmissions that were absorbed or repeated.
     pub retransmissions: u64,

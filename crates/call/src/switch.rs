@@ -1,96 +1,361 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use tandem_contract::{Event, Nanos, WorkerId};
-
-use crate::{
-    CallNumber, CallSnapshot, ListenerId, Output, PeerId, SwitchConfig, SwitchConfigError, SwitchCounters, WallClock,
+use tandem_contract::{Event, LegSide, Nanos, WorkerId};
+use tandem_sip::transaction::Tx;
+use tandem_sip::{
+    ClientTx, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx, StatusCode, transaction, uas,
 };
+
+use crate::call::{Call, RecordState};
+use crate::config::{ListenerId, PeerId, SwitchConfig, SwitchConfigError, WallClock};
+use crate::ending::Ending;
+use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant, nanos};
+use crate::in_dialog::relay_answer;
+use crate::output::{CallNumber, CallSnapshot, Output, SwitchCounters};
+use crate::routing::Routing;
+use crate::setup::Unreachable;
 
 /// Every call of this gateway.
 #[derive(Debug)]
 pub struct Switch {
-    config: SwitchConfig,
+    exchange: Exchange,
+    /// In order of age, so that equal inputs give equal outputs.
+    calls: BTreeMap<CallNumber, Box<Call>>,
+    /// Which call has which flow.
+    flows: BTreeMap<(WorkerId, u32, u32), CallNumber>,
 }
 
 impl Switch {
     /// A switch without calls. `seed` is the source of every tag, branch, SSRC and sequence number it will choose; give
     /// it real randomness outside of tests.
-    pub fn new(config: SwitchConfig, _seed: [u8; 32]) -> Result<Self, SwitchConfigError> {
+    pub fn new(config: SwitchConfig, seed: [u8; 32]) -> Result<Self, SwitchConfigError> {
         config.validate()?;
-        Ok(Self { config })
+        Ok(Self { exchange: Exchange::new(config, seed), calls: BTreeMap::new(), flows: BTreeMap::new() })
     }
 
-    /// A datagram came in on `listener`.
-    pub fn on_datagram(&mut self, _now: Nanos, _listener: ListenerId, _remote: SocketAddr, _bytes: &[u8]) {}
+    /// A datagram came in on `listener`. What is no SIP message is counted, and answered where that is possible.
+    pub fn on_datagram(&mut self, now: Nanos, listener: ListenerId, remote: SocketAddr, bytes: &[u8]) {
+        let Some(known) = self.exchange.config.listeners.get(usize::from(listener.0)) else { return };
+        let from = SipPeer::udp(known.advertised, remote);
+        // The transaction layer counts what cannot be read.
+        let _ = self.exchange.transactions.on_bytes(instant(now), from, bytes);
+        self.pump(now);
+    }
 
     /// A worker said something.
-    pub fn on_media_event(&mut self, _now: Nanos, _worker: WorkerId, _event: Event) {}
-
-    /// The deadline of [`Switch::next_deadline`] has come. Calling it early does nothing.
-    pub fn on_timeout(&mut self, _now: Nanos) {}
-
-    /// A datagram to `to` could not be sent, or came back as unreachable.
-    pub fn on_transport_error(&mut self, _now: Nanos, _listener: ListenerId, _to: SocketAddr) {}
-
-    /// The record of `call` is durable.
-    pub fn on_record_written(&mut self, _now: Nanos, _call: CallNumber) {}
-
-    /// Takes no new calls from now on; those under way go on.
-    pub fn drain(&mut self, _now: Nanos) {}
-
-    /// Ends every call: BYE to both sides where it was answered, a final response and CANCEL where not.
-    pub fn end_all(&mut self, _now: Nanos, _reason: &str) {}
-
-    /// Ends one call; `false` where there is none of that number.
-    pub fn hang_up(&mut self, _now: Nanos, _call: CallNumber) -> bool {
-        false
+    pub fn on_media_event(&mut self, now: Nanos, worker: WorkerId, event: Event) {
+        let flow = event.flow();
+        if let Some(&number) = self.flows.get(&(worker, flow.slot, flow.generation)) {
+            self.with_call(number, |call, exchange| call.on_worker(exchange, now, event));
+        }
+        if matches!(event, Event::Removed { .. }) {
+            self.exchange.pool.release(now, worker, flow);
+        }
+        if !self.exchange.pool.holds(worker, flow) {
+            self.flows.remove(&(worker, flow.slot, flow.generation));
+        }
+        self.pump(now);
     }
 
-    /// Exchanges peers, routes, limits and timeouts; calls under way keep what they began with. Listeners and the media
-    /// plane cannot change.
-    pub fn reconfigure(&mut self, _now: Nanos, config: SwitchConfig) -> Result<(), SwitchConfigError> {
+    /// The deadline of [`Switch::next_deadline`] has come. Calling it early does nothing.
+    pub fn on_timeout(&mut self, now: Nanos) {
+        self.exchange.transactions.on_timeout(instant(now));
+        self.pump(now);
+        let due = (now, CallNumber(u64::MAX));
+        let due: Vec<CallNumber> = self.exchange.alarms.range(..=due).map(|(_, number)| *number).collect();
+        for number in due {
+            self.with_call(number, |call, exchange| call.on_timeout(exchange, now));
+        }
+        self.pump(now);
+    }
+
+    /// A datagram to `to` could not be sent, or came back as unreachable.
+    pub fn on_transport_error(&mut self, now: Nanos, listener: ListenerId, to: SocketAddr) {
+        let Some(known) = self.exchange.config.listeners.get(usize::from(listener.0)) else { return };
+        let to = SipPeer::udp(known.advertised, to);
+        self.exchange.transactions.on_transport_error(instant(now), to);
+        self.pump(now);
+    }
+
+    /// The record of `call` is durable.
+    pub fn on_record_written(&mut self, now: Nanos, call: CallNumber) {
+        if !self.exchange.unconfirmed.remove(&call) {
+            self.with_call(call, |call, _| {
+                if call.record_state == RecordState::HandedOut {
+                    call.record_state = RecordState::Confirmed;
+                }
+            });
+        }
+        self.pump(now);
+    }
+
+    /// Takes no new calls from now on; those under way go on.
+    pub fn drain(&mut self, _now: Nanos) {
+        self.exchange.admission.drain();
+    }
+
+    /// Ends every call: BYE to both sides where it was answered, a final response and CANCEL where not.
+    pub fn end_all(&mut self, now: Nanos, reason: &str) {
+        let numbers: Vec<CallNumber> = self.calls.keys().copied().collect();
+        for number in numbers {
+            let ending = Ending::gateway(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned());
+            self.with_call(number, |call, exchange| call.end(exchange, now, ending, None));
+        }
+        self.pump(now);
+    }
+
+    /// Ends one call; `false` where there is none of that number.
+    pub fn hang_up(&mut self, now: Nanos, call: CallNumber) -> bool {
+        let ending = Ending::gateway(StatusCode::TEMPORARILY_UNAVAILABLE, "ended by the operator");
+        let found = self.with_call(call, |call, exchange| call.end(exchange, now, ending, None)).is_some();
+        self.pump(now);
+        found
+    }
+
+    /// Exchanges peers, routes, limits and timeouts; calls under way keep what they began with. Listeners, the media
+    /// plane and the limit of transactions cannot change.
+    pub fn reconfigure(&mut self, config: SwitchConfig) -> Result<(), SwitchConfigError> {
         config.validate()?;
-        self.config = config;
+        let present = &self.exchange.config;
+        if config.listeners != present.listeners {
+            return Err(SwitchConfigError::NeedsRestart("listeners"));
+        }
+        if config.media != present.media {
+            return Err(SwitchConfigError::NeedsRestart("workers and media ports"));
+        }
+        if config.limits.max_transactions != present.limits.max_transactions {
+            return Err(SwitchConfigError::NeedsRestart("max_transactions"));
+        }
+        let wall_clock = present.wall_clock;
+        self.exchange.routing = Routing::new(&config);
+        self.exchange.config = SwitchConfig { wall_clock, ..config };
+        let peers = &self.exchange.config.peers;
+        for leg in self.calls.values_mut().flat_map(|call| &mut call.legs) {
+            let position = peers.iter().zip(0..).find(|(peer, _)| peer.name == leg.peer.name);
+            leg.id = position.map_or(PeerId::GONE, |(_, id)| PeerId(id));
+        }
+        let held = self.calls.values().map(|call| [call.legs[0].id, call.legs[1].id]);
+        self.exchange.admission.recount(held);
         Ok(())
     }
 
     /// Tells what the wall clock says, where it was stepped.
-    pub fn set_wall_clock(&mut self, wall_clock: WallClock) {
-        self.config.wall_clock = wall_clock;
+    pub const fn set_wall_clock(&mut self, wall_clock: WallClock) {
+        self.exchange.config.wall_clock = wall_clock;
     }
 
     /// What is to be done next; `None` when all is said.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.exchange.outputs.pop_front()
     }
 
     /// When [`Switch::on_timeout`] wants to be called.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        None
+        let transactions = self.exchange.transactions.next_deadline().map(nanos);
+        let calls = self.exchange.alarms.first().map(|(at, _)| *at);
+        transactions.into_iter().chain(calls).min()
     }
 
-    /// Calls that are not forgotten yet.
+    /// Calls that are not forgotten yet, and refused ones whose record is not confirmed.
     pub fn calls_in_progress(&self) -> usize {
-        0
+        self.calls.len() + self.exchange.unconfirmed.len()
     }
 
-    /// Whether draining began and every call is over and recorded.
+    /// Flows that hold a slot and two ports on a worker.
+    pub fn media_in_use(&self) -> u64 {
+        self.exchange.pool.in_use()
+    }
+
+    /// Whether draining began, every call is over and recorded, and every BYE answered or given up.
     pub fn is_drained(&self) -> bool {
-        false
+        self.exchange.admission.is_draining()
+            && self.calls_in_progress() == 0
+            && !self.exchange.requests.values().any(|purpose| matches!(purpose, Purpose::Bye))
     }
 
     /// Every call, oldest first.
-    pub fn snapshot(&self, _now: Nanos) -> Vec<CallSnapshot> {
-        Vec::new()
+    pub fn snapshot(&self, now: Nanos) -> Vec<CallSnapshot> {
+        self.calls.values().map(|call| call.snapshot(now)).collect()
     }
 
     /// What was counted since the start.
     pub fn counters(&self) -> SwitchCounters {
-        SwitchCounters::default()
+        let sip = self.exchange.transactions.counters();
+        SwitchCounters {
+            malformed_datagrams: sip.malformed,
+            transaction_timeouts: sip.timeouts,
+            dropped_requests: sip.refused_for_overload,
+            retransmissions: sip.request_retransmissions_received + sip.retransmissions_sent,
+            ..self.exchange.counters
+        }
     }
 
-    /// Which peer a source address belongs to.
-    pub fn peer_of(&self, _source: std::net::IpAddr) -> Option<PeerId> {
-        None
+    /// Lets `act` do something with a call, and looks after the call afterwards.
+    fn with_call<T>(&mut self, number: CallNumber, act: impl FnOnce(&mut Call, &mut Exchange) -> T) -> Option<T> {
+        let call = self.calls.get_mut(&number)?;
+        let done = act(call, &mut self.exchange);
+        if call.is_over() {
+            call.forget(&mut self.exchange);
+            self.calls.remove(&number);
+        } else {
+            call.set_alarm(&mut self.exchange);
+        }
+        Some(done)
     }
+
+    /// Takes what the transaction layer has to say until it says no more.
+    fn pump(&mut self, now: Nanos) {
+        while let Some(output) = self.exchange.transactions.poll_output() {
+            match output {
+                transaction::Output::Send { to, bytes } => self.exchange.send(to, &bytes),
+                transaction::Output::Request { id, from, request } => self.on_request(now, id, from, request),
+                transaction::Output::Ack { request, .. } => {
+                    if let Some((number, side)) = self.dialog_of(&request) {
+                        self.with_call(number, |call, exchange| call.on_ack(exchange, now, side, &request));
+                    }
+                }
+                transaction::Output::Cancel { invite, .. } => {
+                    if let Some(&(number, side)) = self.exchange.invites.get(&invite) {
+                        self.with_call(number, |call, exchange| call.on_cancel(exchange, now, side));
+                    }
+                }
+                transaction::Output::Response { id, response, .. } => self.on_response(now, id, &response),
+                transaction::Output::Timeout { id: Tx::Client(id) } => {
+                    self.on_no_response(now, id, Unreachable::Silent)
+                }
+                transaction::Output::TransportFailed { id: Tx::Client(id) } => {
+                    self.on_no_response(now, id, Unreachable::Transport);
+                }
+                // What becomes of our responses is their receivers' business: they ask again, or the ACK is missed.
+                transaction::Output::Timeout { id: Tx::Server(_) }
+                | transaction::Output::TransportFailed { id: Tx::Server(_) } => {}
+                transaction::Output::Terminated { id: Tx::Client(id) } => {
+                    self.exchange.requests.remove(&id);
+                }
+                transaction::Output::Terminated { id: Tx::Server(id) } => {
+                    self.exchange.invites.remove(&id);
+                }
+            }
+        }
+    }
+
+    fn dialog_of(&self, request: &Request) -> Option<(CallNumber, LegSide)> {
+        let tag = request.to_tag()?;
+        self.exchange.dialogs.get(&(request.call_id().to_owned(), tag.to_owned())).copied()
+    }
+
+    fn on_request(&mut self, now: Nanos, tx: ServerTx, from: SipPeer, request: Request) {
+        if let Some((number, side)) = self.dialog_of(&request) {
+            self.with_call(number, |call, exchange| call.on_request(exchange, now, side, (tx, request)));
+            return;
+        }
+        let exchange = &mut self.exchange;
+        let tag = exchange.tag();
+        let is_in_dialog = request.to_tag().is_some();
+        match request.method() {
+            Method::Invite if !is_in_dialog => self.on_invite(now, tx, from, request),
+            Method::Options if !is_in_dialog => on_options(exchange, now, tx, &request, &tag),
+            _ => match uas::check_method(&request, METHODS) {
+                Err(refusal) if !is_in_dialog => {
+                    if let Ok(response) = refusal.response(&request, &tag) {
+                        let _ = exchange.transactions.respond(instant(now), tx, &response);
+                    }
+                }
+                _ => exchange.refuse(now, tx, &request, StatusCode::CALL_DOES_NOT_EXIST, &tag),
+            },
+        }
+    }
+
+    fn on_invite(&mut self, now: Nanos, tx: ServerTx, from: SipPeer, request: Request) {
+        let exchange = &mut self.exchange;
+        let Some(source) = exchange.routing.peer_of(from.remote) else {
+            // No call attempt, and no record: anybody on the Internet can send these.
+            exchange.counters.refused_strangers += 1;
+            let tag = exchange.tag();
+            return exchange.refuse(now, tx, &request, StatusCode::FORBIDDEN, &tag);
+        };
+        // Records that nobody writes must not pile up.
+        if exchange.unconfirmed.len() >= exchange.config.limits.max_calls.max(1_000) as usize {
+            exchange.counters.refused_busy += 1;
+            let tag = exchange.tag();
+            let retry_after_s = exchange.config.limits.retry_after_s;
+            let response =
+                exchange.response(&request, StatusCode::SERVICE_UNAVAILABLE, &tag).retry_after(retry_after_s);
+            exchange.respond(now, tx, response);
+            return;
+        }
+        if let Some(mut call) = Call::begin(exchange, now, (tx, request), source) {
+            call.set_alarm(exchange);
+            let place = &call.media.reservation;
+            self.flows.insert((place.worker, place.flow.slot, place.flow.generation), call.number);
+            self.calls.insert(call.number, call);
+        }
+    }
+
+    fn on_response(&mut self, now: Nanos, tx: ClientTx, response: &Response) {
+        let status = response.status();
+        match self.exchange.requests.get(&tx) {
+            Some(Purpose::Invite(invitation)) => {
+                let (number, side) = (invitation.call, invitation.leg);
+                if status.is_success() && self.exchange.absorb_success(now, tx, response) {
+                    return;
+                }
+                self.with_call(number, |call, exchange| {
+                    let leg = call.leg(side);
+                    if leg.outgoing != Some(tx) {
+                        return;
+                    }
+                    match (leg.is_up, status.is_provisional(), status.is_success()) {
+                        (true, true, _) => {}
+                        (true, _, true) => call.on_change_answer(exchange, now, side, (tx, response)),
+                        (true, ..) => call.on_change_failure(exchange, now, side, Ok(status)),
+                        (false, true, _) => call.on_callee_progress(exchange, now, response),
+                        (false, _, true) => call.on_callee_answer(exchange, now, tx, response),
+                        (false, ..) => call.on_callee_failure(exchange, now, Ok(response)),
+                    }
+                });
+            }
+            Some(Purpose::Relay { .. }) if status.is_final() => self.on_relay_end(now, tx, Some(response)),
+            _ => {}
+        }
+    }
+
+    /// A request of ours got no final answer.
+    fn on_no_response(&mut self, now: Nanos, tx: ClientTx, why: Unreachable) {
+        match self.exchange.requests.get(&tx) {
+            Some(Purpose::Invite(invitation)) => {
+                let (number, side) = (invitation.call, invitation.leg);
+                self.with_call(number, |call, exchange| {
+                    if call.leg(side).outgoing != Some(tx) {
+                        return;
+                    }
+                    if call.leg(side).is_up {
+                        call.on_change_failure(exchange, now, side, Err(why));
+                    } else {
+                        call.on_callee_failure(exchange, now, Err(why));
+                    }
+                });
+            }
+            Some(Purpose::Relay { .. }) => self.on_relay_end(now, tx, None),
+            _ => {}
+        }
+    }
+
+    fn on_relay_end(&mut self, now: Nanos, tx: ClientTx, response: Option<&Response>) {
+        let Some(Purpose::Relay { call, server, request }) = self.exchange.requests.remove(&tx) else { return };
+        relay_answer(&mut self.exchange, now, server, &request, response);
+        self.with_call(call, |call, _| call.relays = call.relays.saturating_sub(1));
+    }
+}
+
+/// OPTIONS outside of dialogs: what an INVITE would meet (RFC 3261 §11.2), so that peers may watch us with it.
+fn on_options(exchange: &mut Exchange, now: Nanos, tx: ServerTx, request: &Request, tag: &str) {
+    let response = if exchange.admission.is_draining() {
+        let retry_after_s = exchange.config.limits.retry_after_s;
+        exchange.response(request, StatusCode::SERVICE_UNAVAILABLE, tag).retry_after(retry_after_s)
+    } else {
+        exchange.response(request, StatusCode::OK, tag)
+    };
+    exchange.respond(now, tx, response.header(HeaderName::Allow, ALLOW).header(HeaderName::Accept, SDP));
 }

@@ -1,0 +1,428 @@
+//! One call: two legs, one media flow, one record.
+//!
+//! | phase | what is awaited | who moves it on |
+//! | --- | --- | --- |
+//! | `Reserving` | the worker confirms the flow | [`Call::on_worker`] |
+//! | `Calling` | the callee's final answer | `setup` |
+//! | `Answering` | the worker confirms the agreed media, then the caller gets its 200 | [`Call::on_worker`] |
+//! | `Answered` | the end; re-INVITEs on the way | `change` |
+//! | `Ending` | the worker's last counters, the record's confirmation, a late ACK | `ending` |
+
+use std::sync::Arc;
+
+use tandem_contract::{Codec, Command, Epoch, Event, LegConfig, LegSide, Nanos, Refusal};
+use tandem_sdp::Negotiation;
+use tandem_sip::{Request, StatusCode};
+
+use crate::change::Change;
+use crate::ending::Ending;
+use crate::exchange::Exchange;
+use crate::leg::{Leg, Waiting};
+use crate::media_pool::Reservation;
+use crate::output::{CallNumber, CallSnapshot, CallState};
+use crate::record::CallRecord;
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) number: CallNumber,
+    pub(crate) started: Nanos,
+    pub(crate) answered: Option<Nanos>,
+    pub(crate) phase: Phase,
+    /// The callee rings, or early media flows.
+    pub(crate) is_ringing: bool,
+    /// Leg A and leg B.
+    pub(crate) legs: [Leg; 2],
+    pub(crate) media: Media,
+    pub(crate) record: CallRecord,
+    pub(crate) record_state: RecordState,
+    /// Hops left for the INVITE to the callee.
+    pub(crate) max_forwards: u8,
+    /// What the caller offered that we share, in its order; its configured codecs where it offered nothing.
+    pub(crate) caller_codecs: Vec<Codec>,
+    /// Our answer to the caller's first offer, once it was made: it may be told early and never changes.
+    pub(crate) first_answer: Option<String>,
+    pub(crate) change: Option<Change>,
+    pub(crate) no_answer_at: Option<Nanos>,
+    pub(crate) hang_up_at: Option<Nanos>,
+    /// When to tell a peer again what it could not hear for a glare.
+    pub(crate) retry_at: Option<Nanos>,
+    /// INFOs that wait for the other side's answer.
+    pub(crate) relays: u8,
+    /// The deadline that is in [`Exchange::alarms`].
+    alarm: Option<Nanos>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Reserving,
+    Calling,
+    Answering,
+    Answered,
+    Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordState {
+    Open,
+    HandedOut,
+    Confirmed,
+}
+
+/// The call's flow on its worker.
+#[derive(Debug)]
+pub(crate) struct Media {
+    pub(crate) reservation: Reservation,
+    epoch: Epoch,
+    /// What the worker was told last.
+    sent: [LegConfig; 2],
+    pending: Option<Pending>,
+    /// The worker has the flow, or was asked to take it.
+    pub(crate) is_on_worker: bool,
+    /// By when the worker should have said that the flow is gone.
+    pub(crate) removal_due: Option<Nanos>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    epoch: Epoch,
+    due: Nanos,
+    then: Then,
+}
+
+/// What waits for the worker's confirmation.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// The INVITE to the callee.
+    InviteCallee,
+    /// A 183 with our answer to the caller.
+    Progress,
+    /// The 200 to the caller.
+    AnswerCaller,
+    /// The 200 to a re-INVITE of the peer on `leg`.
+    AnswerChange {
+        leg: LegSide,
+        body: String,
+        /// What held before, should the worker refuse.
+        before: Box<Negotiation>,
+    },
+    /// Nothing but what may have come up meanwhile.
+    Settle,
+}
+
+impl Media {
+    pub(crate) const fn new(reservation: Reservation, legs: [LegConfig; 2]) -> Self {
+        Self { reservation, epoch: Epoch(0), sent: legs, pending: None, is_on_worker: false, removal_due: None }
+    }
+
+    /// Whether the worker owes an answer.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.pending.is_some()
+    }
+}
+
+impl Call {
+    pub(crate) fn new(
+        number: CallNumber,
+        now: Nanos,
+        legs: [Leg; 2],
+        reservation: Reservation,
+        record: CallRecord,
+        max_forwards: u8,
+        caller_codecs: Vec<Codec>,
+    ) -> Self {
+        let media = Media::new(reservation, [legs[0].media(), legs[1].media()]);
+        Self {
+            number,
+            started: now,
+            answered: None,
+            phase: Phase::Reserving,
+            is_ringing: false,
+            legs,
+            media,
+            record,
+            record_state: RecordState::Open,
+            max_forwards,
+            caller_codecs,
+            first_answer: None,
+            change: None,
+            no_answer_at: None,
+            hang_up_at: None,
+            retry_at: None,
+            relays: 0,
+            alarm: None,
+        }
+    }
+
+    pub(crate) const fn leg(&self, side: LegSide) -> &Leg {
+        &self.legs[side.index()]
+    }
+
+    pub(crate) const fn leg_mut(&mut self, side: LegSide) -> &mut Leg {
+        &mut self.legs[side.index()]
+    }
+
+    /// The codec spoken on a leg.
+    pub(crate) fn codec(&self, side: LegSide) -> Option<Codec> {
+        self.leg(side).negotiation.agreement().map(|agreed| agreed.format.codec)
+    }
+
+    /// Asks the worker to take the flow.
+    pub(crate) fn install(&mut self, exchange: &mut Exchange, now: Nanos) {
+        let Reservation { worker, flow, .. } = self.media.reservation;
+        self.media.epoch = self.media.epoch.next();
+        self.media.is_on_worker = true;
+        self.pend(exchange, now, Then::InviteCallee);
+        let Media { epoch, sent, .. } = self.media;
+        exchange.command(worker, Command::InstallFlow { flow, epoch, legs: sent });
+    }
+
+    /// Brings the worker up to what the legs agreed, and goes on with `then` when it says so; at once where it knows.
+    pub(crate) fn update_media(&mut self, exchange: &mut Exchange, now: Nanos, then: Then) {
+        let legs = [self.legs[0].media(), self.legs[1].media()];
+        if legs == self.media.sent {
+            match &mut self.media.pending {
+                Some(pending) => pending.then = then,
+                None => self.proceed(exchange, now, then),
+            }
+            return;
+        }
+        let Reservation { worker, flow, .. } = self.media.reservation;
+        self.media.sent = legs;
+        self.media.epoch = self.media.epoch.next();
+        let epoch = self.media.epoch;
+        self.pend(exchange, now, then);
+        exchange.command(worker, Command::UpdateFlow { flow, epoch, legs });
+    }
+
+    fn pend(&mut self, exchange: &Exchange, now: Nanos, then: Then) {
+        let patience = u64::from(exchange.config.timeouts.worker_reply_ms) * 1_000_000;
+        self.media.pending = Some(Pending { epoch: self.media.epoch, due: now.plus(patience), then });
+    }
+
+    /// The worker said something of this call's flow.
+    pub(crate) fn on_worker(&mut self, exchange: &mut Exchange, now: Nanos, event: Event) {
+        match event {
+            Event::Installed { epoch, .. } | Event::Updated { epoch, .. } => {
+                if let Some(pending) = self.media.pending.take_if(|pending| pending.epoch == epoch) {
+                    self.proceed(exchange, now, pending.then);
+                }
+            }
+            Event::Refused { epoch, reason, .. } => {
+                if self.phase == Phase::Reserving && epoch == self.media.epoch {
+                    // Nothing was installed, so nothing is to be removed.
+                    self.media.is_on_worker = false;
+                }
+                if let Some(pending) = self.media.pending.take_if(|pending| pending.epoch == epoch) {
+                    exchange.counters.worker_refusals += 1;
+                    self.on_refusal(exchange, now, pending.then, reason);
+                }
+            }
+            Event::Removed { counters, .. } => {
+                self.media.is_on_worker = false;
+                self.media.removal_due = None;
+                self.record.caller.count(&counters[0]);
+                self.record.callee.count(&counters[1]);
+                if self.phase == Phase::Ending {
+                    self.hand_out_record(exchange);
+                } else {
+                    // The worker lost the flow by itself.
+                    self.end(
+                        exchange,
+                        now,
+                        Ending::gateway(StatusCode::SERVER_INTERNAL_ERROR, "the media flow is gone"),
+                        None,
+                    );
+                }
+            }
+            Event::MediaTimeout { leg, idle_ms, .. } => self.on_silence(exchange, now, leg, idle_ms),
+            Event::Counters { .. } | Event::MediaStarted { .. } => {}
+        }
+    }
+
+    fn proceed(&mut self, exchange: &mut Exchange, now: Nanos, then: Then) {
+        match then {
+            _ if self.phase == Phase::Ending => {}
+            Then::InviteCallee => self.invite_callee(exchange, now),
+            Then::Progress => self.send_progress(exchange, now),
+            Then::AnswerCaller => self.answer_caller(exchange, now),
+            Then::AnswerChange { leg, body, .. } => self.answer_change(exchange, now, leg, &body),
+            Then::Settle => self.settle(exchange, now),
+        }
+    }
+
+    fn on_refusal(&mut self, exchange: &mut Exchange, now: Nanos, then: Then, reason: Refusal) {
+        if self.phase == Phase::Ending {
+            return;
+        }
+        let (status, text) = match reason {
+            Refusal::CodecPairUnsupported => {
+                (StatusCode::NOT_ACCEPTABLE_HERE, "the worker cannot join the two codecs".to_owned())
+            }
+            other => (StatusCode::SERVER_INTERNAL_ERROR, format!("the worker refused the media flow: {other:?}")),
+        };
+        match then {
+            Then::AnswerChange { leg, before, .. } => {
+                self.leg_mut(leg).negotiation = *before;
+                self.media.sent = [self.legs[0].media(), self.legs[1].media()];
+                self.refuse_change(exchange, now, leg, status);
+            }
+            _ => self.end(exchange, now, Ending::gateway(status, text), None),
+        }
+    }
+
+    fn on_silence(&mut self, exchange: &mut Exchange, now: Nanos, leg: LegSide, idle_ms: u32) {
+        let is_expected = self.leg(leg).negotiation.agreement().is_some_and(|agreed| agreed.direction.receives());
+        if self.phase != Phase::Answered || !is_expected || self.change.is_some() {
+            return;
+        }
+        let who = if leg == LegSide::A { "caller" } else { "callee" };
+        let reason = format!("no media from the {who} for {idle_ms} ms");
+        self.end(exchange, now, Ending { q850: 102, ..Ending::gateway(StatusCode::REQUEST_TIMEOUT, reason) }, None);
+    }
+
+    /// A deadline of this call may have come.
+    pub(crate) fn on_timeout(&mut self, exchange: &mut Exchange, now: Nanos) {
+        let is_due = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
+        for side in LegSide::BOTH {
+            if self.legs[side.index()].on_timeout(exchange, now) == Waiting::InVain {
+                self.on_missing_ack(exchange, now, side);
+            }
+        }
+        if is_due(self.media.pending.as_ref().map(|pending| pending.due)) {
+            self.media.pending = None;
+            let silent = Ending::gateway(StatusCode::SERVER_INTERNAL_ERROR, "the media worker does not answer");
+            self.end(exchange, now, silent, None);
+        }
+        if is_due(self.no_answer_at) {
+            self.no_answer_at = None;
+            let ending =
+                Ending { q850: 19, ..Ending::gateway(StatusCode::REQUEST_TIMEOUT, "the callee did not answer") };
+            self.end(exchange, now, ending, None);
+        }
+        if is_due(self.hang_up_at) {
+            self.hang_up_at = None;
+            let ending =
+                Ending { q850: 102, ..Ending::gateway(StatusCode::OK, "the longest call duration was reached") };
+            self.end(exchange, now, ending, None);
+        }
+        if is_due(self.retry_at) {
+            self.retry_at = None;
+            self.settle(exchange, now);
+        }
+        if is_due(self.media.removal_due) {
+            // The record does without the counters. The place stays reserved until the worker gives it back.
+            self.media.removal_due = None;
+            self.hand_out_record(exchange);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Nanos> {
+        let times = [
+            self.legs[0].deadline(),
+            self.legs[1].deadline(),
+            self.media.pending.as_ref().map(|pending| pending.due),
+            self.media.removal_due,
+            self.no_answer_at,
+            self.hang_up_at,
+            self.retry_at,
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// Notes when this call wants to be woken.
+    pub(crate) fn set_alarm(&mut self, exchange: &mut Exchange) {
+        let next = self.next_deadline();
+        if next != self.alarm {
+            if let Some(old) = self.alarm {
+                exchange.alarms.remove(&(old, self.number));
+            }
+            if let Some(new) = next {
+                exchange.alarms.insert((new, self.number));
+            }
+            self.alarm = next;
+        }
+    }
+
+    /// Whether nothing is left to be done or remembered.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Ending
+            && self.record_state == RecordState::Confirmed
+            && self.legs.iter().all(|leg| leg.unacknowledged.is_none())
+    }
+
+    /// Drops what the exchange knows of this call.
+    pub(crate) fn forget(&self, exchange: &mut Exchange) {
+        for leg in &self.legs {
+            exchange.dialogs.remove(&leg.dialog_key());
+        }
+        if let Some(alarm) = self.alarm {
+            exchange.alarms.remove(&(alarm, self.number));
+        }
+        exchange.admission.leave([self.legs[0].id, self.legs[1].id]);
+    }
+
+    pub(crate) fn snapshot(&self, now: Nanos) -> CallSnapshot {
+        let [a, b] = &self.legs;
+        let Reservation { worker, flow, local } = self.media.reservation;
+        CallSnapshot {
+            number: self.number,
+            state: match self.phase {
+                Phase::Reserving => CallState::Reserving,
+                Phase::Calling if !self.is_ringing => CallState::Calling,
+                Phase::Calling | Phase::Answering => CallState::Ringing,
+                Phase::Answered => CallState::Answered,
+                Phase::Ending => CallState::Ending,
+            },
+            from: self.record.from.clone(),
+            to: self.record.to.clone(),
+            source_peer: a.peer.name.clone(),
+            destination_peer: b.peer.name.clone(),
+            caller_call_id: a.dialog.id.call_id.clone(),
+            callee_call_id: b.dialog.id.call_id.clone(),
+            caller_codec: self.codec(LegSide::A),
+            callee_codec: self.codec(LegSide::B),
+            worker: worker.0,
+            flow: CallSnapshot::flow_of(flow),
+            caller_media: local[0],
+            callee_media: local[1],
+            age_ms: CallSnapshot::millis(self.started, now),
+            answered_ms: self.answered.map(|answered| CallSnapshot::millis(answered, now)),
+        }
+    }
+
+    /// The peer on `leg` acknowledged our 2xx.
+    pub(crate) fn on_ack(&mut self, exchange: &mut Exchange, now: Nanos, leg: LegSide, ack: &Request) {
+        let Some(acknowledged) = self.leg_mut(leg).on_ack(ack) else { return };
+        if let Some(reason) = acknowledged.bye_reason {
+            self.send_bye(exchange, now, leg, &reason);
+            return;
+        }
+        if acknowledged.awaits_answer {
+            if self.leg_mut(leg).on_answer(ack.body()).is_err() {
+                let ending = Ending::gateway(StatusCode::NOT_ACCEPTABLE_HERE, "the ACK brought no usable answer");
+                self.end(exchange, now, ending, None);
+                return;
+            }
+            self.update_media(exchange, now, Then::Settle);
+            return;
+        }
+        self.settle(exchange, now);
+    }
+
+    fn on_missing_ack(&mut self, exchange: &mut Exchange, now: Nanos, leg: LegSide) {
+        let Some(waiting) = self.leg_mut(leg).unacknowledged.take() else { return };
+        match waiting.bye_reason {
+            Some(reason) => self.send_bye(exchange, now, leg, &reason),
+            None => {
+                let ending = Ending { q850: 102, ..Ending::gateway(StatusCode::OK, "the 200 was never acknowledged") };
+                self.end(exchange, now, ending, None);
+            }
+        }
+    }
+
+    pub(crate) fn peer_name(&self, leg: LegSide) -> String {
+        let peer: &Arc<_> = &self.leg(leg).peer;
+        peer.name.clone()
+    }
+}

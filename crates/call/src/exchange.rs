@@ -1,0 +1,280 @@
+//! What all calls share: transactions, routing, media places, and the way out.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use tandem_contract::{Command, LegSide, Nanos, WorkerId};
+use tandem_sip::{
+    ClientTx, Dialog, HeaderName, Identifiers, Instant, Method, Peer as SipPeer, Random, Request, RequestBuilder,
+    Response, ResponseBuilder, ServerTx, StatusCode, TimerValues, TransactionConfig, Transactions,
+};
+
+use crate::admission::Admission;
+use crate::config::{ListenerId, SwitchConfig};
+use crate::media_pool::MediaPool;
+use crate::output::{CallNumber, Output, SwitchCounters};
+use crate::record::CallRecord;
+use crate::routing::Routing;
+
+/// What we take, for `Allow`.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+/// What we take, for checks.
+pub(crate) const METHODS: &[Method] =
+    &[Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info];
+/// The type of a session description.
+pub(crate) const SDP: &str = "application/sdp";
+
+/// At most this many answers to one INVITE are told apart: a downstream proxy that forks more than that is not helped.
+const MAX_FORKS: usize = 8;
+
+/// Everything that is not one call's own.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) config: SwitchConfig,
+    pub(crate) routing: Routing,
+    pub(crate) pool: MediaPool,
+    pub(crate) admission: Admission,
+    pub(crate) transactions: Transactions,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) counters: SwitchCounters,
+    /// Dialogs by Call-ID and our tag.
+    pub(crate) dialogs: HashMap<(String, String), (CallNumber, LegSide)>,
+    /// Whose INVITE a server transaction is.
+    pub(crate) invites: HashMap<ServerTx, (CallNumber, LegSide)>,
+    /// What our own requests are for.
+    pub(crate) requests: HashMap<ClientTx, Purpose>,
+    /// When calls want to be woken.
+    pub(crate) alarms: BTreeSet<(Nanos, CallNumber)>,
+    /// Records of refused calls that are not confirmed yet.
+    pub(crate) unconfirmed: BTreeSet<CallNumber>,
+    timers: TimerValues,
+    next_call: u64,
+}
+
+/// What a request of ours is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// An INVITE.
+    Invite(Invitation),
+    /// A BYE: whatever the answer is, the dialog is over.
+    Bye,
+    /// Another side's INFO, passed on; its answer goes back.
+    Relay {
+        /// Whose it is.
+        call: CallNumber,
+        /// Where the answer goes.
+        server: ServerTx,
+        /// What is answered.
+        request: Box<Request>,
+    },
+}
+
+/// An INVITE of ours, from its start until no more answers can come.
+#[derive(Debug)]
+pub(crate) struct Invitation {
+    pub(crate) call: CallNumber,
+    pub(crate) leg: LegSide,
+    /// Whether the call still wants an answer. Every 2xx that nobody wants is acknowledged and ended with BYE
+    /// (RFC 3261 §13.2.2.4, §9.1).
+    pub(crate) wanted: bool,
+    /// The dialog as it was when the INVITE left; of the first INVITE, without the peer's tag.
+    pub(crate) dialog: Box<Dialog>,
+    /// The peer's configured address.
+    home: SipPeer,
+    /// The ACK of each 2xx, by the answerer's tag, to be repeated for each retransmission.
+    acks: Vec<(String, SipPeer, Arc<[u8]>)>,
+}
+
+struct SecureRandom(ChaCha12Rng);
+
+impl Random for SecureRandom {
+    fn next_u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+}
+
+/// The SIP layer counts microseconds.
+pub(crate) const fn instant(now: Nanos) -> Instant {
+    Instant::from_us(now.0 / 1_000)
+}
+
+pub(crate) const fn nanos(at: Instant) -> Nanos {
+    Nanos(at.as_us().saturating_mul(1_000))
+}
+
+/// `seconds` in nanoseconds.
+pub(crate) const fn seconds(seconds: u32) -> u64 {
+    seconds as u64 * 1_000_000_000
+}
+
+impl Exchange {
+    pub(crate) fn new(config: SwitchConfig, seed: [u8; 32]) -> Self {
+        // How long an INVITE may ring is the call's own business: `Timeouts::no_answer_s` always comes first.
+        let timers = TimerValues { timer_c: std::time::Duration::from_secs(1 << 33), ..TimerValues::default() };
+        let transactions = TransactionConfig {
+            timers,
+            max_transactions: config.limits.max_transactions as usize,
+            overload_retry_after_s: config.limits.retry_after_s,
+            ..TransactionConfig::default()
+        };
+        Self {
+            routing: Routing::new(&config),
+            pool: MediaPool::new(&config.media),
+            admission: Admission::default(),
+            transactions: Transactions::new(transactions, Identifiers::new(SecureRandom(ChaCha12Rng::from_seed(seed)))),
+            outputs: VecDeque::new(),
+            counters: SwitchCounters::default(),
+            dialogs: HashMap::new(),
+            invites: HashMap::new(),
+            requests: HashMap::new(),
+            alarms: BTreeSet::new(),
+            unconfirmed: BTreeSet::new(),
+            timers,
+            next_call: 1,
+            config,
+        }
+    }
+
+    pub(crate) const fn timers(&self) -> &TimerValues {
+        &self.timers
+    }
+
+    pub(crate) const fn number_call(&mut self) -> CallNumber {
+        let number = CallNumber(self.next_call);
+        self.next_call += 1;
+        number
+    }
+
+    pub(crate) fn random(&mut self) -> u64 {
+        self.transactions.identifiers().next_u64()
+    }
+
+    pub(crate) fn tag(&mut self) -> String {
+        self.transactions.identifiers().tag()
+    }
+
+    /// The socket whose advertised address is `local`.
+    pub(crate) fn listener_at(&self, local: SocketAddr) -> ListenerId {
+        let position = self.config.listeners.iter().zip(0..).find(|(known, _)| known.advertised == local);
+        position.map_or(ListenerId(0), |(_, id)| ListenerId(id))
+    }
+
+    pub(crate) fn send(&mut self, to: SipPeer, bytes: &[u8]) {
+        let listener = self.listener_at(to.local);
+        self.outputs.push_back(Output::Datagram { listener, to: to.remote, bytes: bytes.to_vec() });
+    }
+
+    pub(crate) fn command(&mut self, worker: WorkerId, command: Command) {
+        self.outputs.push_back(Output::Command { worker, command });
+    }
+
+    pub(crate) fn record(&mut self, record: CallRecord) {
+        self.outputs.push_back(Output::Record(Box::new(record)));
+    }
+
+    /// A response with everything every response has; add to it and hand it to [`Exchange::respond`].
+    pub(crate) fn response(&self, request: &Request, status: StatusCode, tag: &str) -> ResponseBuilder {
+        ResponseBuilder::new(request, status).to_tag(tag).header(HeaderName::Server, &self.config.user_agent)
+    }
+
+    /// Answers a request. What a transaction can no longer take is not said.
+    pub(crate) fn respond(&mut self, now: Nanos, tx: ServerTx, response: ResponseBuilder) -> Option<Response> {
+        let response = response.build().ok()?;
+        self.transactions.respond(instant(now), tx, &response).ok()?;
+        Some(response)
+    }
+
+    /// Answers a request that needs nothing but a status.
+    pub(crate) fn refuse(&mut self, now: Nanos, tx: ServerTx, request: &Request, status: StatusCode, tag: &str) {
+        let response = self.response(request, status, tag);
+        self.respond(now, tx, response);
+    }
+
+    /// Sends a request of ours; `false` where there is no room for another transaction.
+    pub(crate) fn request(
+        &mut self,
+        now: Nanos,
+        to: SipPeer,
+        request: RequestBuilder,
+        purpose: Purpose,
+    ) -> Option<ClientTx> {
+        let request = request.header(HeaderName::UserAgent, &self.config.user_agent);
+        let tx = self.transactions.send_request(instant(now), to, request).ok()?;
+        self.requests.insert(tx, purpose);
+        Some(tx)
+    }
+
+    /// Ends a dialog with BYE.
+    pub(crate) fn bye(&mut self, now: Nanos, dialog: &mut Dialog, to: SipPeer, reason: &str) {
+        let request = dialog.request(Method::Bye).header(HeaderName::Reason, reason);
+        self.request(now, to, request, Purpose::Bye);
+    }
+
+    /// Acknowledges the 2xx to an INVITE of ours, in the dialog it made or belongs to.
+    pub(crate) fn acknowledge(&mut self, tx: ClientTx, dialog: &Dialog, to: SipPeer, cseq: u32) {
+        let Ok(bytes) = self.transactions.send_ack(to, dialog.ack(cseq)) else { return };
+        if let Some(Purpose::Invite(invitation)) = self.requests.get_mut(&tx) {
+            invitation.acks.push((dialog.id.remote_tag.clone(), to, bytes));
+        }
+    }
+
+    /// Deals with a 2xx that no call waits for: a retransmission, another branch of a fork, or one that crossed our
+    /// CANCEL or BYE. `false` where the call wants it.
+    pub(crate) fn absorb_success(&mut self, now: Nanos, tx: ClientTx, response: &Response) -> bool {
+        let Some(Purpose::Invite(invitation)) = self.requests.get(&tx) else { return true };
+        let tag = response.to_tag().unwrap_or_default();
+        if let Some((_, to, bytes)) = invitation.acks.iter().find(|(known, ..)| known == tag) {
+            let (to, bytes) = (*to, Arc::clone(bytes));
+            self.transactions.resend(to, bytes);
+            return true;
+        }
+        if invitation.wanted && invitation.acks.is_empty() {
+            return false;
+        }
+        if invitation.acks.len() < MAX_FORKS {
+            let mut dialog = (*invitation.dialog).clone();
+            // The BYE of a dialog that was up has been sent already.
+            let is_new = dialog.id.remote_tag.is_empty();
+            let home = invitation.home;
+            if is_new {
+                tag.clone_into(&mut dialog.id.remote_tag);
+                if dialog.confirm(response).is_err() {
+                    return true;
+                }
+            }
+            let to = next_hop(&dialog, home);
+            self.acknowledge(tx, &dialog, to, response.cseq_number());
+            if is_new {
+                self.bye(now, &mut dialog, to, "SIP;cause=487;text=\"Answered elsewhere or given up\"");
+            }
+        }
+        true
+    }
+
+    pub(crate) fn invitation_unwanted(&mut self, tx: ClientTx) {
+        if let Some(Purpose::Invite(invitation)) = self.requests.get_mut(&tx) {
+            invitation.wanted = false;
+        }
+    }
+}
+
+impl Invitation {
+    pub(crate) fn new(call: CallNumber, leg: LegSide, dialog: Dialog, home: SipPeer) -> Self {
+        Self { call, leg, wanted: true, dialog: Box::new(dialog), home, acks: Vec::new() }
+    }
+}
+
+/// Where requests in a dialog go (RFC 3261 §8.1.2): the first route or the remote target where that is an IP address.
+/// Host names are not looked up; behind one, the peer is reached at its configured address, `home`.
+pub(crate) fn next_hop(dialog: &Dialog, home: SipPeer) -> SipPeer {
+    let uri = dialog.next_hop();
+    match uri.host().trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) if ip.is_ipv4() == home.remote.is_ipv4() => {
+            SipPeer::udp(home.local, SocketAddr::new(ip, uri.port().unwrap_or(5060)))
+        }
+        _ => home,
+    }
+}

@@ -1,0 +1,204 @@
+//! One side of a call: a dialog with a peer, and what was agreed with it on media.
+
+use std::sync::Arc;
+
+use tandem_contract::{Codec, Direction, LegConfig, LegSide, Nanos};
+use tandem_sdp::{Capabilities, Negotiation, SessionDescription};
+use tandem_sip::{ClientTx, Dialog, Invite2xx, Peer as SipPeer, Request, Response, ServerTx};
+
+use crate::config::{Peer, PeerId};
+use crate::exchange::{Exchange, instant, nanos, next_hop};
+use crate::media_pool::Reservation;
+
+/// One side of a call.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) id: PeerId,
+    pub(crate) peer: Arc<Peer>,
+    /// Where the peer is reached outside of dialogs.
+    pub(crate) home: SipPeer,
+    pub(crate) dialog: Dialog,
+    /// The dialog was confirmed by a 2xx and not ended yet.
+    pub(crate) is_up: bool,
+    pub(crate) negotiation: Negotiation,
+    /// What the peer itself wants to do: from its latest offer, or its answer as far as our offer left it the choice.
+    pub(crate) wish: Direction,
+    /// What of the other side's wish this peer knows.
+    pub(crate) told: Direction,
+    /// The direction of our latest offer.
+    pub(crate) offered: Direction,
+    /// The peer's INVITE that has no final answer of ours.
+    pub(crate) incoming: Option<Incoming>,
+    /// Our 2xx to the peer's INVITE that has no ACK.
+    pub(crate) unacknowledged: Option<Unacknowledged>,
+    /// Our INVITE that has no final answer.
+    pub(crate) outgoing: Option<ClientTx>,
+    ssrc: u32,
+    first_sequence: u16,
+    first_timestamp: u32,
+}
+
+/// A peer's INVITE.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) tx: ServerTx,
+    pub(crate) request: Box<Request>,
+    /// What it offers; `None` where we are to make the offer.
+    pub(crate) offer: Option<SessionDescription>,
+    /// The peer's wish before it.
+    pub(crate) wish_before: Direction,
+}
+
+/// A 2xx of ours that waits for its ACK.
+#[derive(Debug)]
+pub(crate) struct Unacknowledged {
+    tx: ServerTx,
+    accepted: Invite2xx,
+    /// The ACK brings the answer to our offer.
+    pub(crate) awaits_answer: bool,
+    /// The call is over: the BYE waits for this ACK (RFC 3261 §15).
+    pub(crate) bye_reason: Option<String>,
+}
+
+/// What became of a 2xx that waits for its ACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// It still waits.
+    Patiently,
+    /// The ACK did not come within 64*T1.
+    InVain,
+}
+
+impl Leg {
+    pub(crate) fn new(
+        exchange: &mut Exchange,
+        (id, peer): (PeerId, Arc<Peer>),
+        dialog: Dialog,
+        place: (&Reservation, LegSide),
+    ) -> Self {
+        let capabilities = Capabilities {
+            codecs: peer.codecs.clone(),
+            ptime_ms: peer.ptime_ms,
+            annexb: peer.annexb,
+            telephone_event: peer.telephone_event,
+        };
+        let advertised = exchange.config.listeners[usize::from(peer.listener.0)].advertised;
+        // RFC 8866 §5.2 wants a number; 53 bits fit every reader's.
+        let session_id = exchange.random() >> 11;
+        let (first, second) = (exchange.random(), exchange.random());
+        Self {
+            id,
+            home: SipPeer::udp(advertised, peer.address),
+            peer,
+            dialog,
+            is_up: false,
+            negotiation: Negotiation::new(session_id, place.0.local(place.1), capabilities),
+            wish: Direction::SendRecv,
+            told: Direction::SendRecv,
+            offered: Direction::SendRecv,
+            incoming: None,
+            unacknowledged: None,
+            outgoing: None,
+            ssrc: first as u32,
+            // The upper half stays free, so that the sequence does not wrap in the first ten minutes (RFC 3550 §5.1
+            // leaves the choice to us; some receivers mind an early wrap).
+            first_sequence: (first >> 32) as u16 & 0x7fff,
+            first_timestamp: second as u32,
+        }
+    }
+
+    /// Where requests in the dialog go.
+    pub(crate) fn next_hop(&self) -> SipPeer {
+        next_hop(&self.dialog, self.home)
+    }
+
+    /// Our `Contact` on this side.
+    pub(crate) fn contact(&self) -> String {
+        format!("sip:{}", self.home.local)
+    }
+
+    pub(crate) fn tag(&self) -> &str {
+        &self.dialog.id.local_tag
+    }
+
+    pub(crate) fn dialog_key(&self) -> (String, String) {
+        (self.dialog.id.call_id.clone(), self.dialog.id.local_tag.clone())
+    }
+
+    /// What the worker is to do on this leg now.
+    pub(crate) fn media(&self) -> LegConfig {
+        let agreement = self.negotiation.agreement();
+        LegConfig {
+            local: self.negotiation.local(),
+            remote: agreement.and_then(|agreed| agreed.remote),
+            format: agreement.map(|agreed| agreed.format),
+            direction: agreement.map_or(Direction::Inactive, |agreed| agreed.direction),
+            source: self.peer.media_source,
+            ssrc: self.ssrc,
+            first_sequence: self.first_sequence,
+            first_timestamp: self.first_timestamp,
+        }
+    }
+
+    /// Takes the peer's answer to our offer, and what it says about the peer's own wish.
+    pub(crate) fn on_answer(&mut self, body: &[u8]) -> Result<(), Unusable> {
+        let offered = self.offered;
+        let answer = SessionDescription::parse(body).map_err(|_| Unusable)?;
+        let agreed = self.negotiation.on_answer(&answer).map_err(|_| Unusable)?;
+        // Where we did not offer to receive, the peer had no choice about sending, and the other way round.
+        let sends = if offered.receives() { agreed.direction.receives() } else { self.wish.sends() };
+        let receives = if offered.sends() { agreed.direction.sends() } else { self.wish.receives() };
+        self.wish = Direction::new(sends, receives);
+        Ok(())
+    }
+
+    /// An offer of ours: the codec that is spoken now first, then `preferred`, then the rest.
+    pub(crate) fn offer(&mut self, preferred: &[Codec], direction: Direction) -> String {
+        let spoken = self.negotiation.agreement().map(|agreed| agreed.format.codec);
+        let own = self.peer.codecs.iter();
+        let shared = own.clone().filter(|codec| preferred.contains(codec));
+        let codecs: Vec<Codec> = spoken.iter().chain(shared).chain(own).copied().collect();
+        self.offered = direction;
+        self.negotiation.offer(&codecs, direction)
+    }
+
+    /// A 2xx left; it is repeated until its ACK comes.
+    pub(crate) fn await_ack(
+        &mut self,
+        exchange: &Exchange,
+        now: Nanos,
+        tx: ServerTx,
+        response: Response,
+        awaits_answer: bool,
+    ) {
+        let accepted = Invite2xx::new(instant(now), response, exchange.timers());
+        self.unacknowledged = Some(Unacknowledged { tx, accepted, awaits_answer, bye_reason: None });
+    }
+
+    /// The ACK to our 2xx; `None` for one that nobody waits for.
+    pub(crate) fn on_ack(&mut self, ack: &Request) -> Option<Unacknowledged> {
+        self.unacknowledged.take_if(|waiting| waiting.accepted.is_acknowledged_by(ack.cseq_number()))
+    }
+
+    /// Repeats the 2xx where that is due.
+    pub(crate) fn on_timeout(&mut self, exchange: &mut Exchange, now: Nanos) -> Waiting {
+        let Some(waiting) = &mut self.unacknowledged else { return Waiting::Patiently };
+        match waiting.accepted.on_timeout(instant(now)) {
+            tandem_sip::Invite2xxStep::Wait => Waiting::Patiently,
+            tandem_sip::Invite2xxStep::Retransmit => {
+                // Where the transaction is gone, the time to give up comes with the next step.
+                let _ = exchange.transactions.respond(instant(now), waiting.tx, waiting.accepted.response());
+                Waiting::Patiently
+            }
+            tandem_sip::Invite2xxStep::GiveUp => Waiting::InVain,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Nanos> {
+        self.unacknowledged.as_ref().map(|waiting| nanos(waiting.accepted.deadline()))
+    }
+}
+
+/// An answer that cannot be read, or does not fit our offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unusable;

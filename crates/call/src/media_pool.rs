@@ -1,0 +1,193 @@
+//! Flow slots and RTP ports, worker by worker.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use tandem_contract::{FlowId, LegSide, Nanos, WorkerId};
+
+use crate::config::{MediaPlane, PortRange};
+
+/// A call's place on a worker: both legs on one, so that no packet changes cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reservation {
+    pub(crate) worker: WorkerId,
+    pub(crate) flow: FlowId,
+    /// Where leg A and leg B receive RTP.
+    pub(crate) local: [SocketAddr; 2],
+}
+
+impl Reservation {
+    pub(crate) const fn local(&self, leg: LegSide) -> SocketAddr {
+        self.local[leg.index()]
+    }
+}
+
+/// What is free, what is taken, and what rests.
+#[derive(Debug)]
+pub(crate) struct MediaPool {
+    workers: Vec<WorkerPool>,
+    quarantine_ns: u64,
+}
+
+#[derive(Debug)]
+struct WorkerPool {
+    worker: WorkerId,
+    slots: Vec<Slot>,
+    /// Longest unused first, so that a generation lives as long as possible.
+    free_slots: VecDeque<u32>,
+    /// Free ports with the time from which they may be used, earliest first.
+    ports: VecDeque<(Nanos, u16)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    generation: u32,
+    /// The ports of its present tenant.
+    tenant: Option<[u16; 2]>,
+}
+
+impl MediaPool {
+    pub(crate) fn new(plane: &MediaPlane) -> Self {
+        let count = plane.workers.len();
+        let workers = plane.workers.iter().enumerate().map(|(position, slots)| WorkerPool {
+            worker: slots.worker,
+            slots: vec![Slot::default(); slots.slots as usize],
+            free_slots: (0..slots.slots).collect(),
+            ports: plane
+                .ports
+                .rtp_ports()
+                .filter(|&port| PortRange::owner(port, count) == position)
+                .map(|port| (Nanos::default(), port))
+                .collect(),
+        });
+        Self { workers: workers.collect(), quarantine_ns: u64::from(plane.port_quarantine_ms) * 1_000_000 }
+    }
+
+    /// A slot and two ports on the worker that has the smallest share of its slots in use; `None` where nobody has room.
+    pub(crate) fn reserve(&mut self, now: Nanos, addresses: [IpAddr; 2]) -> Option<Reservation> {
+        let pool = self.workers.iter_mut().filter(|pool| pool.has_room(now)).min_by(|a, b| {
+            // a.used / a.slots < b.used / b.slots, without division.
+            let share = |of: &WorkerPool, other: &WorkerPool| of.used() * other.slots.len() as u64;
+            share(a, b).cmp(&share(b, a))
+        })?;
+        let slot = pool.free_slots.pop_front()?;
+        let (_, first) = pool.ports.pop_front()?;
+        let (_, second) = pool.ports.pop_front()?;
+        let state = &mut pool.slots[slot as usize];
+        state.generation = state.generation.wrapping_add(1);
+        state.tenant = Some([first, second]);
+        Some(Reservation {
+            worker: pool.worker,
+            flow: FlowId { slot, generation: state.generation },
+            local: [SocketAddr::new(addresses[0], first), SocketAddr::new(addresses[1], second)],
+        })
+    }
+
+    /// The worker has forgotten `flow`: its slot is free, its ports rest first. Says whether the flow held a place.
+    pub(crate) fn release(&mut self, now: Nanos, worker: WorkerId, flow: FlowId) -> bool {
+        let Some(pool) = self.workers.iter_mut().find(|pool| pool.worker == worker) else { return false };
+        let Some(slot) = pool.slots.get_mut(flow.slot as usize).filter(|slot| slot.generation == flow.generation)
+        else {
+            return false;
+        };
+        let Some(ports) = slot.tenant.take() else { return false };
+        pool.free_slots.push_back(flow.slot);
+        let usable = now.plus(self.quarantine_ns);
+        pool.ports.extend(ports.map(|port| (usable, port)));
+        true
+    }
+
+    /// Whether `flow` holds a place.
+    pub(crate) fn holds(&self, worker: WorkerId, flow: FlowId) -> bool {
+        let pool = self.workers.iter().find(|pool| pool.worker == worker);
+        let slot = pool.and_then(|pool| pool.slots.get(flow.slot as usize));
+        slot.is_some_and(|slot| slot.generation == flow.generation && slot.tenant.is_some())
+    }
+
+    /// Flows that hold a place.
+    pub(crate) fn in_use(&self) -> u64 {
+        self.workers.iter().map(WorkerPool::used).sum()
+    }
+}
+
+impl WorkerPool {
+    fn used(&self) -> u64 {
+        (self.slots.len() - self.free_slots.len()) as u64
+    }
+
+    fn has_room(&self, now: Nanos) -> bool {
+        // Ports are released in the order of time, so the second one's rest ends no earlier than the first one's.
+        !self.free_slots.is_empty() && self.ports.get(1).is_some_and(|(usable, _)| *usable <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::config::WorkerSlots;
+
+    const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1))];
+
+    fn pool(slots: &[u32], first: u16, last: u16) -> MediaPool {
+        let workers = slots.iter().zip(0..).map(|(&slots, id)| WorkerSlots { worker: WorkerId(id), slots }).collect();
+        MediaPool::new(&MediaPlane { workers, ports: PortRange { first, last }, port_quarantine_ms: 1_000 })
+    }
+
+    #[test]
+    fn both_legs_get_even_ports_that_their_worker_owns() {
+        let mut pool = pool(&[4, 4, 4], 20_001, 20_100);
+        for _ in 0..12 {
+            let reserved = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+            for (local, address) in reserved.local.iter().zip(ADDRESSES) {
+                assert_eq!(local.ip(), address);
+                assert_eq!(local.port() % 2, 0);
+                assert!((20_002..20_100).contains(&local.port()));
+                assert_eq!(usize::from(local.port() / 2) % 3, usize::from(reserved.worker.0));
+            }
+            assert_ne!(reserved.local[0].port(), reserved.local[1].port());
+        }
+        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "every slot is taken");
+    }
+
+    #[test]
+    fn calls_go_where_the_smallest_share_is_taken() {
+        let mut pool = pool(&[2, 4], 20_000, 20_999);
+        let order: Vec<u16> =
+            (0..6).map(|_| pool.reserve(Nanos::default(), ADDRESSES).expect("room").worker.0).collect();
+        assert_eq!(order, [0, 1, 1, 0, 1, 1]);
+    }
+
+    #[test]
+    fn a_port_whose_neighbour_is_outside_the_range_is_not_used() {
+        let mut pool = pool(&[9], 20_000, 20_004);
+        assert!(pool.reserve(Nanos::default(), ADDRESSES).is_some(), "20000 and 20002");
+        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "20004 has no room for RTCP");
+    }
+
+    #[test]
+    fn released_ports_rest_before_they_are_used_again() {
+        let mut pool = pool(&[9], 20_000, 20_003);
+        let first = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        assert!(pool.release(Nanos::from_millis(500), first.worker, first.flow));
+        assert_eq!(pool.reserve(Nanos::from_millis(1_499), ADDRESSES), None);
+        let second = pool.reserve(Nanos::from_millis(1_500), ADDRESSES).expect("rested");
+        assert_eq!(second.local, first.local);
+        assert_ne!(second.flow, first.flow);
+    }
+
+    #[test]
+    fn a_place_is_released_once_and_only_by_its_tenant() {
+        let mut pool = pool(&[1], 20_000, 20_099);
+        let first = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        assert!(pool.release(Nanos::default(), first.worker, first.flow));
+        assert!(!pool.release(Nanos::default(), first.worker, first.flow));
+        let second = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        assert_eq!(second.flow.slot, first.flow.slot);
+        assert!(!pool.release(Nanos::default(), first.worker, first.flow), "a late event for the previous tenant");
+        assert!(!pool.release(Nanos::default(), WorkerId(7), second.flow));
+        assert!(!pool.release(Nanos::default(), second.worker, FlowId { slot: 99, generation: 1 }));
+        assert_eq!(pool.in_use(), 1);
+    }
+}

@@ -1,0 +1,448 @@
+//! From the caller's INVITE to the 200 it gets.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tandem_contract::{Direction, LegSide, Nanos};
+use tandem_sdp::{Capabilities, Negotiation, SessionDescription};
+use tandem_sip::uas;
+use tandem_sip::{
+    ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Request, Response, ServerTx, StatusCode, UriBuf,
+    unescape,
+};
+
+use crate::call::{Call, Phase, Then};
+use crate::cause::{q850, status_for_caller};
+use crate::config::{Peer, PeerId};
+use crate::ending::Ending;
+use crate::exchange::{ALLOW, Exchange, Invitation, METHODS, Purpose, SDP, seconds};
+use crate::leg::{Incoming, Leg};
+use crate::record::{CallRecord, Ended};
+use crate::routing::{Destination, NoDestination};
+
+/// Why a call attempt goes no further.
+enum Refused {
+    /// A rule of RFC 3261 §8.2, with a response of its own.
+    ByRule(uas::Refusal),
+    /// One of our own reasons.
+    Because { status: StatusCode, reason: Cow<'static, str>, retry_after_s: Option<u32> },
+}
+
+impl Refused {
+    fn because(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Because { status, reason: reason.into(), retry_after_s: None }
+    }
+}
+
+/// What the caller's INVITE came to, once nothing speaks against the call.
+struct Attempt {
+    destination: Destination,
+    peers: [(PeerId, Arc<Peer>); 2],
+    caller_dialog: Dialog,
+    offer: Option<SessionDescription>,
+}
+
+impl Call {
+    /// An INVITE outside of dialogs came from a known peer: a new call, or a refusal and its record.
+    pub(crate) fn begin(
+        exchange: &mut Exchange,
+        now: Nanos,
+        (tx, request): (ServerTx, Request),
+        source: PeerId,
+    ) -> Option<Box<Self>> {
+        exchange.counters.attempts += 1;
+        let number = exchange.number_call();
+        let tag = exchange.tag();
+        let mut record = CallRecord::begin(number, exchange.config.wall_clock.unix_millis(now), &request);
+        if let Some(peer) = exchange.routing.peer(source) {
+            record.caller.peer.clone_from(&peer.name);
+        }
+        let admitted = Attempt::of(exchange, &request, source, &tag, &mut record).and_then(|attempt| {
+            let call = Self::admit(exchange, now, number, &attempt, &request, record.clone())?;
+            Ok((call, attempt.offer))
+        });
+        match admitted {
+            Ok((mut call, offer)) => {
+                exchange.dialogs.insert(call.leg(LegSide::A).dialog_key(), (number, LegSide::A));
+                exchange.dialogs.insert(call.leg(LegSide::B).dialog_key(), (number, LegSide::B));
+                exchange.invites.insert(tx, (number, LegSide::A));
+                let wish_before = Direction::SendRecv;
+                call.leg_mut(LegSide::A).incoming =
+                    Some(Incoming { tx, request: Box::new(request), offer, wish_before });
+                call.install(exchange, now);
+                Some(call)
+            }
+            Err(refused) => {
+                let (status, reason) = refused.tell(exchange, now, tx, &request, &tag);
+                exchange.counters.failed += 1;
+                record.status = status.as_u16();
+                record.reason = reason;
+                record.q850 = q850(status.as_u16());
+                record.ended = record.started;
+                exchange.unconfirmed.insert(number);
+                exchange.record(record);
+                None
+            }
+        }
+    }
+
+    fn admit(
+        exchange: &mut Exchange,
+        now: Nanos,
+        number: crate::CallNumber,
+        attempt: &Attempt,
+        request: &Request,
+        record: CallRecord,
+    ) -> Result<Box<Self>, Refused> {
+        let retry_after_s = Some(exchange.config.limits.retry_after_s);
+        let busy = |reason: crate::admission::Refused| Refused::Because {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            reason: reason.reason().into(),
+            retry_after_s,
+        };
+        let [(a_id, a), (b_id, b)] = &attempt.peers;
+        let entered = exchange.admission.enter(&exchange.config.limits, [(*a_id, a), (*b_id, b)]);
+        if let Err(reason) = entered {
+            exchange.counters.refused_busy += 1;
+            return Err(busy(reason));
+        }
+        let Some(reservation) = exchange.pool.reserve(now, [a.media_address, b.media_address]) else {
+            exchange.admission.leave([*a_id, *b_id]);
+            exchange.counters.refused_busy += 1;
+            return Err(busy(crate::admission::Refused::NoMediaCapacity));
+        };
+        let callee_dialog = callee_dialog(exchange, request, &attempt.destination, b);
+        let caller = (*a_id, Arc::clone(a));
+        let mut a = Leg::new(exchange, caller, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
+        let b = Leg::new(exchange, (*b_id, Arc::clone(b)), callee_dialog, (&reservation, LegSide::B));
+        let review = attempt.offer.as_ref().and_then(|offer| a.negotiation.review(offer).ok());
+        if let Some(review) = &review {
+            a.wish = mirrored(review.direction);
+        }
+        let codecs = review.map_or_else(|| a.peer.codecs.clone(), |review| review.codecs);
+        let hops = request.max_forwards().unwrap_or(70).saturating_sub(1);
+        Ok(Box::new(Self::new(number, now, [a, b], reservation, record, hops, codecs)))
+    }
+
+    /// The worker has the flow: the callee hears of the call.
+    pub(crate) fn invite_callee(&mut self, exchange: &mut Exchange, now: Nanos) {
+        self.phase = Phase::Calling;
+        let preferred = self.caller_codecs.clone();
+        let max_forwards = self.max_forwards;
+        let caller_wish = self.leg(LegSide::A).wish;
+        let leg = self.leg_mut(LegSide::B);
+        leg.told = caller_wish;
+        let offer = leg.offer(&preferred, caller_wish);
+        let contact = leg.contact();
+        let request = leg.dialog.request(Method::Invite).max_forwards(max_forwards).contact(contact.as_str());
+        let request = request.header(HeaderName::Allow, ALLOW).header(HeaderName::Accept, SDP).body(SDP, offer);
+        let (dialog, home) = (leg.dialog.clone(), leg.home);
+        let invitation = Invitation::new(self.number, LegSide::B, dialog, home);
+        match exchange.request(now, home, request, Purpose::Invite(invitation)) {
+            Some(tx) => {
+                self.leg_mut(LegSide::B).outgoing = Some(tx);
+                self.no_answer_at = Some(now.plus(seconds(exchange.config.timeouts.no_answer_s)));
+            }
+            None => {
+                let ending = Ending::gateway(StatusCode::SERVICE_UNAVAILABLE, "too many SIP transactions");
+                self.end(exchange, now, ending, None);
+            }
+        }
+    }
+
+    /// The callee answered our first INVITE provisionally.
+    pub(crate) fn on_callee_progress(&mut self, exchange: &mut Exchange, now: Nanos, response: &Response) {
+        if self.phase != Phase::Calling || response.status() == StatusCode::TRYING {
+            return;
+        }
+        self.is_ringing = true;
+        let has_media = !response.body().is_empty() && self.has_caller_offer();
+        if has_media
+            && self.leg_mut(LegSide::B).on_answer(response.body()).is_ok()
+            && self.make_first_answer(Direction::SendRecv)
+        {
+            self.update_media(exchange, now, Then::Progress);
+            return;
+        }
+        // 181 and 182 speak of the callee's network; to the caller they are what they are.
+        self.send_provisional(exchange, now, response.status(), None);
+    }
+
+    /// Our answer to the caller, now that the worker listens for its media (RFC 3960 §3).
+    pub(crate) fn send_progress(&mut self, exchange: &mut Exchange, now: Nanos) {
+        let body = self.first_answer.clone();
+        self.send_provisional(exchange, now, StatusCode::SESSION_PROGRESS, body);
+    }
+
+    fn send_provisional(&self, exchange: &mut Exchange, now: Nanos, status: StatusCode, body: Option<String>) {
+        let leg = self.leg(LegSide::A);
+        let Some(incoming) = &leg.incoming else { return };
+        let mut response = exchange.response(&incoming.request, status, leg.tag()).contact(leg.contact().as_str());
+        if let Some(body) = body {
+            response = response.body(SDP, body);
+        }
+        exchange.respond(now, incoming.tx, response);
+    }
+
+    /// The callee accepted. `tx` and the response make the dialog; the ACK leaves at once, since the answer is here.
+    pub(crate) fn on_callee_answer(&mut self, exchange: &mut Exchange, now: Nanos, tx: ClientTx, response: &Response) {
+        let has_early_answer = self.leg(LegSide::B).negotiation.agreement().is_some();
+        let leg = self.leg_mut(LegSide::B);
+        leg.outgoing = None;
+        response.to_tag().unwrap_or_default().clone_into(&mut leg.dialog.id.remote_tag);
+        if leg.dialog.confirm(response).is_err() {
+            // Without a usable Contact there is nobody to talk to; the way the INVITE went is the best guess.
+            leg.dialog.state = DialogState::Confirmed;
+        }
+        leg.is_up = true;
+        let to = leg.next_hop();
+        let dialog = leg.dialog.clone();
+        exchange.acknowledge(tx, &dialog, to, response.cseq_number());
+        let answered = if response.body().is_empty() && has_early_answer {
+            Ok(())
+        } else {
+            self.leg_mut(LegSide::B).on_answer(response.body())
+        };
+        let callee_wish = self.leg(LegSide::B).wish;
+        if answered.is_err() || (self.has_caller_offer() && !self.make_first_answer(callee_wish)) {
+            let ending = Ending::gateway(StatusCode::NOT_ACCEPTABLE_HERE, "the callee's answer does not fit our offer");
+            self.end(exchange, now, ending, None);
+            return;
+        }
+        self.no_answer_at = None;
+        self.phase = Phase::Answering;
+        self.update_media(exchange, now, Then::AnswerCaller);
+    }
+
+    /// The worker carries the agreed media: the caller gets its 200.
+    pub(crate) fn answer_caller(&mut self, exchange: &mut Exchange, now: Nanos) {
+        let codec = self.codec(LegSide::B);
+        let callee_wish = self.leg(LegSide::B).wish;
+        let first_answer = self.first_answer.take();
+        let leg = self.leg_mut(LegSide::A);
+        let Some(incoming) = leg.incoming.take() else { return };
+        let awaits_answer = first_answer.is_none();
+        let body = first_answer.unwrap_or_else(|| {
+            leg.told = callee_wish;
+            leg.offer(codec.as_slice(), callee_wish)
+        });
+        leg.dialog.confirm_as_uas();
+        leg.is_up = true;
+        let response = exchange
+            .response(&incoming.request, StatusCode::OK, leg.tag())
+            .contact(leg.contact().as_str())
+            .header(HeaderName::Allow, ALLOW)
+            .body(SDP, body);
+        if let Some(response) = exchange.respond(now, incoming.tx, response) {
+            leg.await_ack(exchange, now, incoming.tx, response, awaits_answer);
+        }
+        self.phase = Phase::Answered;
+        self.answered = Some(now);
+        self.record.status = StatusCode::OK.as_u16();
+        let longest = exchange.config.timeouts.max_call_s;
+        self.hang_up_at = (longest > 0).then(|| now.plus(seconds(longest)));
+        exchange.counters.answered += 1;
+    }
+
+    /// The callee refused, or nothing came of the INVITE: `status` is what it means.
+    pub(crate) fn on_callee_failure(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Nanos,
+        refusal: Result<&Response, Unreachable>,
+    ) {
+        self.leg_mut(LegSide::B).outgoing = None;
+        let ending = match refusal {
+            Ok(response) => {
+                let status = response.status();
+                let reason = match response.reason() {
+                    "" => format!("the callee answered {}", status.as_u16()),
+                    phrase => format!("the callee answered {} {phrase}", status.as_u16()),
+                };
+                Ending {
+                    status: status_for_caller(status),
+                    q850: q850(status.as_u16()),
+                    reason: reason.into(),
+                    by: Ended::Callee,
+                }
+            }
+            Err(Unreachable::Silent) => Ending {
+                q850: 18,
+                ..Ending::gateway(StatusCode::SERVICE_UNAVAILABLE, "the callee's peer does not answer")
+            },
+            Err(Unreachable::Transport) => Ending {
+                q850: 38,
+                ..Ending::gateway(StatusCode::SERVICE_UNAVAILABLE, "the callee's peer cannot be reached")
+            },
+        };
+        self.end(exchange, now, ending, None);
+    }
+
+    /// The caller gave up before the answer.
+    pub(crate) fn on_cancel(&mut self, exchange: &mut Exchange, now: Nanos, leg: LegSide) {
+        if self.answered.is_some() {
+            self.cancel_change(exchange, now, leg);
+            return;
+        }
+        exchange.counters.cancelled += 1;
+        let ending = Ending {
+            status: StatusCode::REQUEST_TERMINATED,
+            q850: 16,
+            reason: "the caller gave up".into(),
+            by: Ended::Caller,
+        };
+        self.end(exchange, now, ending, None);
+    }
+
+    fn has_caller_offer(&self) -> bool {
+        self.leg(LegSide::A).incoming.as_ref().is_some_and(|incoming| incoming.offer.is_some())
+    }
+
+    /// Answers the caller's offer once, with the callee's codec where it can; `false` where that does not work.
+    ///
+    /// An answer told early has to stand before the callee has said its last word, so it shows no hold; `settle` tells
+    /// the caller of one.
+    fn make_first_answer(&mut self, callee_wish: Direction) -> bool {
+        if self.first_answer.is_some() {
+            return true;
+        }
+        let codec = self.codec(LegSide::B);
+        let leg = &mut self.legs[LegSide::A.index()];
+        let Some(offer) = leg.incoming.as_ref().and_then(|incoming| incoming.offer.as_ref()) else { return false };
+        match leg.negotiation.answer(offer, codec.as_slice(), callee_wish) {
+            Ok((body, _)) => {
+                leg.told = callee_wish;
+                self.first_answer = Some(body);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Why nobody answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    /// No response within 64*T1.
+    Silent,
+    /// The datagram could not be sent.
+    Transport,
+}
+
+impl Attempt {
+    fn of(
+        exchange: &Exchange,
+        request: &Request,
+        source: PeerId,
+        tag: &str,
+        record: &mut CallRecord,
+    ) -> Result<Self, Refused> {
+        let understood = uas::Capabilities { methods: METHODS, option_tags: &[], content_types: &[SDP] };
+        uas::check(request, &understood).map_err(Refused::ByRule)?;
+        let caller_dialog = Dialog::uas(request, tag, DialogState::Early)
+            .map_err(|error| Refused::because(StatusCode::BAD_REQUEST, format!("Bad Request - {error}")))?;
+        let destination = exchange.routing.destination(source, &request.uri()).map_err(|error| match error {
+            NoDestination::NoRoute => Refused::because(StatusCode::NOT_FOUND, "no route to this destination"),
+            NoDestination::AddressIncomplete => Refused::because(
+                StatusCode::ADDRESS_INCOMPLETE,
+                "nothing is left of the number after the route's rewriting",
+            ),
+        })?;
+        record.route.clone_from(&destination.route);
+        let peer = |id| exchange.routing.peer(id).map(|peer| (id, Arc::clone(peer)));
+        let (Some(a), Some(b)) = (peer(source), peer(destination.peer)) else {
+            return Err(Refused::because(StatusCode::NOT_FOUND, "no route to this destination"));
+        };
+        record.callee.peer.clone_from(&b.1.name);
+        record.routed_uri = destination.uri.to_string();
+        let offer = offer_of(request, &a.1)?;
+        Ok(Self { destination, peers: [a, b], caller_dialog, offer })
+    }
+}
+
+/// The caller's offer; `None` where we are to make it.
+fn offer_of(request: &Request, peer: &Peer) -> Result<Option<SessionDescription>, Refused> {
+    let is_sdp = request.content_type().is_some_and(|content| content.is_ok_and(|media| media.is(SDP)));
+    if request.body().is_empty() || !is_sdp {
+        return Ok(None);
+    }
+    let offer = SessionDescription::parse(request.body()).map_err(|error| {
+        Refused::because(StatusCode::BAD_REQUEST, format!("Bad Request - session description: {error}"))
+    })?;
+    let capabilities = Capabilities {
+        codecs: peer.codecs.clone(),
+        ptime_ms: peer.ptime_ms,
+        annexb: peer.annexb,
+        telephone_event: peer.telephone_event,
+    };
+    let nowhere = std::net::SocketAddr::new(peer.media_address, 0);
+    match Negotiation::new(0, nowhere, capabilities).review(&offer) {
+        Ok(_) => Ok(Some(offer)),
+        Err(error) => Err(Refused::because(StatusCode::NOT_ACCEPTABLE_HERE, error.to_string())),
+    }
+}
+
+/// The callee's side of the dialog before the callee has spoken: our own identifiers, the caller's name and number.
+fn callee_dialog(exchange: &mut Exchange, request: &Request, destination: &Destination, peer: &Peer) -> Dialog {
+    let advertised = exchange.config.listeners[usize::from(peer.listener.0)].advertised;
+    let from = request.from();
+    let user = from.uri().ok().and_then(|uri| uri.user().map(|user| unescape(user).into_owned()));
+    let user = user.and_then(|user| String::from_utf8(user).ok());
+    let host = advertised.to_string();
+    let uri = UriBuf::sip(user.as_deref(), &host)
+        .or_else(|_| UriBuf::sip(None, &host))
+        .unwrap_or_else(|_| destination.uri.clone());
+    let identifiers = exchange.transactions.identifiers();
+    Dialog {
+        id: DialogId { call_id: identifiers.call_id(), local_tag: identifiers.tag(), remote_tag: String::new() },
+        state: DialogState::Early,
+        local_address: match from.display {
+            Some(display) => format!("{display} <{uri}>"),
+            None => format!("<{uri}>"),
+        },
+        remote_address: format!("<{}>", destination.uri),
+        remote_target: destination.uri.clone(),
+        route_set: Vec::new(),
+        local_cseq: None,
+        remote_cseq: None,
+        is_secure: false,
+    }
+}
+
+/// What we may do, seen from the peer, and the other way round.
+pub(crate) const fn mirrored(direction: Direction) -> Direction {
+    Direction::new(direction.receives(), direction.sends())
+}
+
+impl Refused {
+    /// Tells the caller; returns what the record says.
+    fn tell(
+        self,
+        exchange: &mut Exchange,
+        now: Nanos,
+        tx: ServerTx,
+        request: &Request,
+        tag: &str,
+    ) -> (StatusCode, String) {
+        match self {
+            Self::ByRule(refusal) => {
+                if let Ok(response) = refusal.response(request, tag) {
+                    let _ = exchange.transactions.respond(crate::exchange::instant(now), tx, &response);
+                }
+                (refusal.status(), refusal.status().reason().to_owned())
+            }
+            Self::Because { status, reason, retry_after_s } => {
+                let mut response = exchange.response(request, status, tag);
+                // RFC 3261 §20.43: 399 is for people.
+                let agent = exchange.config.listeners[0].advertised;
+                let quoted: String = reason.chars().filter(|c| !matches!(c, '"' | '\\') && !c.is_control()).collect();
+                response = response.header(HeaderName::Warning, &format!("399 {agent} \"{quoted}\""));
+                if let Some(delay_s) = retry_after_s {
+                    response = response.retry_after(delay_s);
+                }
+                exchange.respond(now, tx, response);
+                (status, reason.into_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A stage for calls: two scripted SIP endpoints, a scripted media worker and a clock that moves when told to.
+//!
+//! The endpoints write and read SIP as text of their own, so that the switch is not tested against its own parser.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+mod phone;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+pub use phone::{Phone, Sip, sdp};
+use tandem_call::{
+    CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, Switch,
+    SwitchConfig, Timeouts, WallClock, WorkerSlots,
+};
+use tandem_contract::{Codec, Command, Event, FlowId, LegConfig, LegCounters, Nanos, Refusal, SourcePolicy, WorkerId};
+
+pub const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
+pub const ALICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5060);
+pub const BOB: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), 5060);
+
+pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ipv4Addr) -> Peer {
+    Peer {
+        name: name.to_owned(),
+        address,
+        listener: ListenerId(0),
+        sources: Vec::new(),
+        codecs: codecs.to_vec(),
+        ptime_ms: 20,
+        annexb: true,
+        telephone_event: true,
+        media_address: media_address.into(),
+        media_source: SourcePolicy::LatchPort,
+        max_calls: None,
+    }
+}
+
+/// Alice's side speaks PCMU, PCMA and G.722; Bob's speaks PCMA and G.722. Calls to 2... go to Bob, calls to 1... to Alice.
+pub fn config() -> SwitchConfig {
+    let route = |name: &str, user_prefix: &str, to| Route {
+        name: name.to_owned(),
+        from: None,
+        user_prefix: user_prefix.to_owned(),
+        domain: None,
+        to,
+        rewrite: Rewrite::default(),
+    };
+    SwitchConfig {
+        user_agent: "Tandem".to_owned(),
+        listeners: vec![Listener { name: "udp".to_owned(), advertised: GATEWAY }],
+        peers: vec![
+            peer("alice", ALICE, &[Codec::Pcmu, Codec::Pcma, Codec::G722], Ipv4Addr::new(10, 0, 1, 1)),
+            peer("bob", BOB, &[Codec::Pcma, Codec::G722], Ipv4Addr::new(10, 0, 2, 1)),
+        ],
+        routes: vec![route("to bob", "2", PeerId(1)), route("to alice", "1", PeerId(0))],
+        media: MediaPlane {
+            workers: vec![
+                WorkerSlots { worker: WorkerId(0), slots: 16 },
+                WorkerSlots { worker: WorkerId(1), slots: 16 },
+            ],
+            ports: PortRange { first: 20_000, last: 20_999 },
+            port_quarantine_ms: 1_000,
+        },
+        limits: Limits { max_calls: 8, retry_after_s: 7, max_transactions: 1_000 },
+        timeouts: Timeouts { no_answer_s: 60, max_call_s: 3_600, worker_reply_ms: 500 },
+        // 2026-01-01T00:00:00Z.
+        wall_clock: WallClock { at: Nanos(0), unix_ns: 1_767_225_600_000_000_000 },
+    }
+}
+
+/// What the scripted worker does with commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worker {
+    /// Confirms everything at once.
+    Willing,
+    /// Refuses installs and updates.
+    Refusing(Refusal),
+    /// Says nothing until [`Stage::worker_answers`].
+    Silent,
+}
+
+pub struct Stage {
+    pub switch: Switch,
+    pub now: Nanos,
+    pub worker: Worker,
+    pub alice: Phone,
+    pub bob: Phone,
+    /// Every record handed out, in order.
+    pub records: Vec<CallRecord>,
+    /// Whether records are confirmed at once.
+    pub disk_works: bool,
+    /// Datagrams for nobody on the stage.
+    pub stray: Vec<(SocketAddr, Sip)>,
+    /// Every command, in order.
+    pub commands: Vec<(WorkerId, Command)>,
+    /// Commands a silent worker holds.
+    pub held: VecDeque<(WorkerId, Command)>,
+    /// Flows that the worker has, with their legs.
+    pub flows: Vec<(WorkerId, FlowId, [LegConfig; 2])>,
+    /// What `Removed` says.
+    pub counters: [LegCounters; 2],
+    /// Every datagram in order, for tests that look at all of them.
+    pub wire: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with(config())
+    }
+
+    pub fn with(config: SwitchConfig) -> Self {
+        Self {
+            switch: Switch::new(config, [7; 32]).expect("a valid configuration"),
+            now: Nanos::from_millis(1_000),
+            worker: Worker::Willing,
+            alice: Phone::new("alice", ALICE, GATEWAY),
+            bob: Phone::new("bob", BOB, GATEWAY),
+            records: Vec::new(),
+            disk_works: true,
+            stray: Vec::new(),
+            commands: Vec::new(),
+            held: VecDeque::new(),
+            flows: Vec::new(),
+            counters: [LegCounters::default(); 2],
+            wire: Vec::new(),
+        }
+    }
+
+    /// Alice's side sends this.
+    pub fn from_alice(&mut self, message: impl AsRef<[u8]>) {
+        self.datagram(ALICE, message.as_ref());
+    }
+
+    /// Bob's side sends this.
+    pub fn from_bob(&mut self, message: impl AsRef<[u8]>) {
+        self.datagram(BOB, message.as_ref());
+    }
+
+    pub fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
+        self.switch.on_datagram(self.now, ListenerId(0), from, bytes);
+        self.settle();
+    }
+
+    pub fn event(&mut self, worker: WorkerId, event: Event) {
+        self.switch.on_media_event(self.now, worker, event);
+        self.settle();
+    }
+
+    /// Lets `ms` milliseconds pass, with every timer in between.
+    pub fn pass_ms(&mut self, ms: u64) {
+        let end = self.now.plus(ms * 1_000_000);
+        let mut rounds = 0;
+        while let Some(deadline) = self.switch.next_deadline().filter(|deadline| *deadline <= end) {
+            self.now = self.now.max(deadline);
+            self.switch.on_timeout(self.now);
+            self.settle();
+            rounds += 1;
+            assert!(rounds < 100_000, "timers fire without end");
+        }
+        self.now = end;
+    }
+
+    /// Performs outputs until there are none.
+    pub fn settle(&mut self) {
+        while let Some(output) = self.switch.poll_output() {
+            match output {
+                Output::Datagram { listener, to, bytes } => {
+                    assert_eq!(listener, ListenerId(0));
+                    self.wire.push((to, bytes.clone()));
+                    let message = Sip::parse(&bytes);
+                    match to {
+                        ALICE => self.alice.inbox.push_back(message),
+                        BOB => self.bob.inbox.push_back(message),
+                        to => self.stray.push((to, message)),
+                    }
+                }
+                Output::Command { worker, command } => {
+                    self.commands.push((worker, command));
+                    self.obey(worker, command);
+                }
+                Output::Record(record) => {
+                    let number = record.number;
+                    self.records.push(*record);
+                    if self.disk_works {
+                        self.switch.on_record_written(self.now, number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A silent worker answers what it holds, and goes on willingly.
+    pub fn worker_answers(&mut self) {
+        self.worker = Worker::Willing;
+        while let Some((worker, command)) = self.held.pop_front() {
+            self.obey(worker, command);
+        }
+        self.settle();
+    }
+
+    fn obey(&mut self, worker: WorkerId, command: Command) {
+        let event = match (self.worker, command) {
+            (Worker::Silent, _) => return self.held.push_back((worker, command)),
+            (
+                Worker::Refusing(reason),
+                Command::InstallFlow { flow, epoch, .. } | Command::UpdateFlow { flow, epoch, .. },
+            ) => Event::Refused { flow, epoch, reason },
+            (_, Command::InstallFlow { flow, epoch, legs }) => {
+                let taken = self.flows.iter().any(|(of, known, _)| *of == worker && known.slot == flow.slot);
+                assert!(!taken, "slot {} is installed twice", flow.slot);
+                let port_taken = self
+                    .flows
+                    .iter()
+                    .any(|(_, _, known)| known.iter().any(|known| legs.iter().any(|leg| known.local == leg.local)));
+                assert!(!port_taken, "a port is installed twice");
+                self.flows.push((worker, flow, legs));
+                Event::Installed { flow, epoch }
+            }
+            (_, Command::UpdateFlow { flow, epoch, legs }) => {
+                match self.flows.iter_mut().find(|(of, known, _)| (*of, *known) == (worker, flow)) {
+                    Some(known) => {
+                        known.2 = legs;
+                        Event::Updated { flow, epoch }
+                    }
+                    None => Event::Refused { flow, epoch, reason: Refusal::UnknownFlow },
+                }
+            }
+            (_, Command::RemoveFlow { flow }) => {
+                self.flows.retain(|(of, known, _)| (*of, *known) != (worker, flow));
+                Event::Removed { flow, counters: self.counters }
+            }
+            (_, Command::ReadFlow { flow }) => Event::Counters { flow, counters: self.counters },
+        };
+        self.switch.on_media_event(self.now, worker, event);
+    }
+
+    /// The legs of the only flow.
+    pub fn legs(&self) -> [LegConfig; 2] {
+        assert_eq!(self.flows.len(), 1, "one flow");
+        self.flows[0].2
+    }
+
+    /// Nothing is left: no call, no flow, no port in use. Lets the last transactions run out first.
+    pub fn assert_clean(&mut self) {
+        self.pass_ms(200_000);
+        assert_eq!(self.switch.calls_in_progress(), 0, "every call is forgotten");
+        assert_eq!(self.flows.len(), 0, "no flow is left on a worker");
+        assert_eq!(self.switch.media_in_use(), 0, "no slot or port is reserved");
+        assert_eq!(self.switch.next_deadline(), None, "no timer runs");
+        assert_eq!(self.stray, Vec::new(), "nothing went to strangers");
+    }
+
+    /// The one record of the one call.
+    pub fn record(&self) -> &CallRecord {
+        assert_eq!(self.records.len(), 1, "exactly one record: {:?}", self.records);
+        &self.records[0]
+    }
+
+    /// Alice calls 200 and Bob's phone has the INVITE.
+    pub fn alice_calls(&mut self, offer: &str) -> Sip {
+        let invite = self.alice.invite("200", offer);
+        self.from_alice(invite);
+        self.bob.expect_request("INVITE")
+    }
+
+    /// A call is up: Alice offers `offer`, Bob answers `answer`; all ACKed. Returns Alice's 200.
+    pub fn call_up(&mut self, offer: &str, answer: &str) -> Sip {
+        let invite = self.alice_calls(offer);
+        let ringing = self.bob.answer(&invite, 180, "Ringing", "");
+        self.from_bob(ringing);
+        self.alice.expect_status(180);
+        let ok = self.bob.answer(&invite, 200, "OK", answer);
+        self.from_bob(ok);
+        self.bob.expect_request("ACK");
+        let ok = self.alice.expect_status(200);
+        let ack = self.alice.ack(&ok, "");
+        self.from_alice(ack);
+        self.alice.expect_silence();
+        self.bob.expect_silence();
+        ok
+    }
+
+    /// A call between Alice (PCMU) and Bob (PCMA) is up.
+    pub fn ordinary_call(&mut self) {
+        self.call_up(&sdp(ALICE, 4000, "0", ""), &sdp(BOB, 6000, "8", ""));
+    }
+
+    /// Alice hangs up and all is well.
+    pub fn alice_hangs_up(&mut self) {
+        let bye = self.alice.request("BYE", "");
+        self.from_alice(bye);
+        self.alice.expect_status(200);
+        let bye = self.bob.expect_request("BYE");
+        let ok = self.bob.answer(&bye, 200, "OK", "");
+        self.from_bob(ok);
+    }
+}
