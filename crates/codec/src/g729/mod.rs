@@ -4,6 +4,7 @@ mod adaptive_codebook;
 pub mod bitstream;
 mod cng;
 mod decoder;
+mod encoder;
 mod filter;
 mod functions;
 mod gain;
@@ -16,6 +17,7 @@ mod sid;
 mod tables;
 
 pub use decoder::{DecodeJob, Decoder, decode_batch};
+pub use encoder::{EncodeJob, Encoder, encode_batch};
 
 /// Samples of a frame: 10 ms at 8 kHz.
 pub const FRAME_SAMPLES: usize = 80;
