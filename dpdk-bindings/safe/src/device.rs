@@ -75,7 +75,7 @@ pub enum Device {
 pub enum MemifRole {
     /// Listens.
     Server,
-    /// Connects, and keeps trying.
+    /// Connects when its port starts: the server has to be there by then. DPDK's driver does not connect again when the server goes.
     Client,
 }
 

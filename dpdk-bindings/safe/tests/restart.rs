@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use dpdk::device::Device;
-use dpdk::eal::{Eal, EalConfig, EalError, LogLevel, Memory};
+use dpdk::eal::{Eal, EalConfig, EalError, Memory};
 use dpdk::mempool::{Mempool, MempoolConfig};
 use dpdk::port::{Port, PortConfig};
 
@@ -31,7 +31,6 @@ fn child() {
         memory,
         memory_mib: 64,
         devices: devices.clone(),
-        log_level: LogLevel::Error,
         ..EalConfig::default()
     };
     let eal = match Eal::start(&config) {

@@ -53,7 +53,7 @@ pub enum LogLevel {
 }
 
 impl Default for EalConfig {
-    /// 256 MiB of huge pages, core 0, no devices, warnings, no telemetry.
+    /// 256 MiB of huge pages, core 0, no devices, errors only (EAL warns of every size of huge page that is not there), no telemetry.
     fn default() -> Self {
         Self {
             file_prefix: "tandem".to_owned(),
@@ -61,7 +61,7 @@ impl Default for EalConfig {
             memory_mib: 256,
             main_core: 0,
             devices: Vec::new(),
-            log_level: LogLevel::Warning,
+            log_level: LogLevel::Error,
             telemetry: false,
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         let config = EalConfig { main_core: 1, ..EalConfig::default() };
         assert_eq!(
             line(&config),
-            "tandem --lcores 0@1 --file-prefix tandem -m 256 --in-memory --no-telemetry --log-level warning --no-pci"
+            "tandem --lcores 0@1 --file-prefix tandem -m 256 --in-memory --no-telemetry --log-level error --no-pci"
         );
     }
 
@@ -142,7 +142,7 @@ mod tests {
     fn only_named_pci_functions_are_touched() {
         let devices = ["0000:00:06.0,enable_llq=1", "net_ring0"].map(|d| d.parse().unwrap()).to_vec();
         let config = EalConfig { devices, telemetry: true, ..EalConfig::default() };
-        assert!(line(&config).ends_with("--log-level warning -a 0000:00:06.0,enable_llq=1 --vdev net_ring0"));
+        assert!(line(&config).ends_with("--log-level error -a 0000:00:06.0,enable_llq=1 --vdev net_ring0"));
     }
 
     #[test]

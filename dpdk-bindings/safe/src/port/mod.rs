@@ -10,7 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use dpdk_sys as c;
 use tandem_packet_io::Capabilities;
 
-use crate::device::Device;
+use crate::device::{Device, MemifRole};
 use crate::eal::{Eal, Running};
 use crate::error::Errno;
 use crate::mempool::Mempool;
@@ -106,6 +106,12 @@ pub enum PortError {
         needed: u32,
         /// What the pool's mbufs have.
         room: u16,
+    },
+    /// A memif client found nobody at its socket.
+    #[error("{device}: nobody listens on its socket: start the memif server first")]
+    NoServer {
+        /// The device.
+        device: String,
     },
     /// A step failed.
     #[error("{device}: {step} failed: {errno}")]
@@ -225,7 +231,11 @@ impl Port {
             step("rte_eth_dev_default_mac_addr_set", unsafe { c::rte_eth_dev_default_mac_addr_set(id, &mut address) })?;
         }
         // SAFETY: a configured port, all of whose queues are set up.
-        step("rte_eth_dev_start", unsafe { c::rte_eth_dev_start(id) })?;
+        let started = step("rte_eth_dev_start", unsafe { c::rte_eth_dev_start(id) });
+        if matches!(device, Device::Memif { role: MemifRole::Client, .. }) && started.is_err() {
+            return Err(PortError::NoServer { device: name });
+        }
+        started?;
         if config.promiscuous {
             // SAFETY: a started port.
             step("rte_eth_promiscuous_enable", unsafe { c::rte_eth_promiscuous_enable(id) })?;

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use dpdk::port::{Port, PortConfig};
+use dpdk::port::{Port, PortConfig, PortError};
 use tandem_packet_io::{Burst, PacketBuf, PacketIo};
 
 use crate::{attach, eal, frames, pool, unique};
@@ -9,7 +9,7 @@ use crate::{attach, eal, frames, pool, unique};
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what} did not come");
+        assert!(start.elapsed() < Duration::from_secs(120), "{what} did not come");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -51,4 +51,12 @@ fn the_two_ends_of_a_memif_meet_and_exchange_frames() {
     drop((server, server_port));
     assert_eq!(pool.in_use(), 0);
     assert!(!socket.exists(), "the server removes its socket");
+}
+
+#[test]
+fn a_client_without_server_is_told_so() {
+    let socket = std::env::temp_dir().join("dpdk-test-nobody-listens.sock");
+    let device = attach("net_memif", &format!(",role=client,socket={},socket-abstract=no", socket.display()));
+    let error = Port::start(eal(), &device, &PortConfig::default(), &pool(63)).unwrap_err();
+    assert_eq!(error, PortError::NoServer { device: device.name() });
 }
