@@ -41,6 +41,6 @@ ip netns exec "$gw" ethtool -K br0 tx off >/dev/null
 ip -n "$gw" link add media0 type veth peer name media0-br
 ip -n "$gw" link set media0-br master br0 up
 # The kernel must not speak on the gateway's port.
-ip netns exec "$gw" sysctl -qw net.ipv6.conf.media0.disable_ipv6=1
+ip netns exec "$gw" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/media0/disable_ipv6'
 ip -n "$gw" link set media0 up
 ip -n "$gw" link set br0 up
