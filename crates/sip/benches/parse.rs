@@ -46,7 +46,9 @@ fn reading(criterion: &mut Criterion) {
     });
     group.bench_function("INVITE of 999 bytes, Via From To CSeq Call-ID Contact as types", |bencher| {
         bencher.iter(|| {
-            let Ok(Message::Request(request)) = Message::parse(black_box(&invite), &limits) else { panic!("a request") };
+            let Ok(Message::Request(request)) = Message::parse(black_box(&invite), &limits) else {
+                panic!("a request")
+            };
             black_box((request.top_via().branch(), request.from().uri().is_ok(), request.to().uri().is_ok()));
             black_box((request.from_tag(), request.call_id(), request.cseq_number()));
             black_box(request.contact().is_some());
@@ -56,7 +58,9 @@ fn reading(criterion: &mut Criterion) {
     let source = SocketAddr::from(([192, 0, 2, 10], 5060));
     let no_call_id = String::from_utf8_lossy(&invite).replace("Call-ID", "Call-XX").into_bytes();
     let noise: Vec<u8> = (0..400u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    for (name, junk) in [("junk: noise of 400 bytes", &noise), ("junk: INVITE without Call-ID, answered with 400", &no_call_id)] {
+    for (name, junk) in
+        [("junk: noise of 400 bytes", &noise), ("junk: INVITE without Call-ID, answered with 400", &no_call_id)]
+    {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let error = Message::parse(black_box(junk), &limits).expect_err("junk");
@@ -105,7 +109,8 @@ fn call(caller: &mut Transactions, callee: &mut Transactions, now: Instant, call
             match output {
                 Output::Send { bytes, .. } => caller.on_bytes(now, to_callee, &bytes).expect("a message"),
                 Output::Request { id, request, .. } => {
-                    let respond = |status| ResponseBuilder::new(&request, status).to_tag("b").contact("sip:bob@192.0.2.2");
+                    let respond =
+                        |status| ResponseBuilder::new(&request, status).to_tag("b").contact("sip:bob@192.0.2.2");
                     if *request.method() == Method::Invite {
                         let ringing = respond(StatusCode::RINGING).build().expect("a response");
                         callee.respond(now, id, &ringing).expect("a transaction");

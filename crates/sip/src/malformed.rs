@@ -17,11 +17,16 @@ pub fn respond_to_malformed(bytes: &[u8], error: &ParseError, source: SocketAddr
     if error.is_keep_alive() {
         return None;
     }
-    let head = &bytes[..memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 2)];
-    let head = mend(head);
-    let mut lines = head.trim_start_matches(['\r', '\n']).split("\r\n");
-    let (method, _) = lines.next()?.split_once(' ')?;
-    if !scan::is_token(method) || method == "ACK" {
+    let skipped = bytes.iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count();
+    let bytes = &bytes[skipped..];
+    // Most junk is no request at all, and is told apart by its first word, before anything is copied.
+    let method = &bytes[..memchr::memchr3(b' ', b'\r', b'\n', bytes)?];
+    if method.is_empty() || method == b"ACK" || !method.iter().all(|&byte| scan::is(byte, scan::TOKEN)) {
+        return None;
+    }
+    let head = mend(&bytes[..memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 2)]);
+    let mut lines = head.split("\r\n");
+    if !lines.next()?.contains(' ') {
         return None;
     }
     let mut response = String::with_capacity(512);
@@ -37,7 +42,7 @@ pub fn respond_to_malformed(bytes: &[u8], error: &ParseError, source: SocketAddr
     for line in lines {
         if line.starts_with([' ', '\t']) {
             // A folded line belongs to what stands before it.
-            if previous.is_some() {
+            if previous.is_some() && !line.contains(['\r', '\n']) {
                 response.truncate(response.len() - 2);
                 let _ = write!(response, " {}\r\n", scan::trim(line));
             }

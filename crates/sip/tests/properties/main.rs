@@ -43,13 +43,14 @@ fn nearly_messages() -> impl Strategy<Value = Vec<u8>> {
         "Call-ID: x@y\r\n",
         "CSeq: 1 INVITE\r\n",
     ];
-    let whole = (Just(needed).prop_shuffle(), vec(piece.clone(), 0..5), any::<bool>()).prop_map(|(lines, more, end)| {
-        let mut pieces = vec!["INVITE sip:a@b SIP/2.0\r\n"];
-        pieces.extend(lines);
-        pieces.extend(more);
-        pieces.extend(end.then_some("l: 0\r\n\r\n"));
-        pieces
-    });
+    let whole =
+        (Just(needed).prop_shuffle(), vec(piece.clone(), 0..5), any::<bool>()).prop_map(|(lines, more, end)| {
+            let mut pieces = vec!["INVITE sip:a@b SIP/2.0\r\n"];
+            pieces.extend(lines);
+            pieces.extend(more);
+            pieces.extend(end.then_some("l: 0\r\n\r\n"));
+            pieces
+        });
     let pieces = prop_oneof![vec(piece, 0..14), whole];
     (pieces, vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)).prop_map(|(pieces, damage)| {
         let mut bytes = pieces.concat().into_bytes();
