@@ -92,3 +92,58 @@ fn every_vector_decodes_exactly_at_every_level_with_all_vectors_side_by_side() {
         }
     }
 }
+
+/// Marsaglia's xorshift64: chance that is the same in every run.
+struct XorShift(u64);
+
+impl XorShift {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+#[test]
+fn vectors_stay_exact_in_batches_whose_calls_come_go_and_change_places() {
+    let Some(dir) = vectors_dir() else { return };
+    let vectors = vectors(&dir);
+    for level in Level::available() {
+        let mut chance = XorShift(0x9e37_79b9_7f4a_7c15);
+        let mut states: Vec<Decoder> = vectors.iter().map(|_| Decoder::new()).collect();
+        let mut next_frame = vec![0; vectors.len()];
+        while (0..vectors.len()).any(|call| next_frame[call] < vectors[call].frames.len()) {
+            // Who takes part in this batch, in which order, and with how many frames.
+            let mut calls: Vec<(usize, &mut Decoder)> =
+                states.iter_mut().enumerate().filter(|_| chance.below(8) != 0).collect();
+            if !calls.is_empty() {
+                let first = chance.below(calls.len());
+                calls.rotate_left(first);
+            }
+            let counts: Vec<usize> = calls
+                .iter()
+                .map(|(call, _)| (1 + chance.below(12)).min(vectors[*call].frames.len() - next_frame[*call]))
+                .collect();
+            let mut pcm: Vec<Vec<Pcm>> = counts.iter().map(|&count| vec![[0; FRAME_SAMPLES]; count]).collect();
+            let mut jobs: Vec<DecodeJob> = calls
+                .iter_mut()
+                .zip(&counts)
+                .zip(&mut pcm)
+                .map(|(((call, state), &count), pcm)| {
+                    let frames = &vectors[*call].frames[next_frame[*call]..][..count];
+                    DecodeJob { state, frames, pcm }
+                })
+                .collect();
+            decode_batch(level, &mut jobs);
+            for ((call, _), pcm) in calls.iter().zip(&pcm) {
+                let first = next_frame[*call];
+                let expected = &vectors[*call].expected[first..first + pcm.len()];
+                assert_exact(&vectors[*call].name, level, first, pcm, expected);
+            }
+            for ((call, _), count) in calls.iter().zip(&counts) {
+                next_frame[*call] += count;
+            }
+        }
+    }
+}

@@ -214,3 +214,89 @@ impl<L: Lanes> LpFilter<L> {
 pub(crate) fn half<L: Lanes>(pairs: &[L], n: usize) -> L {
     if n % 2 == 0 { pairs[n / 2].low() } else { pairs[n / 2].high() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Level;
+    use crate::isa::{WithLanes, with_lanes};
+
+    /// A filter, its memory and its input, the same for all lanes but scaled down by the lane's number.
+    #[derive(Clone, Debug)]
+    struct Case {
+        a: [i16; ORDER],
+        memory: [i16; ORDER],
+        input: [i16; 40],
+    }
+
+    /// Outputs and saturated lanes of A(z) and 1/A(z), by the short way if it is allowed and step by step.
+    struct Both<'a>(&'a Case);
+
+    type Outputs = (Vec<[i32; 16]>, Vec<[i32; 16]>, u32);
+
+    impl WithLanes for Both<'_> {
+        type Output = [Outputs; 2];
+        fn run<L: Lanes>(self) -> [Outputs; 2] {
+            let lane = |value: i16| L::from_array(&core::array::from_fn(|l| i32::from(value) >> (l % L::N)));
+            let mut a = [L::splat(4096); ORDER + 1];
+            for (a, value) in a[1..].iter_mut().zip(self.0.a) {
+                *a = lane(value);
+            }
+            let filter = LpFilter::new(&a);
+            let pairs = |samples: &[i16]| -> Vec<L> {
+                samples.as_chunks().0.iter().map(|[first, second]| L::pair(lane(*first), lane(*second))).collect()
+            };
+            let (memory, input) = (pairs(&self.0.memory), pairs(&self.0.input));
+            let x = [&memory[..], &input[..]].concat();
+            let arrays = |pairs: &[L]| pairs.iter().map(|pair| pair.to_array()).collect::<Vec<_>>();
+
+            let mut residual = [L::zero(); SUBFRAME_PAIRS];
+            filter.residual(&x, &mut residual);
+            let mut speech = [L::zero(); MEMORY_PAIRS + SUBFRAME_PAIRS];
+            speech[..MEMORY_PAIRS].copy_from_slice(&memory);
+            let saturated = filter.synthesis(&input, &mut speech).bits();
+            let short = (arrays(&residual), arrays(&speech), saturated);
+
+            filter.residual_limited(&x, &mut residual);
+            speech[MEMORY_PAIRS..].fill(L::zero());
+            let saturated = filter.synthesis_limited(&input, &mut speech).bits();
+            [short, (arrays(&residual), arrays(&speech), saturated)]
+        }
+    }
+
+    /// Samples within a random power of two, or at the ends of the range.
+    fn samples<const N: usize>() -> impl Strategy<Value = [i16; N]> {
+        let sample = prop_oneof![9 => any::<i16>(), 1 => prop_oneof![Just(i16::MIN), Just(i16::MAX), Just(0)]];
+        (proptest::collection::vec(sample, N), 0..12_u32)
+            .prop_map(|(samples, quieter)| core::array::from_fn(|i| samples[i] >> quieter))
+    }
+
+    proptest! {
+        #[test]
+        fn short_way_gives_what_the_limited_steps_give(a in samples(), memory in samples(), input in samples()) {
+            let case = Case { a, memory, input };
+            for level in Level::available() {
+                let [short, limited] = with_lanes(level, Both(&case));
+                prop_assert_eq!(&short, &limited, "{}", level);
+            }
+        }
+    }
+
+    #[test]
+    fn every_partial_sum_at_the_limit_is_limited() {
+        for a in [i16::MIN, i16::MAX] {
+            for sample in [i16::MIN, i16::MAX] {
+                for level in Level::available() {
+                    let case = Case { a: [a; ORDER], memory: [sample; ORDER], input: [sample; 40] };
+                    let [short, limited] = with_lanes(level, Both(&case));
+                    assert_eq!(short, limited, "{level}");
+                    assert_eq!(short.2 & 1, 1, "the first lane saturates");
+                }
+            }
+        }
+    }
+}

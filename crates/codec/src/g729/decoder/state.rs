@@ -84,6 +84,8 @@ pub(super) struct CallLanes<L> {
     pub(super) high_pass_out: [(L, L); 2],
 }
 
+const _: () = assert!(size_of::<Decoder>() <= 2048, "a decoder should fit in 2 KiB");
+
 impl Default for Decoder {
     fn default() -> Self {
         Self::new()
