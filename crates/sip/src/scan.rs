@@ -89,11 +89,17 @@ pub(crate) fn is_space(byte: u8) -> bool {
 
 /// Linear white space off both ends; folding is undone before anything is scanned.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    trim_end(trim_start(text))
 }
 
 pub(crate) fn trim_start(text: &str) -> &str {
-    text.trim_start_matches([' ', '\t'])
+    let start = text.bytes().position(|byte| !is_space(byte)).unwrap_or(text.len());
+    &text[start..]
+}
+
+pub(crate) fn trim_end(text: &str) -> &str {
+    let end = text.bytes().rposition(|byte| !is_space(byte)).map_or(0, |last| last + 1);
+    &text[..end]
 }
 
 /// Splits `text` behind the longest run of characters of `class` at its start.

@@ -53,7 +53,8 @@ impl<'a> Params<'a> {
         for param in text.strip_prefix(';').ok_or(ValueError::Syntax)?.split(';') {
             let (name, value) = param.split_once('=').map_or((param, None), |(name, value)| (name, Some(value)));
             let ok = |part: &str| !part.is_empty() && scan::all_or_escaped(part, scan::PARAM);
-            if !ok(name) || !value.is_none_or(ok) {
+            // Proxies keep Base64 with its "=" in their Record-Route; nothing is ambiguous about that.
+            if !ok(name) || !value.is_none_or(|value| ok(value.trim_end_matches('='))) {
                 return Err(ValueError::Syntax);
             }
         }
@@ -144,9 +145,15 @@ mod tests {
         for bad in [";;", ";", ";a=;b", ";a b", "a", ";a=\"", ";=b"] {
             assert_eq!(Params::parse(bad), Err(ValueError::Syntax), "{bad}");
         }
-        for bad in [";", ";;", ";a=", ";a b", ";%zz", ";a=b=c"] {
+        for bad in [";", ";;", ";a=", ";a b", ";%zz", ";a=b=c", ";a=="] {
             assert_eq!(Params::parse_uri(bad), Err(ValueError::Syntax), "{bad}");
         }
+    }
+
+    #[test]
+    fn base64_in_uri_parameters_is_let_through() {
+        let params = Params::parse_uri(";lr;vsf=AAAA==").expect("parameters");
+        assert_eq!(params.value("vsf"), Some("AAAA=="));
     }
 
     #[test]

@@ -177,8 +177,8 @@ fn split_lines<'a>(head: &'a str, start: usize, limits: &Limits) -> Result<(Vec<
             return Err(ParseError::new(Part::Framing, Problem::TooMany, at));
         }
         let error = |name, problem| ParseError::new(Part::Header(name), problem, at);
-        let (name_text, value) = line.split_once(':').ok_or(error(HeaderName::Other, Problem::Syntax))?;
-        let name_text = name_text.trim_end_matches([' ', '\t']);
+        let colon = memchr::memchr(b':', line.as_bytes()).ok_or(error(HeaderName::Other, Problem::Syntax))?;
+        let (name_text, value) = (scan::trim_end(&line[..colon]), &line[colon + 1..]);
         let name = HeaderName::lookup(name_text);
         if name == HeaderName::Other && !scan::is_token(name_text) {
             return Err(error(name, Problem::Syntax));

@@ -31,7 +31,10 @@ impl Transactions {
         let Some(transaction) = self.get_mut(slot) else { return };
         if transaction.state == State::Terminated {
             self.remove(slot);
-        } else if let Some(armed) = transaction.limit.filter(|armed| armed.interval.is_zero()) {
+            return;
+        }
+        transaction.shed();
+        if let Some(armed) = transaction.limit.filter(|armed| armed.interval.is_zero()) {
             transaction.limit = None;
             self.step(now, slot, Event::Fires(armed.timer), Input::default());
         }

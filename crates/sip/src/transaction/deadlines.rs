@@ -35,6 +35,11 @@ impl Deadlines {
         self.heap.pop().map(|entry| entry.0)
     }
 
+    /// Drops every deadline that does not hold.
+    pub(super) fn retain(&mut self, mut holds: impl FnMut(Deadline) -> bool) {
+        self.heap.retain(|entry| holds(entry.0));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.heap.len()
     }

@@ -105,6 +105,22 @@ impl Transaction {
         }
     }
 
+    /// Lets go of what the state it has come to will never send again. Most transactions spend most of their life waiting
+    /// for retransmissions, and this is what they weigh then.
+    pub(super) fn shed(&mut self) {
+        match (self.kind, self.state) {
+            (Kind::InviteClient, State::Accepted | State::Completed) => {
+                self.invite = None;
+                self.wire = None;
+            }
+            // The user gives the 2xx anew for each retransmission.
+            (Kind::NonInviteClient, State::Completed) | (Kind::InviteServer, State::Accepted | State::Confirmed) => {
+                self.wire = None;
+            }
+            _ => {}
+        }
+    }
+
     /// Where `timer` is kept.
     pub(super) const fn armed(&mut self, timer: Timer) -> &mut Option<Armed> {
         match timer {

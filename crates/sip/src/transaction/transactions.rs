@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::actions::Input;
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadline, Deadlines};
 use super::engine::{Cancelling, Kind, Transaction};
 use super::matching;
 use super::table::{self, Event, State};
@@ -367,8 +367,8 @@ impl Transactions {
         self.places.len() - self.free.len()
     }
 
-    /// Deadlines queued, those included that no longer hold; bounded by a small multiple of the transactions begun
-    /// within the longest timer.
+    /// Deadlines queued, those included that no longer hold; after [`Transactions::on_timeout`] at most four for each live
+    /// transaction and 64.
     pub fn deadlines(&self) -> usize {
         self.deadlines.len()
     }
@@ -433,17 +433,23 @@ impl Transactions {
         }
     }
 
-    /// Drops deadlines from the front that no longer hold, so that nobody is woken for them.
+    /// Drops deadlines that no longer hold: from the front, so that nobody is woken for them, and all of them when they
+    /// outnumber the others, so that memory stays in proportion.
     fn forget_stale_deadlines(&mut self) {
-        while let Some(deadline) = self.deadlines.peek() {
-            let holds = self.get(deadline.slot).is_some_and(|transaction| {
-                [transaction.repeat, transaction.limit].iter().flatten().any(|armed| armed.at == deadline.at)
-            });
-            if holds {
-                return;
-            }
-            self.deadlines.pop();
+        let mut deadlines = core::mem::take(&mut self.deadlines);
+        while deadlines.peek().is_some_and(|deadline| !self.holds(deadline)) {
+            deadlines.pop();
         }
+        if deadlines.len() > 64 + 4 * self.live() {
+            deadlines.retain(|deadline| self.holds(deadline));
+        }
+        self.deadlines = deadlines;
+    }
+
+    fn holds(&self, deadline: Deadline) -> bool {
+        self.get(deadline.slot).is_some_and(|transaction| {
+            [transaction.repeat, transaction.limit].iter().flatten().any(|armed| armed.at == deadline.at)
+        })
     }
 }
 

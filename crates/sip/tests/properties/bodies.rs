@@ -222,6 +222,7 @@ impl Run {
         while let Some(deadline) = self.layer.next_deadline().filter(|deadline| *deadline <= end) {
             self.now = deadline.max(self.now);
             self.layer.on_timeout(self.now);
+            assert!(self.layer.deadlines() <= 64 + 4 * self.layer.live());
             self.settle();
             assert!(self.layer.next_deadline().is_none_or(|next| next > self.now), "a timer that is due was left");
             steps += 1;
