@@ -26,6 +26,16 @@ pub(crate) fn is_name(name: &str, _: &()) -> garde::Result {
     Err(garde::Error::new(format_args!("`{name}`: a name has 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_` or `.`")))
 }
 
+/// What DPDK takes into the names of its files.
+pub(crate) fn is_file_prefix(prefix: &str, _: &()) -> garde::Result {
+    let fits = (1..=32).contains(&prefix.len())
+        && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if fits {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!("`{prefix}`: 1 to 32 letters, digits, `-` or `_` are wanted")))
+}
+
 pub(crate) fn is_device(device: &str, _: &()) -> garde::Result {
     let name = device.split(',').next().unwrap_or_default();
     let known = name.starts_with("net_") || is_pci_address(name);

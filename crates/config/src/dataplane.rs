@@ -6,7 +6,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{is_device, is_name};
+use crate::check::{is_device, is_file_prefix, is_name};
 use crate::value::{Cidr, PortRange};
 
 /// DPDK's environment.
@@ -24,7 +24,7 @@ pub struct Dpdk {
     #[garde(range(min = 1024, max = 4_194_304))]
     pub packet_buffers: u32,
     /// Tells this process's DPDK files from those of others on the same machine.
-    #[garde(custom(is_name))]
+    #[garde(custom(is_file_prefix))]
     pub file_prefix: String,
 }
 
@@ -111,11 +111,33 @@ pub struct Workers {
     /// and the control plane.
     #[garde(length(min = 1, max = 128), inner(range(max = 1023)))]
     pub cores: Vec<u16>,
+    /// The instruction set that codecs run on: the best that the processor has, or a lower one to compare with. One that
+    /// the processor lacks becomes the best it has.
+    #[garde(skip)]
+    pub codec_level: CodecLevel,
+}
+
+/// The instruction set that codecs run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodecLevel {
+    /// The best that the processor has.
+    #[default]
+    Auto,
+    /// One call at a time, on any processor.
+    Scalar,
+    /// Eight calls in lock-step.
+    Avx2,
+    /// Sixteen calls in lock-step.
+    Avx512,
+    /// Sixteen calls in lock-step, with VNNI.
+    #[serde(rename = "avx512-vnni")]
+    Avx512Vnni,
 }
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { cores: vec![1] }
+        Self { cores: vec![1], codec_level: CodecLevel::Auto }
     }
 }
 

@@ -84,7 +84,8 @@ impl Default for Node {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Calls at once. One more is refused with 503 and Retry-After.
+    /// Calls at once. One more is refused with 503 and Retry-After. Workers make room for as many at the start: raised
+    /// while the gateway runs, it counts only after a restart.
     #[garde(range(min = 1, max = 1_000_000))]
     pub max_calls: u32,
     /// The Retry-After of such a 503, in seconds.

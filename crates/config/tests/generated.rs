@@ -11,7 +11,7 @@ fn repository() -> PathBuf {
 fn committed(path: &str, made: &str) {
     let file = repository().join(path);
     if std::env::var_os("TANDEM_BLESS").is_some_and(|value| value == "1") {
-        fs::write(&file, made).unwrap();
+        fs::write(&file, made).expect("the repository can be written");
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
     assert!(found == made, "{path} is out of date: run `TANDEM_BLESS=1 cargo test -p tandem-config --test generated`");

@@ -1,1 +1,38 @@
-//! The slow path's shell: sockets, timers, HTTP API, metrics, records.
+//! The slow path's shell: it owns clocks, sockets, threads and files, and drives [`tandem_call::Switch`] with them.
+//!
+//! Three threads, all started by [`Control::start`] and none of them in a packet's way:
+//!
+//! | thread | does |
+//! | --- | --- |
+//! | `tandem-switch` | one tokio runtime of one thread: SIP datagrams, timers and worker events in, the switch's outputs out |
+//! | `tandem-records` | writes call detail records, then confirms them |
+//! | `tandem-http` | metrics, health and the control interface; asks the switch's thread, and says so when that does not answer |
+//!
+//! Workers are on the other side of [`WorkerLink`]s; this crate never sees a packet.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod flows;
+mod http;
+mod logging;
+mod metrics;
+mod node;
+mod order;
+mod ports;
+mod records;
+mod shell;
+mod sockets;
+mod start;
+mod status;
+mod switch_config;
+mod workers;
+
+pub use http::{HttpError, routes_markdown};
+pub use logging::{LogHandle, init as init_logging};
+pub use metrics::{drop_reasons_markdown, metrics_markdown};
+pub use ports::{PortReader, PortReading};
+pub use records::RecordsError;
+pub use sockets::BindError;
+pub use start::{Control, Ended, Setup, StartError};
+pub use switch_config::switch_config;
+pub use workers::WorkerLink;

@@ -1,2 +1,52 @@
-//! The `tandem` binary: wiring only.
-fn main() {}
+//! The binary `tandem`: a command line, and the wiring of the parts.
+#![forbid(unsafe_code)]
+
+mod check;
+mod ctl;
+#[cfg(feature = "dpdk")]
+mod dataplane;
+mod docs;
+mod exit;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::Failure;
+
+/// A kernel-bypass media gateway: SIP calls in, RTP between networks on DPDK ports.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the gateway in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+    Run(run::Arguments),
+    /// Checks a configuration, and whether this machine can run it.
+    Check(check::Arguments),
+    /// Asks a running gateway, or tells it what to do.
+    Ctl(ctl::Arguments),
+    /// Prints parts of the manual that are made from the program itself.
+    Docs(docs::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Ctl(arguments) => ctl::run(&arguments),
+        Command::Docs(arguments) => docs::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tandem: {failure}");
+            failure.code()
+        }
+    }
+}

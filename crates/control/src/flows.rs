@@ -1,0 +1,105 @@
+//! Flows with their counters: asked of the workers when someone looks.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use tandem_call::CallSnapshot;
+use tandem_contract::{FlowId, LegCounters, Nanos, WorkerId};
+use tokio::sync::oneshot;
+
+/// How long workers have to answer, in milliseconds; what is late is told without counters.
+const ANSWER_MS: u64 = 500;
+
+/// One flow, for people who look.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct FlowView {
+    #[serde(flatten)]
+    call: CallSnapshot,
+    /// Absent where the worker did not answer in time, or the flow was gone.
+    caller: Option<LegView>,
+    callee: Option<LegView>,
+}
+
+/// What one leg counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct LegView {
+    packets_received: u64,
+    octets_received: u64,
+    packets_sent: u64,
+    octets_sent: u64,
+    packets_lost: u64,
+    packets_dropped: u64,
+    jitter_us: u32,
+}
+
+impl From<LegCounters> for LegView {
+    fn from(leg: LegCounters) -> Self {
+        Self {
+            packets_received: leg.packets_received,
+            octets_received: leg.octets_received,
+            packets_sent: leg.packets_sent,
+            octets_sent: leg.octets_sent,
+            packets_lost: leg.packets_lost,
+            packets_dropped: leg.packets_dropped,
+            jitter_us: leg.jitter_us,
+        }
+    }
+}
+
+type Key = (WorkerId, FlowId);
+
+/// Someone who waits for the counters of all flows.
+pub(crate) struct FlowQuery {
+    calls: Vec<CallSnapshot>,
+    counters: HashMap<Key, Option<[LegCounters; 2]>>,
+    missing: usize,
+    deadline: Nanos,
+    answer: oneshot::Sender<Vec<FlowView>>,
+}
+
+impl FlowQuery {
+    pub(crate) fn new(now: Nanos, calls: Vec<CallSnapshot>, answer: oneshot::Sender<Vec<FlowView>>) -> Self {
+        let counters: HashMap<Key, _> = calls.iter().map(|call| (key_of(call), None)).collect();
+        let missing = counters.len();
+        Self { calls, counters, missing, deadline: now.plus(ANSWER_MS * 1_000_000), answer }
+    }
+
+    /// The flows whose counters are wanted.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.counters.keys().copied()
+    }
+
+    pub(crate) fn on_counters(&mut self, worker: WorkerId, flow: FlowId, counters: [LegCounters; 2]) {
+        if let Some(place @ None) = self.counters.get_mut(&(worker, flow)) {
+            *place = Some(counters);
+            self.missing -= 1;
+        }
+    }
+
+    /// A flow that the worker does not know any more.
+    pub(crate) fn on_refused(&mut self, worker: WorkerId, flow: FlowId) {
+        if let Some(None) = self.counters.get(&(worker, flow)) {
+            self.counters.remove(&(worker, flow));
+            self.missing -= 1;
+        }
+    }
+
+    pub(crate) fn is_complete(&self, now: Nanos) -> bool {
+        self.missing == 0 || now >= self.deadline
+    }
+
+    pub(crate) fn answer(self) {
+        let flows = self.calls.into_iter().map(|call| {
+            let counters = self.counters.get(&key_of(&call)).copied().flatten();
+            let [caller, callee] = counters.map_or([None; 2], |legs| legs.map(|leg| Some(LegView::from(leg))));
+            FlowView { call, caller, callee }
+        });
+        // Whoever asked may have gone.
+        let _ = self.answer.send(flows.collect());
+    }
+}
+
+const fn key_of(call: &CallSnapshot) -> Key {
+    let (slot, generation) = call.flow;
+    (WorkerId(call.worker), FlowId { slot, generation })
+}

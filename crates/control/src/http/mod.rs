@@ -1,0 +1,150 @@
+//! Metrics, health and the control interface.
+//!
+//! There is no authentication: the address is loopback unless the configuration says otherwise, and a request that
+//! changes something is refused when it comes from a web page, which a browser marks with `Origin`.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::extract::{Path, Request as HttpRequest, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use tandem_call::CallNumber;
+use tokio::sync::oneshot;
+
+use crate::metrics;
+use crate::node::{Node, SwitchSilent};
+use crate::order::Request;
+
+/// What there is to ask: method, path, meaning.
+const ROUTES: [(&str, &str, &str); 8] = [
+    ("GET", "/metrics", "metrics, in the text format of OpenMetrics, which Prometheus reads"),
+    ("GET", "/healthz", "200 while the process handles calls; 503 when it should be restarted"),
+    ("GET", "/readyz", "200 while the node takes calls; 503 and the reasons, one per line, when it does not"),
+    ("GET", "/v1/calls", "every call"),
+    ("GET", "/v1/flows", "every call with the counters of its media"),
+    ("GET", "/v1/stats", "everything that is counted, with quantiles of added latency"),
+    ("DELETE", "/v1/calls/{number}", "ends a call; 404 where there is none of that number"),
+    ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
+];
+
+/// The manual's table of what can be asked, in Markdown.
+pub fn routes_markdown() -> String {
+    let rows = ROUTES.iter().map(|(method, path, meaning)| format!("| `{method} {path}` | {meaning} |\n"));
+    "| request | answer |\n| --- | --- |\n".to_owned() + &rows.collect::<String>()
+}
+
+/// The HTTP address cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("http.listen: cannot bind TCP {address}: {source}")]
+pub struct HttpError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
+    let open = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    open().map_err(|source| HttpError { address, source })
+}
+
+/// Serves until `stop` is sent or dropped; on a thread of its own.
+pub(crate) fn serve(listener: TcpListener, node: Arc<Node>, stop: oneshot::Receiver<()>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tokio::select! {
+            ended = axum::serve(listener, router(node)) => ended,
+            _ = stop => Ok(()),
+        }
+    })
+}
+
+fn router(node: Arc<Node>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/v1/calls", get(calls))
+        .route("/v1/calls/{number}", delete(hang_up))
+        .route("/v1/flows", get(flows))
+        .route("/v1/stats", get(stats))
+        .route("/v1/drain", post(drain))
+        .layer(middleware::from_fn(refuse_web_pages))
+        .with_state(node)
+}
+
+async fn refuse_web_pages(request: HttpRequest, next: Next) -> Response {
+    if !request.method().is_safe() && request.headers().contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, Json(json!({ "error": "not from a web page" }))).into_response();
+    }
+    next.run(request).await
+}
+
+impl IntoResponse for SwitchSilent {
+    fn into_response(self) -> Response {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": self.to_string() }))).into_response()
+    }
+}
+
+async fn metrics(State(node): State<Arc<Node>>) -> Response {
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics::encode(node.scrape().await) {
+        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn healthz(State(node): State<Arc<Node>>) -> Result<&'static str, SwitchSilent> {
+    node.ask(Request::Status).await.map(|_| "ok\n")
+}
+
+async fn readyz(State(node): State<Arc<Node>>) -> Response {
+    let not_ready = match node.ask(Request::Status).await {
+        Ok(status) => status.not_ready,
+        Err(silent) => vec![silent.to_string()],
+    };
+    if not_ready.is_empty() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, not_ready.join("\n") + "\n").into_response()
+}
+
+async fn calls(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
+    Ok(Json(node.ask(Request::Calls).await?).into_response())
+}
+
+async fn flows(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
+    Ok(Json(node.ask(Request::Flows).await?).into_response())
+}
+
+async fn stats(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
+    let status = node.ask(Request::Status).await?;
+    Ok(Json(node.stats(status)).into_response())
+}
+
+async fn hang_up(State(node): State<Arc<Node>>, Path(number): Path<u64>) -> Result<Response, SwitchSilent> {
+    let found = node.ask(|answer| Request::HangUp(CallNumber(number), answer)).await?;
+    if found {
+        tracing::info!(call = number, "call ended by the operator");
+        return Ok(Json(json!({ "ended": number })).into_response());
+    }
+    let error = format!("there is no call {number}");
+    Ok((StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response())
+}
+
+async fn drain(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
+    let calls = node.ask(Request::Drain).await?;
+    tracing::info!(calls, "draining, as the operator asked: no new calls");
+    Ok(Json(json!({ "draining": true, "calls": calls })).into_response())
+}

@@ -1,0 +1,172 @@
+//! Every metric, declared once: its name, help text and where its value comes from.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tandem_contract::WorkerCounters;
+
+use super::encode::Scrape;
+use crate::status::SwitchStatus;
+
+/// One metric.
+pub(super) struct Metric {
+    /// The name; a counter gets `_total` behind it.
+    pub(super) name: &'static str,
+    pub(super) is_gauge: bool,
+    pub(super) help: &'static str,
+    pub(super) value: Value,
+}
+
+/// Where a metric's value comes from, and so which labels it has.
+pub(super) enum Value {
+    /// One for the node.
+    Node(fn(&Scrape) -> u64),
+    /// One for the node, known while the switch answers.
+    Switch(fn(&SwitchStatus) -> u64),
+    /// One per worker.
+    Worker(fn(&WorkerCounters) -> u64),
+    /// One per worker and drop reason.
+    Drops,
+    /// One histogram per worker.
+    Histogram,
+    /// One per counter of each port's driver.
+    Ports,
+}
+
+const fn gauge(name: &'static str, value: Value, help: &'static str) -> Metric {
+    Metric { name, is_gauge: true, help, value }
+}
+
+const fn counter(name: &'static str, value: Value, help: &'static str) -> Metric {
+    Metric { name, is_gauge: false, help, value }
+}
+
+use Value::{Drops, Histogram, Node, Ports, Switch, Worker};
+
+pub(super) const METRICS: &[Metric] = &[
+    gauge("tandem_ready", Node(|node| node.ready.into()), "1 while the node is ready for calls."),
+    gauge("tandem_uptime_seconds", Node(|node| node.uptime_s), "Seconds since the process started."),
+    gauge(
+        "tandem_switch_answering",
+        Node(|node| node.switch.is_some().into()),
+        "1 while the thread that handles calls answers; otherwise the metrics of calls and SIP are absent.",
+    ),
+    gauge("tandem_calls", Switch(|switch| switch.calls), "Calls at present, set-up and clearing included."),
+    gauge("tandem_calls_limit", Switch(|switch| switch.max_calls), "Calls at most (limits.max_calls)."),
+    gauge("tandem_draining", Switch(|switch| switch.draining.into()), "1 once the node takes no new calls."),
+    counter(
+        "tandem_call_attempts",
+        Switch(|switch| switch.counters.attempts),
+        "INVITEs that began a call or were refused as one.",
+    ),
+    counter("tandem_calls_answered", Switch(|switch| switch.counters.answered), "Calls that were answered."),
+    counter(
+        "tandem_calls_failed",
+        Switch(|switch| switch.counters.failed),
+        "Calls that ended without an answer, by a refusal of ours or the callee's.",
+    ),
+    counter(
+        "tandem_calls_cancelled",
+        Switch(|switch| switch.counters.cancelled),
+        "Calls that the caller gave up before the answer.",
+    ),
+    counter(
+        "tandem_calls_refused_busy",
+        Switch(|switch| switch.counters.refused_busy),
+        "Calls refused with 503: too many, or draining.",
+    ),
+    counter("tandem_sip_datagrams_received", Switch(|switch| switch.sip.received), "SIP datagrams received."),
+    counter("tandem_sip_datagrams_sent", Switch(|switch| switch.sip.sent), "SIP datagrams sent."),
+    counter(
+        "tandem_sip_datagrams_unsent",
+        Switch(|switch| switch.sip.unsent),
+        "SIP datagrams that the kernel did not take: its buffer is full, or there is no way to the address.",
+    ),
+    counter(
+        "tandem_sip_malformed",
+        Switch(|switch| switch.counters.malformed_datagrams),
+        "Datagrams that are not SIP messages that can be answered.",
+    ),
+    counter(
+        "tandem_sip_retransmissions",
+        Switch(|switch| switch.counters.retransmissions),
+        "SIP retransmissions that were absorbed or repeated.",
+    ),
+    counter(
+        "tandem_sip_timeouts",
+        Switch(|switch| switch.counters.transaction_timeouts),
+        "Requests of the gateway's own that nobody answered.",
+    ),
+    counter(
+        "tandem_sip_requests_dropped",
+        Switch(|switch| switch.counters.dropped_requests),
+        "Requests dropped because too many transactions were under way.",
+    ),
+    counter(
+        "tandem_worker_refusals",
+        Switch(|switch| switch.counters.worker_refusals),
+        "Commands that a worker did not take.",
+    ),
+    counter("tandem_records_written", Node(|node| node.records.written.load(Relaxed)), "Call detail records written."),
+    gauge(
+        "tandem_records_waiting",
+        Node(|node| node.records.waiting.load(Relaxed)),
+        "Call detail records that wait to be written.",
+    ),
+    gauge(
+        "tandem_records_failing",
+        Node(|node| node.records.failing.load(Relaxed).into()),
+        "1 while call detail records cannot be written.",
+    ),
+    gauge("tandem_flows", Worker(|worker| worker.flows.get()), "Media flows in the worker's table."),
+    counter(
+        "tandem_frames_received",
+        Worker(|worker| worker.frames_received.get()),
+        "Ethernet frames that the port delivered.",
+    ),
+    counter("tandem_frames_sent", Worker(|worker| worker.frames_sent.get()), "Ethernet frames that the port took."),
+    counter("tandem_rtp_forwarded", Worker(|worker| worker.rtp_forwarded.get()), "RTP packets forwarded."),
+    counter(
+        "tandem_neighbour_answers",
+        Worker(|worker| worker.control_answered.get()),
+        "ARP and ICMP packets answered.",
+    ),
+    counter(
+        "tandem_handed_over",
+        Worker(|worker| worker.handed_over.get()),
+        "Packets handed to the worker that owns their flow.",
+    ),
+    counter(
+        "tandem_handed_in",
+        Worker(|worker| worker.handed_in.get()),
+        "Packets that other workers handed to this one.",
+    ),
+    counter(
+        "tandem_frames_originated",
+        Worker(|worker| worker.frames_originated.get()),
+        "Frames that the worker built in buffers of its own: ARP requests, reports, packets that re-framing adds.",
+    ),
+    counter(
+        "tandem_frames_consumed",
+        Worker(|worker| worker.frames_consumed.get()),
+        "Frames taken in and answered with nothing: ARP replies, reports, media that another packet carries on.",
+    ),
+    counter("tandem_drops", Drops, "Packets dropped, by reason; each under exactly one."),
+    counter(
+        "tandem_polls",
+        Worker(|worker| worker.polls.get()),
+        "Rounds of the poll loop; a worker whose count stands still is stuck.",
+    ),
+    counter("tandem_busy_polls", Worker(|worker| worker.busy_polls.get()), "Rounds that found work."),
+    counter(
+        "tandem_busy_nanoseconds",
+        Worker(|worker| worker.busy_ns.get()),
+        "Nanoseconds spent in rounds that found work: the worker's load.",
+    ),
+    Metric {
+        name: "tandem_added_latency_seconds",
+        is_gauge: false,
+        help: "Time from receive burst to transmit per RTP packet. Counts are exact to 3.1 % of a bucket's bound; the sum is that of the counted buckets' middles.",
+        value: Histogram,
+    },
+    counter("tandem_port_driver", Ports, "The port's own counters as its DPDK driver names them."),
+];

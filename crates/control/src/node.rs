@@ -1,0 +1,174 @@
+//! What the HTTP thread can say without, and through, the switch's thread.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tandem_call::SwitchCounters;
+use tandem_contract::{DropReason, WorkerCounters, WorkerId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::metrics::{Latency, Quantiles, Scrape};
+use crate::order::Request;
+use crate::ports::PortReader;
+use crate::records::RecordsState;
+use crate::status::{SipCounters, SwitchStatus};
+
+/// How long the switch's thread may take to answer before it counts as stuck.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// The node as seen from beside the switch.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) started: Instant,
+    pub(crate) workers: Vec<(WorkerId, Arc<WorkerCounters>)>,
+    pub(crate) records: Arc<RecordsState>,
+    pub(crate) ports: OnceLock<PortReader>,
+    pub(crate) requests: mpsc::Sender<Request>,
+}
+
+/// The switch's thread did not answer in time, or has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the thread that handles calls does not answer")]
+pub(crate) struct SwitchSilent;
+
+impl Node {
+    /// Asks the switch's thread.
+    pub(crate) async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, SwitchSilent> {
+        let (answer, answered) = oneshot::channel();
+        let exchange = async {
+            self.requests.send(request(answer)).await.map_err(|_| SwitchSilent)?;
+            answered.await.map_err(|_| SwitchSilent)
+        };
+        tokio::time::timeout(ANSWER, exchange).await.map_err(|_| SwitchSilent)?
+    }
+
+    pub(crate) async fn scrape(&self) -> Scrape {
+        let switch = self.ask(Request::Status).await.ok();
+        Scrape {
+            ready: switch.as_ref().is_some_and(|switch| switch.not_ready.is_empty()),
+            uptime_s: self.started.elapsed().as_secs(),
+            switch,
+            records: self.records.clone(),
+            workers: self.workers.clone(),
+            ports: self.ports.get().map(PortReader::read).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn stats(&self, switch: SwitchStatus) -> Stats<'_> {
+        use std::sync::atomic::Ordering::Relaxed;
+        Stats {
+            node: &self.name,
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: self.started.elapsed().as_secs(),
+            ready: switch.not_ready.is_empty(),
+            not_ready: switch.not_ready,
+            draining: switch.draining,
+            calls: switch.calls,
+            max_calls: switch.max_calls,
+            switch: switch.counters,
+            sip: switch.sip,
+            records: RecordStats {
+                written: self.records.written.load(Relaxed),
+                waiting: self.records.waiting.load(Relaxed),
+                failing: self.records.failing.load(Relaxed),
+            },
+            added_latency_us: Latency::of(self.workers.iter().map(|(_, counters)| &**counters)).quantiles_us(),
+            workers: self.workers.iter().map(|(worker, counters)| WorkerStats::of(*worker, counters)).collect(),
+            ports: self
+                .ports
+                .get()
+                .map(PortReader::read)
+                .unwrap_or_default()
+                .into_iter()
+                .map(PortStats::from)
+                .collect(),
+        }
+    }
+}
+
+/// Everything that is counted, as JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct Stats<'a> {
+    node: &'a str,
+    version: &'static str,
+    uptime_s: u64,
+    ready: bool,
+    not_ready: Vec<String>,
+    draining: bool,
+    calls: u64,
+    max_calls: u64,
+    switch: SwitchCounters,
+    sip: SipCounters,
+    records: RecordStats,
+    added_latency_us: Quantiles,
+    workers: Vec<WorkerStats>,
+    ports: Vec<PortStats>,
+}
+
+#[derive(Debug, Serialize)]
+struct RecordStats {
+    written: u64,
+    waiting: u64,
+    failing: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct WorkerStats {
+    worker: u16,
+    flows: u64,
+    frames_received: u64,
+    frames_sent: u64,
+    rtp_forwarded: u64,
+    control_answered: u64,
+    handed_over: u64,
+    handed_in: u64,
+    frames_originated: u64,
+    frames_consumed: u64,
+    polls: u64,
+    busy_polls: u64,
+    busy_ns: u64,
+    added_latency_us: Quantiles,
+    /// Reasons that were counted at least once.
+    drops: serde_json::Map<String, serde_json::Value>,
+}
+
+impl WorkerStats {
+    fn of(worker: WorkerId, counters: &WorkerCounters) -> Self {
+        let drops = DropReason::ALL.iter().filter_map(|reason| {
+            let count = counters.drops_of(*reason);
+            (count > 0).then(|| (reason.label().to_owned(), count.into()))
+        });
+        Self {
+            worker: worker.0,
+            flows: counters.flows.get(),
+            frames_received: counters.frames_received.get(),
+            frames_sent: counters.frames_sent.get(),
+            rtp_forwarded: counters.rtp_forwarded.get(),
+            control_answered: counters.control_answered.get(),
+            handed_over: counters.handed_over.get(),
+            handed_in: counters.handed_in.get(),
+            frames_originated: counters.frames_originated.get(),
+            frames_consumed: counters.frames_consumed.get(),
+            polls: counters.polls.get(),
+            busy_polls: counters.busy_polls.get(),
+            busy_ns: counters.busy_ns.get(),
+            added_latency_us: Latency::of([counters]).quantiles_us(),
+            drops: drops.collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct PortStats {
+    port: String,
+    counters: serde_json::Map<String, serde_json::Value>,
+}
+
+impl From<crate::ports::PortReading> for PortStats {
+    fn from(reading: crate::ports::PortReading) -> Self {
+        let counters = reading.counters.into_iter().map(|(name, value)| (name, value.into())).collect();
+        Self { port: reading.port, counters }
+    }
+}

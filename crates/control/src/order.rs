@@ -1,0 +1,62 @@
+//! What the switch's thread is told, by signals, by the gateway's wiring and over HTTP.
+
+use std::path::PathBuf;
+
+use tandem_call::{CallNumber, CallSnapshot};
+use tandem_config::{Config, LoadError};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use crate::flows::FlowView;
+use crate::status::SwitchStatus;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Workers run: calls can be taken.
+    DataPlaneReady,
+    /// End: gently the first time, at once the second.
+    Terminate,
+    /// Read the configuration file again.
+    Reload,
+    /// The file was read.
+    Apply(Result<Box<Config>, LoadError>),
+}
+
+/// What is asked over HTTP; each answer goes to a oneshot channel.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Status(oneshot::Sender<SwitchStatus>),
+    Calls(oneshot::Sender<Vec<CallSnapshot>>),
+    Flows(oneshot::Sender<Vec<FlowView>>),
+    /// Whether there is such a call.
+    HangUp(CallNumber, oneshot::Sender<bool>),
+    /// How many calls are left.
+    Drain(oneshot::Sender<u64>),
+}
+
+/// Turns SIGTERM and SIGINT into [`Order::Terminate`] and SIGHUP into [`Order::Reload`], for good.
+pub(crate) async fn forward_signals(orders: UnboundedSender<Order>) -> std::io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    loop {
+        let order = tokio::select! {
+            _ = term.recv() => Order::Terminate,
+            _ = int.recv() => Order::Terminate,
+            _ = hup.recv() => Order::Reload,
+        };
+        if orders.send(order).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads the file beside the switch's thread, which has calls to attend to.
+pub(crate) fn read_again(path: PathBuf, orders: UnboundedSender<Order>) {
+    tokio::task::spawn_blocking(move || {
+        // Nobody takes it any more when control has ended.
+        let _ = orders.send(Order::Apply(tandem_config::load(&path).map(Box::new)));
+    });
+}

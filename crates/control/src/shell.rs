@@ -1,0 +1,330 @@
+//! The loop around the switch: what happens goes in, what it wants done is done.
+
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tandem_call::{CallNumber, Output, Switch};
+use tandem_config::{Config, LoadError, Reload};
+use tandem_contract::{Command, Event, Nanos};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
+use tokio::time::sleep_until;
+
+use crate::clock::Clock;
+use crate::flows::FlowQuery;
+use crate::logging::LogHandle;
+use crate::order::{Order, Request, read_again};
+use crate::records::RecordWriter;
+use crate::sockets::{Sent, Sockets};
+use crate::start::Ended;
+use crate::status::{SipCounters, SwitchStatus};
+use crate::switch_config::switch_config;
+use crate::workers::{Watch, Workers};
+
+/// Between looks at the event rings while an answer is expected.
+const EVENTS_BUSY_MS: u64 = 1;
+/// Between looks at the event rings otherwise: media that starts or falls silent can wait so long.
+const EVENTS_IDLE_MS: u64 = 20;
+/// Between looks at workers and the wall clock. A worker polls some hundred thousand times in it.
+const WATCH_MS: u64 = 1000;
+/// How long a BYE that nobody answers is sent again (64 T1, RFC 3261 §17.1.2.2), and a little more.
+const ENDING_MS: u64 = 35_000;
+/// How long the last BYEs and records have when the end is asked for a second time.
+const HURRIED_ENDING_MS: u64 = 2000;
+
+/// Everything that the loop owns.
+pub(crate) struct Shell {
+    pub(crate) clock: Clock,
+    pub(crate) switch: Switch,
+    pub(crate) sockets: Sockets,
+    pub(crate) workers: Workers,
+    pub(crate) records: RecordWriter,
+    pub(crate) config: Config,
+    pub(crate) config_path: PathBuf,
+    /// Flows that fit into each worker's table.
+    pub(crate) slots: u32,
+    pub(crate) log: Option<LogHandle>,
+    pub(crate) orders: UnboundedReceiver<Order>,
+    /// For orders to oneself.
+    pub(crate) order: UnboundedSender<Order>,
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) phase: Phase,
+    pub(crate) draining: bool,
+    pub(crate) sip: SipCounters,
+    pub(crate) flow_queries: Vec<FlowQuery>,
+    pub(crate) next_watch: Nanos,
+}
+
+/// Where the process is between its start and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Workers do not run yet; nothing is read from the sockets.
+    Starting,
+    /// Calls are taken.
+    Running,
+    /// No calls are taken, those that are up may go on until then.
+    Draining(Nanos),
+    /// Calls are being ended; then the process is.
+    Ending(Nanos),
+}
+
+impl Shell {
+    /// Runs until the process is to end.
+    pub(crate) async fn run(mut self) -> Ended {
+        loop {
+            let now = self.clock.now();
+            self.take_events(now);
+            if self.switch.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.switch.on_timeout(now);
+            }
+            self.watch(now);
+            self.perform(now);
+            if let Some(calls_cut) = self.is_over(now) {
+                // The runtime has nothing else to do any more.
+                let records_lost = self.records.finish();
+                return Ended { calls_cut, records_lost };
+            }
+            let wake = self.clock.instant(self.next_wake(now));
+            let listening = self.phase != Phase::Starting;
+            tokio::select! {
+                () = poll_fn(|context| self.sockets.poll_readable(context)), if listening => self.receive(),
+                Some(order) = self.orders.recv() => self.on_order(order),
+                Some(call) = self.records.written.recv() => self.on_written(call),
+                Some(request) = self.requests.recv() => self.on_request(request),
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn next_wake(&self, now: Nanos) -> Nanos {
+        let look = if self.workers.is_busy() { EVENTS_BUSY_MS } else { EVENTS_IDLE_MS };
+        let mut wake = now.plus(look * 1_000_000).min(self.next_watch);
+        if let Some(deadline) = self.switch.next_deadline() {
+            wake = wake.min(deadline);
+        }
+        if let Phase::Draining(until) | Phase::Ending(until) = self.phase {
+            wake = wake.min(until);
+        }
+        wake
+    }
+
+    /// SIP in.
+    fn receive(&mut self) {
+        let (switch, clock, sip) = (&mut self.switch, &self.clock, &mut self.sip);
+        self.sockets.receive(|listener, remote, bytes| {
+            sip.received += 1;
+            switch.on_datagram(clock.now(), listener, remote, bytes);
+        });
+    }
+
+    /// Workers' events in.
+    fn take_events(&mut self, now: Nanos) {
+        while let Some((worker, event)) = self.workers.next_event() {
+            for query in &mut self.flow_queries {
+                match event {
+                    Event::Counters { flow, counters } => query.on_counters(worker, flow, counters),
+                    Event::Refused { flow, .. } | Event::Removed { flow, .. } => query.on_refused(worker, flow),
+                    _ => {}
+                }
+            }
+            self.switch.on_media_event(now, worker, event);
+        }
+        if !self.flow_queries.is_empty() {
+            let (complete, waiting) =
+                std::mem::take(&mut self.flow_queries).into_iter().partition(|query| query.is_complete(now));
+            self.flow_queries = waiting;
+            complete.into_iter().for_each(FlowQuery::answer);
+        }
+    }
+
+    /// Does what the switch wants done.
+    fn perform(&mut self, now: Nanos) {
+        while let Some(output) = self.switch.poll_output() {
+            match output {
+                Output::Datagram { listener, to, bytes } => match self.sockets.send(listener, to, &bytes) {
+                    Sent::Yes => self.sip.sent += 1,
+                    Sent::Dropped => self.sip.unsent += 1,
+                    Sent::Unreachable => {
+                        self.sip.unsent += 1;
+                        self.switch.on_transport_error(now, listener, to);
+                    }
+                },
+                Output::Command { worker, command } => self.workers.send(worker, command),
+                Output::Record(record) => {
+                    tracing::debug!(
+                        call = record.number.0,
+                        status = record.status,
+                        reason = record.reason,
+                        from = record.from,
+                        to = record.to,
+                        duration_ms = record.duration_ms,
+                        "call over"
+                    );
+                    self.records.write(record);
+                }
+            }
+        }
+    }
+
+    /// A record is written, and perhaps more with it.
+    fn on_written(&mut self, call: CallNumber) {
+        let now = self.clock.now();
+        self.switch.on_record_written(now, call);
+        while let Ok(call) = self.records.written.try_recv() {
+            self.switch.on_record_written(now, call);
+        }
+    }
+
+    fn watch(&mut self, now: Nanos) {
+        if now < self.next_watch {
+            return;
+        }
+        self.next_watch = now.plus(WATCH_MS * 1_000_000);
+        self.switch.set_wall_clock(self.clock.wall());
+        if self.phase == Phase::Starting {
+            return;
+        }
+        for found in self.workers.watch() {
+            match found {
+                Watch::Stuck(worker) => {
+                    tracing::error!(worker = worker.0, "worker does not poll: the node is not ready")
+                }
+                Watch::Recovered(worker) => tracing::info!(worker = worker.0, "worker polls"),
+            }
+        }
+    }
+
+    fn on_order(&mut self, order: Order) {
+        match order {
+            Order::DataPlaneReady if self.phase == Phase::Starting => {
+                self.phase = Phase::Running;
+                // Workers have just begun: give them a whole interval to show that they poll.
+                self.next_watch = self.clock.now().plus(WATCH_MS * 1_000_000);
+                let started_ms = self.clock.now().0 / 1_000_000;
+                tracing::info!(started_ms, "ready for calls");
+            }
+            Order::DataPlaneReady => {}
+            Order::Terminate => self.terminate(),
+            Order::Reload => read_again(self.config_path.clone(), self.order.clone()),
+            Order::Apply(read) => self.apply(read),
+        }
+    }
+
+    fn terminate(&mut self) {
+        let now = self.clock.now();
+        let calls = self.switch.calls_in_progress();
+        match self.phase {
+            Phase::Starting | Phase::Running => {
+                let timeout_s = self.config.shutdown.drain_timeout_s;
+                tracing::info!(calls, timeout_s, "ending: no new calls, those that are up may end by themselves");
+                self.drain(now);
+                self.phase = Phase::Draining(now.plus(u64::from(timeout_s) * 1_000_000_000));
+            }
+            Phase::Draining(_) => {
+                tracing::info!(calls, "asked again: ending all calls now");
+                self.switch.end_all(now, "gateway shut down");
+                self.phase = Phase::Ending(now.plus(HURRIED_ENDING_MS * 1_000_000));
+            }
+            Phase::Ending(until) => self.phase = Phase::Ending(until.min(now.plus(HURRIED_ENDING_MS * 1_000_000))),
+        }
+    }
+
+    fn drain(&mut self, now: Nanos) {
+        self.draining = true;
+        self.switch.drain(now);
+    }
+
+    /// How many calls are left when it is time to end.
+    fn is_over(&mut self, now: Nanos) -> Option<usize> {
+        match self.phase {
+            Phase::Starting | Phase::Running => None,
+            Phase::Draining(_) | Phase::Ending(_) if self.switch.is_drained() => Some(0),
+            Phase::Draining(until) if now >= until => {
+                let calls = self.switch.calls_in_progress();
+                tracing::info!(calls, "the time to end by themselves is over: ending all calls");
+                self.switch.end_all(now, "gateway shut down");
+                self.perform(now);
+                self.phase = Phase::Ending(now.plus(ENDING_MS * 1_000_000));
+                None
+            }
+            Phase::Ending(until) if now >= until => Some(self.switch.calls_in_progress()),
+            Phase::Draining(_) | Phase::Ending(_) => None,
+        }
+    }
+
+    fn apply(&mut self, read: Result<Box<Config>, LoadError>) {
+        let wanted = match read {
+            Ok(wanted) => *wanted,
+            Err(error) => return tracing::error!("the configuration stays as it is:\n{error}"),
+        };
+        let reload = match Reload::new(&self.config, wanted) {
+            Ok(reload) => reload,
+            Err(error) => {
+                return tracing::error!(
+                    "the configuration stays as it is; without a restart it does not fit:\n{error}"
+                );
+            }
+        };
+        let config = switch_config(&reload.config, self.slots, self.clock.wall());
+        if let Err(error) = self.switch.reconfigure(config) {
+            return tracing::error!(%error, "the configuration stays as it is");
+        }
+        if let Some(log) = &self.log {
+            log.set_level(reload.config.log.level);
+        }
+        self.config = reload.config;
+        tracing::info!(applied = reload.applied.join(", "), "configuration read again");
+        if !reload.needs_restart.is_empty() {
+            tracing::warn!(fields = reload.needs_restart.join(", "), "these changes need a restart");
+        }
+    }
+
+    fn on_request(&mut self, request: Request) {
+        let now = self.clock.now();
+        // Whoever asked may have gone; then nobody misses the answer.
+        match request {
+            Request::Status(answer) => {
+                let _ = answer.send(self.status());
+            }
+            Request::Calls(answer) => {
+                let _ = answer.send(self.switch.snapshot(now));
+            }
+            Request::HangUp(call, answer) => {
+                let _ = answer.send(self.switch.hang_up(now, call));
+            }
+            Request::Drain(answer) => {
+                self.drain(now);
+                let _ = answer.send(self.switch.calls_in_progress() as u64);
+            }
+            Request::Flows(answer) => {
+                let query = FlowQuery::new(now, self.switch.snapshot(now), answer);
+                for (worker, flow) in query.keys() {
+                    self.workers.send(worker, Command::ReadFlow { flow });
+                }
+                self.flow_queries.push(query);
+            }
+        }
+    }
+
+    fn status(&self) -> SwitchStatus {
+        let mut not_ready = Vec::new();
+        if self.phase == Phase::Starting {
+            not_ready.push("starting".to_owned());
+        }
+        if self.draining {
+            not_ready.push("draining: no new calls are taken".to_owned());
+        }
+        not_ready.extend(self.workers.stuck().map(|worker| format!("worker {} does not poll", worker.0)));
+        if self.records.state.failing.load(Relaxed) {
+            not_ready.push("call detail records cannot be written".to_owned());
+        }
+        SwitchStatus {
+            counters: self.switch.counters(),
+            sip: self.sip,
+            calls: self.switch.calls_in_progress() as u64,
+            max_calls: self.config.limits.max_calls.into(),
+            draining: self.draining,
+            not_ready,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Control's threads: started in order, so that whatever can fail fails before anything runs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tandem_call::{Switch, SwitchConfigError};
+use tandem_config::Config;
+use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::http::{self, HttpError};
+use crate::logging::LogHandle;
+use crate::node::Node;
+use crate::order::{Order, forward_signals};
+use crate::ports::PortReader;
+use crate::records::{RecordWriter, RecordsError};
+use crate::shell::{Phase, Shell};
+use crate::sockets::{self, BindError, Sockets};
+use crate::status::SipCounters;
+use crate::switch_config::switch_config;
+use crate::workers::{WorkerLink, Workers};
+
+/// HTTP requests that wait for the switch's thread at most; more wait in their connections.
+const WAITING_REQUESTS: usize = 64;
+
+/// What control is made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// The checked configuration.
+    pub config: Config,
+    /// Where SIGHUP reads it again.
+    pub config_path: PathBuf,
+    /// Control's ends of all workers' rings, in the order of the configuration's cores.
+    pub workers: Vec<WorkerLink>,
+    /// Flows that fit into each worker's table.
+    pub slots: u32,
+    /// To change the log's level; without it SIGHUP leaves that as it is.
+    pub log: Option<LogHandle>,
+    /// Whether this process's SIGTERM, SIGINT and SIGHUP are taken.
+    pub signals: bool,
+}
+
+/// Control cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A SIP socket.
+    #[error(transparent)]
+    Sip(#[from] BindError),
+    /// The HTTP socket.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The directory of call records.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// What the switch does not take, though the file's check did.
+    #[error("configuration: {0}")]
+    Config(#[from] SwitchConfigError),
+    /// A thread, a runtime, or the kernel's random numbers.
+    #[error("cannot start control: {0}")]
+    System(#[from] io::Error),
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Calls that were not over when time was.
+    pub calls_cut: usize,
+    /// Records that could not be written.
+    pub records_lost: u64,
+}
+
+/// Running control threads.
+#[derive(Debug)]
+pub struct Control {
+    orders: UnboundedSender<Order>,
+    node: Arc<Node>,
+    http_address: SocketAddr,
+    switch: JoinHandle<io::Result<Ended>>,
+    http: JoinHandle<io::Result<()>>,
+    stop_http: oneshot::Sender<()>,
+}
+
+impl Control {
+    /// Binds sockets, opens files and starts the threads. No datagram is read before [`Control::data_plane_ready`];
+    /// HTTP answers at once, and says that the node is starting.
+    ///
+    /// # Errors
+    /// What could not be had. Nothing is left running then.
+    pub fn start(setup: Setup) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let started = Instant::now();
+        let config = setup.config;
+        let switch = Switch::new(switch_config(&config, setup.slots, clock.wall()), random_seed()?)?;
+        let sip: Vec<_> = config
+            .sip
+            .listen
+            .iter()
+            .map(|listener| sockets::bind(&listener.name, listener.address.0))
+            .collect::<Result<_, _>>()?;
+        let http_socket = http::bind(config.http.listen)?;
+        let http_address = http_socket.local_addr()?;
+        let records = RecordWriter::start(&config.records)?;
+
+        let (orders, incoming_orders) = unbounded_channel();
+        let (requests, incoming_requests) = channel(WAITING_REQUESTS);
+        let node = Arc::new(Node {
+            name: config.node.name.clone(),
+            started,
+            workers: setup.workers.iter().map(|link| (link.worker, link.counters.clone())).collect(),
+            records: records.state.clone(),
+            ports: OnceLock::new(),
+            requests,
+        });
+        let (stop_http, stopped) = oneshot::channel();
+        let http = {
+            let node = node.clone();
+            spawn("tandem-http", move || http::serve(http_socket, node, stopped))?
+        };
+        let order = orders.clone();
+        let signals = setup.signals;
+        let switch = spawn("tandem-switch", move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                if signals {
+                    tokio::spawn(forward_signals(order.clone()));
+                }
+                let shell = Shell {
+                    clock,
+                    switch,
+                    sockets: Sockets::new(sip)?,
+                    workers: Workers::new(setup.workers),
+                    records,
+                    config,
+                    config_path: setup.config_path,
+                    slots: setup.slots,
+                    log: setup.log,
+                    orders: incoming_orders,
+                    order,
+                    requests: incoming_requests,
+                    phase: Phase::Starting,
+                    draining: false,
+                    sip: SipCounters::default(),
+                    flow_queries: Vec::new(),
+                    next_watch: clock.now(),
+                };
+                Ok(shell.run().await)
+            })
+        })?;
+        Ok(Self { orders, node, http_address, switch, http, stop_http })
+    }
+
+    /// Workers run and poll: calls are taken from now on. `ports` reads what the ports' drivers count.
+    pub fn data_plane_ready(&self, ports: PortReader) {
+        // A second reader would be a second start, which there is not.
+        let _ = self.node.ports.set(ports);
+        self.order(Order::DataPlaneReady);
+    }
+
+    /// As SIGTERM does.
+    pub fn terminate(&self) {
+        self.order(Order::Terminate);
+    }
+
+    /// As SIGHUP does.
+    pub fn reload(&self) {
+        self.order(Order::Reload);
+    }
+
+    /// Where HTTP is served.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// The switch's thread could not run, or panicked.
+    pub fn wait(self) -> io::Result<Ended> {
+        let ended =
+            self.switch.join().unwrap_or_else(|_| Err(io::Error::other("the thread that handles calls panicked")));
+        // It may have ended by itself.
+        let _ = self.stop_http.send(());
+        let _ = self.http.join();
+        ended
+    }
+
+    fn order(&self, order: Order) {
+        // It fails only when the switch's thread has ended, and then nothing is left to order.
+        let _ = self.orders.send(order);
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// From the kernel: tags, branches and SSRCs must not be guessed (RFC 3261 §19.3, RFC 3550 §8).
+fn random_seed() -> io::Result<[u8; 32]> {
+    use io::Read;
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}

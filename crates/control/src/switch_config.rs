@@ -1,0 +1,142 @@
+//! From the configuration file's words to those of `call`.
+
+use std::collections::HashMap;
+
+use tandem_call::{
+    Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet, SwitchConfig,
+    Timeouts, WallClock, WorkerSlots,
+};
+use tandem_config::{CodecName, Config, SourcePolicy};
+use tandem_contract::{Codec, WorkerId};
+
+/// How long a worker may take to confirm a command, in milliseconds: some thousand times what one needs.
+const WORKER_REPLY_MS: u32 = 1000;
+
+/// What `call::Switch` must know of a checked configuration.
+///
+/// `slots` is how many flows fit into each worker's table.
+pub fn switch_config(config: &Config, slots: u32, wall_clock: WallClock) -> SwitchConfig {
+    let listeners: HashMap<&str, u16> =
+        config.sip.listen.iter().zip(0..).map(|(listener, id)| (listener.name.as_str(), id)).collect();
+    let peers: HashMap<&str, u16> = config.peers.iter().zip(0..).map(|(peer, id)| (peer.name.as_str(), id)).collect();
+    SwitchConfig {
+        user_agent: config.node.name.clone(),
+        listeners: config
+            .sip
+            .listen
+            .iter()
+            .map(|listener| Listener {
+                name: listener.name.clone(),
+                advertised: listener.advertise.unwrap_or(listener.address).0,
+            })
+            .collect(),
+        peers: config.peers.iter().map(|peer| self::peer(config, &listeners, peer)).collect(),
+        routes: config.routes.iter().zip(1..).map(|(route, place)| self::route(config, &peers, place, route)).collect(),
+        media: MediaPlane {
+            workers: (0..)
+                .take(config.workers.cores.len())
+                .map(|worker| WorkerSlots { worker: WorkerId(worker), slots })
+                .collect(),
+            ports: PortRange { first: config.media.port_range.first, last: config.media.port_range.last },
+            port_quarantine_ms: config.media.port_quarantine_ms,
+        },
+        limits: Limits {
+            max_calls: config.limits.max_calls,
+            retry_after_s: config.limits.retry_after_s,
+            max_transactions: config.limits.max_transactions,
+        },
+        timeouts: Timeouts {
+            no_answer_s: config.sip.no_answer_timeout_s,
+            max_call_s: config.limits.max_call_s,
+            worker_reply_ms: WORKER_REPLY_MS,
+        },
+        wall_clock,
+    }
+}
+
+/// The names were checked when the file was read; one that is unknown all the same becomes the first listener.
+fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::Peer) -> Peer {
+    let listener = peer.listen.as_deref().and_then(|name| listeners.get(name)).copied().unwrap_or(0);
+    Peer {
+        name: peer.name.clone(),
+        address: peer.address.0,
+        listener: ListenerId(listener),
+        sources: peer
+            .sources
+            .iter()
+            .map(|net| SourceNet { address: net.address, prefix_len: net.prefix_len })
+            .collect(),
+        codecs: peer.codecs.iter().map(|codec| self::codec(*codec)).collect(),
+        ptime_ms: peer.ptime_ms,
+        annexb: false,
+        telephone_event: peer.telephone_events,
+        media_address: peer.media_address.unwrap_or(config.ports[0].addresses[0].address),
+        media_source: match peer.source {
+            SourcePolicy::Strict => tandem_contract::SourcePolicy::Strict,
+            SourcePolicy::LatchPort => tandem_contract::SourcePolicy::LatchPort,
+            SourcePolicy::LatchAny => tandem_contract::SourcePolicy::LatchAny,
+        },
+        max_calls: peer.max_calls,
+    }
+}
+
+fn route(config: &Config, peers: &HashMap<&str, u16>, place: u32, route: &tandem_config::Route) -> Route {
+    let id = |name: &str| PeerId(peers.get(name).copied().unwrap_or(0));
+    let to = id(&route.peer);
+    Route {
+        name: route.name.clone().unwrap_or_else(|| place.to_string()),
+        from: route.from.as_deref().map(id),
+        user_prefix: route.prefix.clone().unwrap_or_default(),
+        domain: route.domain.clone(),
+        to,
+        rewrite: Rewrite {
+            strip: route.strip,
+            prepend: route.prepend.clone(),
+            domain: config.peers.get(usize::from(to.0)).and_then(|peer| peer.domain.clone()),
+        },
+    }
+}
+
+const fn codec(name: CodecName) -> Codec {
+    match name {
+        CodecName::Pcmu => Codec::Pcmu,
+        CodecName::Pcma => Codec::Pcma,
+        CodecName::G722 => Codec::G722,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_numbers_in_the_order_of_the_file() {
+        let config = tandem_config::parse(
+            "t.yaml",
+            "ports: [{name: media, device: net_null0, addresses: [10.0.0.10/24, 10.0.0.11/24]}]
+workers: {cores: [1, 2]}
+sip: {listen: [{name: a, address: 10.0.1.10}, {name: b, address: 10.0.1.11, advertise: 192.0.2.1}]}
+peers:
+  - {name: left, address: 10.0.1.20, codecs: [G722]}
+  - {name: right, listen: b, address: 10.0.1.30, domain: r.example.com, media_address: 10.0.0.11, source: strict}
+routes: [{from: left, prefix: '0', peer: right, strip: 1, prepend: '+49'}]
+",
+        )
+        .unwrap();
+        let made = switch_config(&config, 7, WallClock::default());
+        assert_eq!(made.validate(), Ok(()));
+        assert_eq!(made.listeners[1].advertised.to_string(), "192.0.2.1:5060");
+        assert_eq!(made.peers[0].listener, ListenerId(0));
+        assert_eq!(made.peers[0].codecs, [Codec::G722]);
+        assert_eq!(made.peers[0].media_address.to_string(), "10.0.0.10");
+        assert_eq!(made.peers[1].listener, ListenerId(1));
+        assert_eq!(made.peers[1].media_address.to_string(), "10.0.0.11");
+        assert_eq!(made.peers[1].media_source, tandem_contract::SourcePolicy::Strict);
+        let route = &made.routes[0];
+        assert_eq!((route.name.as_str(), route.from, route.to), ("1", Some(PeerId(0)), PeerId(1)));
+        assert_eq!((route.rewrite.strip, route.rewrite.prepend.as_str()), (1, "+49"));
+        assert_eq!(route.rewrite.domain.as_deref(), Some("r.example.com"));
+        assert_eq!(made.media.workers.len(), 2);
+        assert_eq!(made.media.workers[1], WorkerSlots { worker: WorkerId(1), slots: 7 });
+    }
+}

@@ -1,0 +1,68 @@
+//! One HTTP request at a time.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::StatusCode;
+
+use crate::exit::Failure;
+
+/// Longer than the gateway waits for its own threads.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running gateway.
+pub(super) struct Client {
+    address: String,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    pub(super) fn new(address: &str) -> Self {
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+        Self { address: address.to_owned(), agent: config.build().into() }
+    }
+
+    pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.json(self.agent.get(self.url(path)).call())
+    }
+
+    pub(super) fn get_text(&self, path: &str) -> Result<String, Failure> {
+        self.body(self.agent.get(self.url(path)).call())
+    }
+
+    pub(super) fn post(&self, path: &str) -> Result<Value, Failure> {
+        self.json(self.agent.post(self.url(path)).send_empty())
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.json(self.agent.delete(self.url(path)).call())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn json(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Failure> {
+        let body = self.body(answer)?;
+        serde_json::from_str(&body)
+            .map_err(|_| Failure::Remote(format!("{} does not answer as a gateway", self.address)))
+    }
+
+    fn body(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<String, Failure> {
+        let no_answer = |error: ureq::Error| {
+            Failure::Remote(format!(
+                "no gateway answers at {} ({error}); `--server` takes the address that its configuration has as http.listen",
+                self.address
+            ))
+        };
+        let mut answer = answer.map_err(no_answer)?;
+        let body = answer.body_mut().with_config().limit(1 << 30).read_to_string().map_err(no_answer)?;
+        if answer.status() == StatusCode::OK {
+            return Ok(body);
+        }
+        let said: Option<String> =
+            serde_json::from_str::<Value>(&body).ok().and_then(|value| Some(value["error"].as_str()?.to_owned()));
+        Err(Failure::Remote(said.unwrap_or_else(|| body.trim_end().to_owned())))
+    }
+}

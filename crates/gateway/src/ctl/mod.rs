@@ -1,0 +1,205 @@
+//! `tandem ctl`: a running gateway's HTTP interface, for people and scripts.
+
+mod client;
+mod table;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::exit::Failure;
+use client::Client;
+use table::Table;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The gateway's `http.listen`.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9060", env = "TANDEM_SERVER")]
+    server: String,
+    /// Prints the answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Every call.
+    Calls,
+    /// Every call's media: packets each way, lost, jitter.
+    Flows,
+    /// What is counted, with quantiles of added latency.
+    Stats,
+    /// Whether the gateway takes calls; exit code 6 and the reasons when it does not.
+    Ready,
+    /// Takes no new calls from now on; those that are up go on.
+    Drain,
+    /// Ends a call.
+    Hangup {
+        /// The call's number, as `tandem ctl calls` shows it.
+        call: u64,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let client = Client::new(&arguments.server);
+    let text = match &arguments.command {
+        Command::Ready => client.get_text("/readyz")?,
+        Command::Calls => told(arguments.json, &client.get("/v1/calls")?, calls),
+        Command::Flows => told(arguments.json, &client.get("/v1/flows")?, flows),
+        Command::Stats => told(arguments.json, &client.get("/v1/stats")?, stats),
+        Command::Drain => told(arguments.json, &client.post("/v1/drain")?, |answer| {
+            format!("draining, {} calls are up\n", answer["calls"])
+        }),
+        Command::Hangup { call } => {
+            told(arguments.json, &client.delete(&format!("/v1/calls/{call}"))?, |_| format!("call {call} ended\n"))
+        }
+    };
+    print!("{text}");
+    Ok(())
+}
+
+fn told(json: bool, answer: &Value, table: impl FnOnce(&Value) -> String) -> String {
+    if json { format!("{answer:#}\n") } else { table(answer) }
+}
+
+fn calls(calls: &Value) -> String {
+    let mut table = Table::new(&["call", "state", "from", "to", "peers", "codecs", "age", "worker"]);
+    for call in rows(calls) {
+        table.row([
+            text(&call["number"]),
+            text(&call["state"]),
+            text(&call["from"]),
+            text(&call["to"]),
+            format!("{} > {}", text(&call["source_peer"]), text(&call["destination_peer"])),
+            format!("{} > {}", text(&call["caller_codec"]), text(&call["callee_codec"])),
+            duration(&call["age_ms"]),
+            text(&call["worker"]),
+        ]);
+    }
+    table.to_string()
+}
+
+fn flows(flows: &Value) -> String {
+    let mut table =
+        Table::new(&["call", "leg", "peer", "codec", "local", "received", "sent", "lost", "dropped", "jitter ms"]);
+    for flow in rows(flows) {
+        for (leg, peer) in [("caller", "source_peer"), ("callee", "destination_peer")] {
+            let counters = &flow[leg];
+            table.row([
+                text(&flow["number"]),
+                leg.to_owned(),
+                text(&flow[peer]),
+                text(&flow[format!("{leg}_codec")]),
+                text(&flow[format!("{leg}_media")]),
+                text(&counters["packets_received"]),
+                text(&counters["packets_sent"]),
+                text(&counters["packets_lost"]),
+                text(&counters["packets_dropped"]),
+                counters["jitter_us"].as_f64().map_or("-".to_owned(), |us| format!("{:.1}", us / 1000.0)),
+            ]);
+        }
+    }
+    table.to_string()
+}
+
+fn stats(stats: &Value) -> String {
+    let mut page = format!(
+        "{} {}, up {} s, {}\n{} of {} calls\n\n",
+        text(&stats["node"]),
+        text(&stats["version"]),
+        stats["uptime_s"],
+        if stats["ready"] == true { "ready".to_owned() } else { format!("not ready: {}", list(&stats["not_ready"])) },
+        stats["calls"],
+        stats["max_calls"],
+    );
+    let mut counted = Table::new(&["counter", "value"]);
+    for section in ["switch", "sip", "records"] {
+        for (name, value) in stats[section].as_object().into_iter().flatten() {
+            counted.row([format!("{section}.{name}"), text(value)]);
+        }
+    }
+    page += &counted.to_string();
+    page.push('\n');
+
+    let mut workers =
+        Table::new(&["worker", "flows", "frames in", "frames out", "rtp", "p50 us", "p99 us", "p99.9 us"]);
+    for worker in rows(&stats["workers"]) {
+        let latency = &worker["added_latency_us"];
+        workers.row([
+            text(&worker["worker"]),
+            text(&worker["flows"]),
+            text(&worker["frames_received"]),
+            text(&worker["frames_sent"]),
+            text(&worker["rtp_forwarded"]),
+            text(&latency["p50"]),
+            text(&latency["p99"]),
+            text(&latency["p99_9"]),
+        ]);
+    }
+    page += &workers.to_string();
+
+    let mut drops = Table::new(&["worker", "dropped because", "packets"]);
+    for worker in rows(&stats["workers"]) {
+        for (reason, count) in worker["drops"].as_object().into_iter().flatten() {
+            drops.row([text(&worker["worker"]), reason.clone(), text(count)]);
+        }
+    }
+    if !drops.is_empty() {
+        page.push('\n');
+        page += &drops.to_string();
+    }
+    page
+}
+
+fn rows(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// A value without the quotes of JSON; `-` where there is none.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn list(values: &Value) -> String {
+    rows(values).map(text).collect::<Vec<_>>().join("; ")
+}
+
+/// Milliseconds as minutes and seconds.
+fn duration(millis: &Value) -> String {
+    let seconds = millis.as_u64().unwrap_or(0) / 1000;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn calls_are_told_in_columns() {
+        let answer = json!([{
+            "number": 7, "state": "answered", "from": "sip:a@x", "to": "sip:b@y", "source_peer": "left",
+            "destination_peer": "right", "caller_codec": "PCMU", "callee_codec": null, "age_ms": 61_500, "worker": 0,
+        }]);
+        assert_eq!(
+            calls(&answer),
+            "call  state     from     to       peers         codecs    age   worker\n\
+             7     answered  sip:a@x  sip:b@y  left > right  PCMU > -  1:01  0\n"
+        );
+    }
+
+    #[test]
+    fn a_flow_without_counters_is_told_all_the_same() {
+        let answer =
+            json!([{ "number": 1, "caller_media": "10.0.0.1:20000", "caller": null, "callee": { "jitter_us": 1500 } }]);
+        let told = flows(&answer);
+        let mut lines = told.lines().skip(1);
+        assert_eq!(lines.next().map(|line| line.split_whitespace().nth(4)), Some(Some("10.0.0.1:20000")));
+        assert!(lines.next().is_some_and(|line| line.ends_with("1.5")));
+    }
+}

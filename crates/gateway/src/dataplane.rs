@@ -1,0 +1,303 @@
+//! DPDK, one port, and one worker per core: everything that touches packets, started and stopped as one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, anyhow};
+use dpdk::device::Device;
+use dpdk::eal::{Eal, EalConfig, LogLevel, Memory};
+use dpdk::lcore;
+use dpdk::mbuf::Mbuf;
+use dpdk::mempool::{Mempool, MempoolConfig};
+use dpdk::port::{Port, PortConfig};
+use dpdk::queue::QueuePair;
+use tandem_codec::Level;
+use tandem_config::{CodecLevel, Config, HugePages};
+use tandem_contract::{Command, Event, WorkerCounters, WorkerId};
+use tandem_control::{PortReader, PortReading, WorkerLink};
+use tandem_media::{Checksums, Engine, EngineConfig, LocalAddress};
+use tandem_packet_io::PacketIo;
+use tandem_wire::ethernet::{MacAddress, VlanId};
+use tandem_worker::{HandoverEnds, Parts, TscClock, Worker, mesh};
+
+use crate::exit::Failure;
+
+/// Commands, or events, that may wait on a ring; further commands wait in control.
+const RING_ENTRIES: usize = 4096;
+/// Packets that may wait between two workers.
+const HANDOVER_ENTRIES: usize = 1024;
+/// Next hops that a worker knows at once.
+const NEIGHBOURS: u16 = 1024;
+
+/// A worker's ends of the rings to control.
+pub(crate) struct WorkerEnds {
+    worker: WorkerId,
+    core: usize,
+    commands: rtrb::Consumer<Command>,
+    events: rtrb::Producer<Event>,
+    counters: Arc<WorkerCounters>,
+}
+
+/// Rings and counters for each of the configuration's cores: control's ends, and the workers'.
+pub(crate) fn rings(config: &Config) -> (Vec<WorkerLink>, Vec<WorkerEnds>) {
+    let each = config.workers.cores.iter().zip(0..).map(|(core, number)| {
+        let worker = WorkerId(number);
+        let (commands, worker_commands) = rtrb::RingBuffer::new(RING_ENTRIES);
+        let (worker_events, events) = rtrb::RingBuffer::new(RING_ENTRIES);
+        let counters = Arc::new(WorkerCounters::default());
+        let link = WorkerLink { worker, commands, events, counters: counters.clone() };
+        let ends =
+            WorkerEnds { worker, core: usize::from(*core), commands: worker_commands, events: worker_events, counters };
+        (link, ends)
+    });
+    each.unzip()
+}
+
+/// Flows in each worker's table: any one worker can carry all calls, so that the ports alone decide who gets which.
+pub(crate) fn flow_slots(config: &Config) -> u32 {
+    config.limits.max_calls.min(EngineConfig::MAX_FLOWS)
+}
+
+/// Running workers and what they stand on. Fields are dropped in this order: DPDK last.
+pub(crate) struct DataPlane {
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+    name: String,
+    port: Arc<Port>,
+    _eal: Eal,
+}
+
+impl DataPlane {
+    /// Starts EAL, the port and the workers; all workers poll when this returns.
+    pub(crate) fn start(config: &Config, main_core: usize, ends: Vec<WorkerEnds>) -> Result<Self, Failure> {
+        let machine = |error: &dyn std::fmt::Display| Failure::Machine(vec![error.to_string()]);
+        let port_config = &config.ports[0];
+        let device: Device =
+            port_config.device.parse().map_err(|error| machine(&format_args!("ports[0].device: {error}")))?;
+        let clock = TscClock::new();
+        let eal = Eal::start(&EalConfig {
+            file_prefix: config.dpdk.file_prefix.clone(),
+            memory: memory(config),
+            memory_mib: config.dpdk.memory_mib,
+            main_core,
+            devices: vec![device.clone()],
+            log_level: LogLevel::Warning,
+            telemetry: false,
+        })
+        .map_err(|error| machine(&error))?;
+        let data_room = MempoolConfig::new("", 0).data_room.max(port_config.mtu.saturating_add(192));
+        let pool = MempoolConfig { data_room, ..MempoolConfig::new("packets", config.dpdk.packet_buffers) };
+        let pool = Mempool::new(&eal, &pool).map_err(|error| machine(&error))?;
+        let (port, queues) = Port::start(
+            &eal,
+            &device,
+            &PortConfig {
+                queue_pairs: u16::try_from(ends.len()).context("too many workers")?,
+                rx_descriptors: port_config.rx_descriptors,
+                tx_descriptors: port_config.tx_descriptors,
+                mtu: port_config.mtu,
+                ..PortConfig::default()
+            },
+            &pool,
+        )
+        .map_err(|error| machine(&error))?;
+        tracing::info!(port = port_config.name, device = %device, driver = port.driver(), "port runs");
+
+        let mut data_plane = Self {
+            stop: Arc::new(AtomicBool::new(false)),
+            workers: Vec::with_capacity(ends.len()),
+            name: port_config.name.clone(),
+            port: Arc::new(port),
+            _eal: eal.clone(),
+        };
+        let workers = u16::try_from(ends.len()).context("too many workers")?;
+        let handovers = mesh(workers, HANDOVER_ENTRIES);
+        let (started, outcomes) = mpsc::channel();
+        for ((ends, queue), handover) in ends.into_iter().zip(queues).zip(handovers) {
+            let engine = engine_config(config, &queue, ends.worker, workers)?;
+            let job = Job { eal: eal.clone(), engine, ends, queue, handover, clock: clock.clone() };
+            let (stop, started) = (data_plane.stop.clone(), started.clone());
+            let name = format!("worker-{}", job.ends.worker.0);
+            let thread = std::thread::Builder::new().name(name).spawn(move || job.run(&stop, &started));
+            data_plane.workers.push(thread.context("cannot start a worker's thread")?);
+        }
+        drop(started);
+        // Every worker says how its start went; one that panics says nothing and leaves the count short.
+        let said: Vec<anyhow::Result<()>> = outcomes.iter().collect();
+        let failed = said.iter().find_map(|outcome| outcome.as_ref().err().map(|error| format!("{error:#}")));
+        match failed {
+            None if said.len() == data_plane.workers.len() => Ok(data_plane),
+            failed => {
+                let why = failed.unwrap_or_else(|| "a worker panicked while it started".to_owned());
+                data_plane.stop()?;
+                Err(machine(&why))
+            }
+        }
+    }
+
+    /// Reads what the port's driver counts.
+    pub(crate) fn port_reader(&self) -> PortReader {
+        // Weak: whoever reads must not keep the port alive.
+        let (port, name) = (Arc::downgrade(&self.port), self.name.clone());
+        PortReader::new(move || {
+            let counters = port.upgrade().and_then(|port| counters_of(&port));
+            counters.map(|counters| PortReading { port: name.clone(), counters }).into_iter().collect()
+        })
+    }
+
+    /// Stops and joins the workers, then gives port, memory and EAL back.
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+        self.stop.store(true, Ordering::Relaxed);
+        let panicked = self.workers.drain(..).filter_map(|worker| worker.join().err()).count();
+        if panicked > 0 {
+            return Err(anyhow!("{panicked} worker(s) panicked").into());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            // Said by `stop` where it matters.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// One worker, on its way to its own thread.
+struct Job {
+    eal: Eal,
+    engine: EngineConfig,
+    ends: WorkerEnds,
+    queue: QueuePair,
+    handover: HandoverEnds<Mbuf>,
+    clock: TscClock,
+}
+
+impl Job {
+    fn run(mut self, stop: &AtomicBool, started: &mpsc::Sender<anyhow::Result<()>>) {
+        let core = self.ends.core;
+        // Pinned first: the memory of the engine is then that of the core's own NUMA node.
+        let registered = match lcore::enter(&self.eal, core) {
+            Ok(registered) => registered,
+            Err(error) => {
+                // Whoever started the workers waits for it.
+                let _ = started.send(Err(anyhow!("workers.cores: {error}")));
+                return;
+            }
+        };
+        let mut worker = match Engine::new(&self.engine, self.ends.counters.clone()) {
+            Ok(engine) => Worker::new(Parts {
+                io: self.queue,
+                engine,
+                commands: self.ends.commands,
+                events: self.ends.events,
+                handover: self.handover,
+                counters: self.ends.counters,
+            }),
+            Err(error) => {
+                let _ = started.send(Err(anyhow!("worker {}: {error}", self.ends.worker.0)));
+                return;
+            }
+        };
+        let _ = started.send(Ok(()));
+        worker.run(&mut self.clock, stop);
+        // Packets go back to the pool while this thread still has its cache.
+        drop(worker);
+        drop(registered);
+    }
+}
+
+fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: u16) -> anyhow::Result<EngineConfig> {
+    let port = &config.ports[0];
+    let capabilities = queue.capabilities();
+    let addresses = port.addresses.iter().map(|cidr| LocalAddress {
+        address: cidr.address,
+        prefix_len: cidr.prefix_len,
+        gateway: port.gateway.filter(|gateway| gateway.is_ipv4() == cidr.address.is_ipv4()),
+    });
+    let inactivity_s = config.media.inactivity_timeout_s;
+    Ok(EngineConfig {
+        worker,
+        workers,
+        mac: MacAddress(capabilities.mac),
+        mtu: capabilities.mtu.min(port.mtu),
+        vlan: port.vlan.map(|vlan| VlanId::new(vlan).context("ports[0].vlan")).transpose()?,
+        addresses: addresses.collect(),
+        rtp_ports: config.media.port_range.first..=config.media.port_range.last,
+        flow_capacity: flow_slots(config),
+        neighbour_capacity: NEIGHBOURS,
+        // 0 says never, which 49 days come close to.
+        media_timeout_ms: if inactivity_s == 0 { u32::MAX } else { inactivity_s.saturating_mul(1000) },
+        traffic_class: config.media.dscp << 2,
+        checksums: Checksums {
+            transmit_offload: capabilities.tx_ip_udp_checksum,
+            verify_udp: port.verify_udp_checksums,
+        },
+        // Both directions of every flow, if need be.
+        transcoder_capacity: 2 * flow_slots(config),
+        codec_level: codec_level(config.workers.codec_level),
+    })
+}
+
+fn codec_level(wanted: CodecLevel) -> Level {
+    match wanted {
+        CodecLevel::Auto => Level::detect(),
+        CodecLevel::Scalar => Level::Scalar,
+        CodecLevel::Avx2 => Level::clamped(Level::Avx2),
+        CodecLevel::Avx512 => Level::clamped(Level::Avx512),
+        CodecLevel::Avx512Vnni => Level::clamped(Level::Avx512Vnni),
+    }
+}
+
+fn memory(config: &Config) -> Memory {
+    match config.dpdk.huge_pages {
+        HugePages::On => Memory::HugePages,
+        HugePages::Off => Memory::NoHugePages,
+        HugePages::Auto if free_huge_pages_mib() >= u64::from(config.dpdk.memory_mib) => Memory::HugePages,
+        HugePages::Auto => {
+            tracing::info!(
+                "ordinary memory: too few huge pages are free (`sysctl vm.nr_hugepages={}` sets them aside)",
+                config.dpdk.memory_mib.div_ceil(2)
+            );
+            Memory::NoHugePages
+        }
+    }
+}
+
+/// Free huge pages of all sizes, in MiB.
+fn free_huge_pages_mib() -> u64 {
+    let Ok(sizes) = std::fs::read_dir("/sys/kernel/mm/hugepages") else { return 0 };
+    let kib = sizes.flatten().filter_map(|size| {
+        let name = size.file_name();
+        let kib: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        let free: u64 = std::fs::read_to_string(size.path().join("free_hugepages")).ok()?.trim().parse().ok()?;
+        Some(kib * free)
+    });
+    kib.sum::<u64>() / 1024
+}
+
+/// The counters that every driver has, and the driver's own that are not zero.
+fn counters_of(port: &Port) -> Option<Vec<(String, u64)>> {
+    let stats = port.stats().ok()?;
+    let mut counters = vec![
+        ("rx_packets".to_owned(), stats.rx_packets),
+        ("tx_packets".to_owned(), stats.tx_packets),
+        ("rx_octets".to_owned(), stats.rx_octets),
+        ("tx_octets".to_owned(), stats.tx_octets),
+        ("rx_missed".to_owned(), stats.rx_missed),
+        ("rx_errors".to_owned(), stats.rx_errors),
+        ("tx_errors".to_owned(), stats.tx_errors),
+        ("rx_no_mbuf".to_owned(), stats.rx_no_mbuf),
+    ];
+    for xstat in port.xstats().ok()? {
+        if xstat.value > 0 && counters.iter().all(|(name, _)| *name != xstat.name) {
+            counters.push((xstat.name, xstat.value));
+        }
+    }
+    Some(counters)
+}

@@ -1,0 +1,69 @@
+//! `tandem run`: the parts, started in order and ended in the reverse one.
+
+#[cfg(feature = "dpdk")]
+mod cores;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::exit::Failure;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/tandem/tandem.yaml")]
+    config: PathBuf,
+}
+
+#[cfg(not(feature = "dpdk"))]
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    tandem_config::load(&arguments.config)?;
+    Err(Failure::Machine(vec!["this program was built without DPDK: build it with the feature `dpdk`".to_owned()]))
+}
+
+#[cfg(feature = "dpdk")]
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    use anyhow::Context;
+    use tandem_control::{Control, Setup};
+
+    use crate::dataplane::{self, DataPlane};
+
+    let config = tandem_config::load(&arguments.config)?;
+    let log = tandem_control::init_logging(&config.log);
+
+    // Control's threads inherit where this thread may run, so this comes before they do. They come before DPDK, so that
+    // the gateway can be asked, and can be told to stop, while that starts.
+    let main_core = cores::keep_off(&config.workers.cores);
+    let (links, ends) = dataplane::rings(&config);
+    let slots = dataplane::flow_slots(&config);
+    let control = Control::start(Setup {
+        config: config.clone(),
+        config_path: arguments.config.clone(),
+        workers: links,
+        slots,
+        log: Some(log),
+        signals: true,
+    })
+    .context("cannot start")?;
+    tracing::info!(node = config.node.name, version = env!("CARGO_PKG_VERSION"), http = %control.http_address(), "starting");
+
+    let data_plane = match DataPlane::start(&config, main_core, ends) {
+        Ok(data_plane) => data_plane,
+        Err(failure) => {
+            control.terminate();
+            // There were no calls; what failed is worth more than how the rest ended.
+            let _ = control.wait();
+            return Err(failure);
+        }
+    };
+    control.data_plane_ready(data_plane.port_reader());
+
+    let ended = control.wait().context("control")?;
+    data_plane.stop()?;
+    tracing::info!("ended");
+    if ended.calls_cut > 0 || ended.records_lost > 0 {
+        return Err(Failure::Incomplete(ended));
+    }
+    Ok(())
+}
