@@ -48,8 +48,7 @@ impl Pool {
     /// When the frame is longer than a buffer: the test is wrong.
     pub fn frame(&self, frame: &[u8]) -> Option<MemoryBuf> {
         let mut buf = self.allocate()?;
-        assert!(buf.set_len(frame.len()).is_ok(), "a frame of {} octets fits no buffer", frame.len());
-        buf.data_mut().copy_from_slice(frame);
+        buf.refill(frame);
         Some(buf)
     }
 
@@ -71,6 +70,16 @@ pub struct MemoryBuf {
 }
 
 impl MemoryBuf {
+    /// Makes this a freshly received `frame`, without a way through the pool.
+    ///
+    /// # Panics
+    /// When the frame is longer than a buffer: the test is wrong.
+    pub fn refill(&mut self, frame: &[u8]) {
+        (self.start, self.end, self.checksum_request) = (HEADROOM, HEADROOM, None);
+        assert!(self.set_len(frame.len()).is_ok(), "a frame of {} octets fits no buffer", frame.len());
+        self.data_mut().copy_from_slice(frame);
+    }
+
     /// Lets the device have found this out about the frame.
     pub fn set_rx_checksum(&mut self, verdict: RxChecksum) {
         self.rx_checksum = verdict;

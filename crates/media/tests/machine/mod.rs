@@ -1,0 +1,386 @@
+//! An engine driven by arbitrary octets, read as a sequence of commands, packets, junk and time, with a small model beside
+//! it that knows which flows there must be. The property test and the fuzz target share it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use tandem_codec::Level;
+use tandem_contract::{
+    Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType,
+    Refusal, SourcePolicy, WorkerCounters, WorkerId,
+};
+use tandem_media::{Checksums, Egress, Engine, EngineConfig, LocalAddress, Origin};
+use tandem_packet_io::{Burst, PacketBuf};
+use tandem_testkit::{Endpoint, MemoryBuf, Pool, arp_reply_frame, arp_request_frame, echo_request_frame};
+use tandem_wire::ethernet::{ETHERTYPE_IPV4, Ethernet, MacAddress};
+use tandem_wire::ipv4::Ipv4;
+use tandem_wire::rtp::Rtp;
+use tandem_wire::udp::{self, Udp};
+
+const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
+const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
+const SLOTS: u8 = 4;
+const PORT_PAIRS: u8 = 8;
+const FIRST_PORT: u16 = 20_000;
+const MTU: u16 = 400;
+const TRANSCODERS: usize = 4;
+const NEIGHBOURS: u16 = 3;
+/// Packets that can wait for neighbours.
+const WAITING: i64 = 4 * NEIGHBOURS as i64;
+
+/// The octets that decide what happens next; zeros when they are used up.
+struct Choices<'a>(&'a [u8]);
+
+impl Choices<'_> {
+    fn octet(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn below(&mut self, bound: u8) -> u8 {
+        self.octet() % bound
+    }
+
+    fn of<T: Copy>(&mut self, values: &[T]) -> T {
+        values[usize::from(self.octet()) % values.len()]
+    }
+}
+
+/// Counts and checks what leaves.
+struct Exit {
+    pool: Pool,
+    counters: Arc<WorkerCounters>,
+    questions: Vec<Vec<u8>>,
+}
+
+impl Egress for Exit {
+    type Buf = MemoryBuf;
+
+    fn forward(&mut self, frame: MemoryBuf, _: Nanos) {
+        self.counters.frames_sent.add(1);
+        let ethernet = Ethernet::parse(frame.data()).expect("a frame");
+        assert_eq!((ethernet.source(), ethernet.ethertype()), (MAC, ETHERTYPE_IPV4));
+        assert_ne!(ethernet.destination(), MacAddress::default(), "to an unresolved neighbour");
+        let ip = Ipv4::parse(ethernet.payload()).expect("an IPv4 packet");
+        assert!(ip.checksum_holds() && ADDRESSES.contains(&ip.source()));
+        assert!(ethernet.payload().len() <= usize::from(MTU));
+        let udp = Udp::parse(ip.payload()).expect("a UDP datagram");
+        assert!(udp.checksum_holds(ip.source().into(), ip.destination().into()));
+        assert!(udp.source_port().is_multiple_of(2));
+        Rtp::parse(udp.payload()).expect("an RTP packet");
+    }
+
+    fn send(&mut self, frame: MemoryBuf) {
+        self.counters.frames_sent.add(1);
+        self.questions.push(frame.data().to_vec());
+    }
+
+    fn hand_over(&mut self, _: WorkerId, _: MemoryBuf) {
+        unreachable!("there is one worker");
+    }
+
+    fn announce(&mut self, _: IpAddr, _: MacAddress) {
+        unreachable!("there is one worker");
+    }
+
+    fn allocate(&mut self) -> Option<MemoryBuf> {
+        self.pool.allocate()
+    }
+}
+
+struct Machine {
+    engine: Engine<MemoryBuf>,
+    exit: Exit,
+    counters: Arc<WorkerCounters>,
+    now: Nanos,
+    /// By slot.
+    flows: BTreeMap<u32, (FlowId, [LegConfig; 2])>,
+    sequence: u16,
+}
+
+fn leg(choices: &mut Choices<'_>) -> LegConfig {
+    let address = choices.of(&[ADDRESSES[0], ADDRESSES[0], ADDRESSES[0], ADDRESSES[1], Ipv4Addr::new(10, 0, 0, 9)]);
+    let port = FIRST_PORT + 2 * u16::from(choices.below(PORT_PAIRS)) + u16::from(choices.octet() == 255);
+    let codec =
+        choices.of(&[Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus]);
+    let payload_type = codec.static_payload_type().or(PayloadType::new(111)).expect("below 128");
+    let format = Format {
+        codec,
+        payload_type,
+        receive_payload_type: payload_type,
+        ptime_ms: choices.of(&[20, 10, 30]),
+        annexb: false,
+        telephone_event: choices.of(&[None, PayloadType::new(101)]),
+    };
+    LegConfig {
+        local: SocketAddr::new(address.into(), port),
+        remote: choices.of(&[Some(remote(0)), Some(remote(1)), Some(remote(2)), None]).map(SocketAddr::V4),
+        format: choices.of(&[Some(format), Some(format), Some(format), Some(format), None]),
+        direction: choices.of(&[
+            Direction::SendRecv,
+            Direction::SendRecv,
+            Direction::SendRecv,
+            Direction::SendOnly,
+            Direction::Inactive,
+        ]),
+        source: choices.of(&[SourcePolicy::LatchAny, SourcePolicy::Strict, SourcePolicy::LatchPort]),
+        ssrc: choices.octet().into(),
+        first_sequence: u16::MAX - u16::from(choices.octet()),
+        first_timestamp: u32::MAX - u32::from(choices.octet()),
+    }
+}
+
+/// Three on the link, one off it.
+fn remote(which: u8) -> SocketAddrV4 {
+    let ip = if which == 3 { Ipv4Addr::new(192, 0, 2, 1) } else { Ipv4Addr::new(10, 0, 0, 20 + which) };
+    SocketAddrV4::new(ip, 4000)
+}
+
+impl Machine {
+    fn new() -> Self {
+        let counters = Arc::new(WorkerCounters::default());
+        let local = |address: Ipv4Addr| LocalAddress { address: address.into(), prefix_len: 24, gateway: None };
+        let config = EngineConfig {
+            worker: WorkerId(0),
+            workers: 1,
+            mac: MAC,
+            mtu: MTU,
+            vlan: None,
+            addresses: ADDRESSES.map(local).to_vec(),
+            rtp_ports: FIRST_PORT..=FIRST_PORT + 2 * u16::from(PORT_PAIRS) - 1,
+            flow_capacity: SLOTS.into(),
+            transcoder_capacity: TRANSCODERS as u32,
+            neighbour_capacity: NEIGHBOURS,
+            media_timeout_ms: 100,
+            traffic_class: 0,
+            checksums: Checksums { transmit_offload: false, verify_udp: true },
+            codec_level: Level::detect(),
+        };
+        let engine = Engine::new(&config, Arc::clone(&counters)).expect("the configuration is right");
+        let exit = Exit { pool: Pool::new(128), counters: Arc::clone(&counters), questions: Vec::new() };
+        Self { engine, exit, counters, now: Nanos(1), flows: BTreeMap::new(), sequence: 0 }
+    }
+
+    fn command(&mut self, choices: &mut Choices<'_>) {
+        let slot = u32::from(choices.below(SLOTS + 1));
+        let generation = choices.of(&[1, 1, 1, 2]);
+        let flow = FlowId { slot, generation };
+        let epoch = Epoch(choices.octet().into());
+        match choices.below(5) {
+            0 | 1 => {
+                let legs = [leg(choices), leg(choices)];
+                let event = self.give(&Command::InstallFlow { flow, epoch, legs });
+                match event {
+                    Event::Installed { flow: f, epoch: e } => {
+                        assert_eq!((f, e), (flow, epoch));
+                        assert!(slot < SLOTS.into() && !self.flows.contains_key(&slot));
+                        self.assert_ports_free(slot, &legs);
+                        self.flows.insert(slot, (flow, legs));
+                    }
+                    Event::Refused { flow: f, epoch: e, reason } => {
+                        assert_eq!((f, e), (flow, epoch));
+                        assert_eq!(reason == Refusal::SlotTaken, self.flows.contains_key(&slot));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            2 => {
+                let legs = [leg(choices), leg(choices)];
+                match self.give(&Command::UpdateFlow { flow, epoch, legs }) {
+                    Event::Updated { flow: f, epoch: e } => {
+                        assert_eq!((f, e), (flow, epoch));
+                        assert_eq!(self.flows[&slot].0, flow);
+                        self.assert_ports_free(slot, &legs);
+                        self.flows.insert(slot, (flow, legs));
+                    }
+                    Event::Refused { reason, .. } => {
+                        let known = self.flows.get(&slot).is_some_and(|(id, _)| *id == flow);
+                        assert_eq!(reason == Refusal::UnknownFlow, !known);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            3 => {
+                assert!(
+                    matches!(self.give(&Command::RemoveFlow { flow }), Event::Removed { flow: f, .. } if f == flow)
+                );
+                if self.flows.get(&slot).is_some_and(|(id, _)| *id == flow) {
+                    self.flows.remove(&slot);
+                }
+            }
+            _ => {
+                assert!(matches!(self.give(&Command::ReadFlow { flow }), Event::Counters { flow: f, .. } if f == flow));
+            }
+        }
+        assert_eq!(self.counters.flows.get(), self.flows.len() as u64);
+    }
+
+    fn give(&mut self, command: &Command) -> Event {
+        self.engine.on_command(self.now, command, &mut self.exit)
+    }
+
+    fn assert_ports_free(&self, slot: u32, legs: &[LegConfig; 2]) {
+        let others = self.flows.iter().filter(|(other, _)| **other != slot).flat_map(|(_, (_, legs))| legs);
+        for other in others {
+            assert!(legs.iter().all(|leg| leg.local != other.local), "two legs on {}", other.local);
+        }
+    }
+
+    fn packets(&mut self, choices: &mut Choices<'_>) {
+        let mut burst = Burst::new();
+        for _ in 0..=choices.below(8) {
+            let frame = self.frame(choices);
+            burst.push(self.exit.pool.frame(&frame).expect("a buffer is free"));
+        }
+        self.receive(burst);
+    }
+
+    fn receive(&mut self, mut burst: Burst<MemoryBuf>) {
+        self.counters.frames_received.add(burst.len() as u64);
+        self.engine.on_burst(self.now, Origin::Device, &mut burst, &mut self.exit);
+        assert!(burst.is_empty());
+    }
+
+    fn frame(&mut self, choices: &mut Choices<'_>) -> Vec<u8> {
+        let mut mac = MacAddress([2, 0, 0, 0, 1, 0]);
+        mac.0[5] = choices.below(3);
+        let local = remote(choices.below(4));
+        let peer = SocketAddrV4::new(
+            choices.of(&[ADDRESSES[0], ADDRESSES[0], ADDRESSES[1], Ipv4Addr::new(10, 0, 0, 9)]),
+            FIRST_PORT + u16::from(choices.below(2 * PORT_PAIRS + 2)) / 3 * 2 + u16::from(choices.octet() > 250),
+        );
+        let mut endpoint = Endpoint {
+            mac,
+            local,
+            peer_mac: MAC,
+            peer,
+            payload_type: choices.of(&[0, 0, 8, 9, 111, 101, 77]),
+            sequence: self.sequence.wrapping_add(u16::from(choices.below(4))),
+            timestamp: u32::from(self.sequence) * 160 + u32::from(choices.octet() / 250) * 1_000_000,
+            ssrc: u32::from(choices.octet() / 250),
+            marker: choices.octet() > 200,
+        };
+        // Mostly, what one of the legs there are would get.
+        let legs: Vec<LegConfig> = self.flows.values().flat_map(|(_, legs)| *legs).collect();
+        if let (Some(leg), true) = (legs.get(usize::from(choices.octet()) % legs.len().max(1)), choices.octet() < 220) {
+            if let (SocketAddr::V4(to), Some(SocketAddr::V4(from))) = (leg.local, leg.remote) {
+                (endpoint.peer, endpoint.local) = (to, from);
+            }
+            endpoint.payload_type = leg.format.map_or(0, |format| format.payload_type.get());
+        }
+        self.sequence = self.sequence.wrapping_add(choices.of(&[1, 1, 1, 0, 200]));
+        let payload = vec![choices.octet(); choices.of(&[160, 160, 160, 80, 240, 160, 0, 4, 350, 1000])];
+        let mut frame = match choices.below(16) {
+            0 => echo_request_frame(&endpoint, &payload),
+            1 => arp_request_frame(mac, *local.ip(), *peer.ip()),
+            2 => endpoint.datagram(&payload),
+            _ => endpoint.send(&payload, 160),
+        };
+        if choices.octet() > 230 {
+            let at = usize::from(choices.octet()) % frame.len();
+            frame[at] ^= choices.octet();
+        }
+        if choices.octet() > 245 {
+            frame.truncate(usize::from(choices.octet()) % (frame.len() + 1));
+        }
+        frame
+    }
+
+    /// The neighbours answer what they were asked, or some of it.
+    fn answers(&mut self, choices: &mut Choices<'_>) {
+        for question in std::mem::take(&mut self.exit.questions) {
+            let mac = MacAddress([2, 0, 0, 0, 2, choices.below(3)]);
+            let answer = arp_reply_frame(&question, mac).filter(|_| choices.octet() < 200);
+            if let Some(answer) = answer {
+                self.receive(self.exit.pool.frame(&answer).into_iter().collect());
+            }
+        }
+    }
+
+    fn time(&mut self, choices: &mut Choices<'_>) {
+        for _ in 0..=choices.below(20) {
+            self.now = self.now.plus(u64::from(choices.octet()) * 2_000_000);
+            self.engine.on_timeout(self.now, &mut self.exit);
+        }
+        while let Some(event) = self.engine.poll_event() {
+            assert!(matches!(event, Event::MediaStarted { .. } | Event::MediaTimeout { .. }), "{event:?}");
+        }
+    }
+
+    fn check(&self) {
+        let waiting = self.counters.frames_unaccounted();
+        assert!((0..=WAITING).contains(&waiting), "{waiting} frames are missing: {:?}", self.drops());
+        assert_eq!(self.exit.pool.in_use() as i64, waiting, "a buffer is held or was freed that should not be");
+    }
+
+    fn drops(&self) -> Vec<(&'static str, u64)> {
+        let named =
+            DropReason::ALL.iter().zip(&self.counters.drops).map(|(reason, n)| (reason.label(), Counter::get(n)));
+        named.filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// A port that nobody listens on costs exactly one counter.
+    fn unknown_flow(&mut self) {
+        let before = (self.counters.drops_of(DropReason::NoFlow), self.counters.frames_unaccounted());
+        let mut endpoint = Endpoint {
+            mac: MacAddress([2, 0, 0, 0, 1, 0]),
+            local: remote(0),
+            peer_mac: MAC,
+            peer: SocketAddrV4::new(ADDRESSES[0], FIRST_PORT - 2),
+            payload_type: 0,
+            sequence: 0,
+            timestamp: 0,
+            ssrc: 0,
+            marker: false,
+        };
+        let frame = endpoint.send(&[0; 160], 160);
+        assert_eq!(frame.len(), 14 + 20 + udp::HEADER_LEN + 172);
+        self.receive(self.exit.pool.frame(&frame).into_iter().collect());
+        assert_eq!(
+            (self.counters.drops_of(DropReason::NoFlow), self.counters.frames_unaccounted()),
+            (before.0 + 1, before.1)
+        );
+    }
+
+    fn end(mut self) {
+        for (id, _) in std::mem::take(&mut self.flows).into_values() {
+            self.give(&Command::RemoveFlow { flow: id });
+        }
+        assert_eq!(self.counters.flows.get(), 0);
+        assert_eq!(self.exit.pool.in_use(), 0, "all buffers are back");
+        assert_eq!(self.counters.frames_unaccounted(), 0);
+        // Ports, slots and codec states are all free again.
+        for slot in 0..(TRANSCODERS / 2) as u32 {
+            let mut choices = Choices(&[]);
+            let mut legs = [leg(&mut choices), leg(&mut choices)];
+            for (side, (leg, codec)) in legs.iter_mut().zip([Codec::Pcmu, Codec::G722]).enumerate() {
+                leg.local.set_port(FIRST_PORT + 4 * slot as u16 + 2 * side as u16);
+                leg.format = leg.format.map(|format| Format { codec, ..format });
+            }
+            let flow = FlowId { slot, generation: 9 };
+            let event = self.give(&Command::InstallFlow { flow, epoch: Epoch(0), legs });
+            assert_eq!(event, Event::Installed { flow, epoch: Epoch(0) });
+        }
+    }
+}
+
+/// Runs the machine over `octets`, panics where an invariant breaks, and returns what was counted.
+pub fn run(octets: &[u8]) -> Arc<WorkerCounters> {
+    let mut choices = Choices(octets);
+    let mut machine = Machine::new();
+    while !choices.0.is_empty() {
+        match choices.below(8) {
+            0 | 1 => machine.command(&mut choices),
+            2 => machine.answers(&mut choices),
+            3 => machine.time(&mut choices),
+            4 => machine.unknown_flow(),
+            _ => machine.packets(&mut choices),
+        }
+        machine.check();
+    }
+    let counters = Arc::clone(&machine.counters);
+    machine.end();
+    counters
+}

@@ -1,0 +1,93 @@
+//! Reads any octets as everything they could be, down to the last field; shared by the property test and the fuzz target.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use tandem_wire::arp::Arp;
+use tandem_wire::checksum::Sum;
+use tandem_wire::demux;
+use tandem_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet};
+use tandem_wire::icmp::{self, IcmpMut};
+use tandem_wire::ipv4::Ipv4;
+use tandem_wire::rtcp::Rtcp;
+use tandem_wire::rtp::{Rtp, RtpFields};
+use tandem_wire::udp::{self, Udp};
+
+/// Reads `octets` as a frame, then as each protocol by itself.
+pub fn read(octets: &[u8]) {
+    frame(octets);
+    arp(octets);
+    ipv4(octets);
+    icmp(octets);
+    datagram(octets, Ipv4Addr::LOCALHOST.into());
+    payload(octets);
+}
+
+fn frame(octets: &[u8]) {
+    let Ok(ethernet) = Ethernet::parse(octets) else { return };
+    assert!(ethernet.payload().len() < octets.len());
+    let _ = (ethernet.destination().is_multicast(), ethernet.source(), ethernet.vlan());
+    match ethernet.ethertype() {
+        ETHERTYPE_IPV4 => ipv4(ethernet.payload()),
+        ETHERTYPE_ARP => arp(ethernet.payload()),
+        _ => {}
+    }
+}
+
+fn arp(octets: &[u8]) {
+    let Ok(arp) = Arp::parse(octets) else { return };
+    let mut written = [0; tandem_wire::arp::PACKET_LEN];
+    arp.write(&mut written);
+    assert_eq!(written, octets[..written.len()]);
+}
+
+fn ipv4(octets: &[u8]) {
+    let Ok(ip) = Ipv4::parse(octets) else { return };
+    assert!(ip.header_len() + ip.payload().len() <= octets.len());
+    assert_eq!(ip.checksum_holds(), Sum::of(&octets[..ip.header_len()]).is_valid());
+    let _ = (ip.is_fragment(), ip.traffic_class(), ip.destination());
+    match ip.protocol() {
+        udp::PROTOCOL => datagram(ip.payload(), ip.source().into()),
+        icmp::PROTOCOL => icmp(ip.payload()),
+        _ => {}
+    }
+}
+
+fn icmp(octets: &[u8]) {
+    let mut octets = octets.to_vec();
+    let Ok(message) = IcmpMut::parse(&mut octets) else { return };
+    let held = message.checksum_holds();
+    if message.is_echo_request() {
+        message.into_echo_reply();
+        assert_eq!(IcmpMut::parse(&mut octets).expect("as long as before").checksum_holds(), held);
+    }
+}
+
+fn datagram(octets: &[u8], source: IpAddr) {
+    let Ok(udp) = Udp::parse(octets) else { return };
+    assert!(udp.payload().len() < octets.len());
+    let _ = (udp.source_port(), udp.destination_port(), udp.checksum_holds(source, Ipv4Addr::LOCALHOST.into()));
+    payload(udp.payload());
+}
+
+fn payload(octets: &[u8]) {
+    let _ = demux::classify(octets);
+    if let Ok(rtp) = Rtp::parse(octets) {
+        assert!(rtp.header_len() + rtp.payload().len() <= octets.len());
+        assert!(rtp.csrcs().len() <= 15);
+        let fields = RtpFields {
+            marker: rtp.marker(),
+            payload_type: rtp.payload_type(),
+            sequence: rtp.sequence(),
+            timestamp: rtp.timestamp(),
+            ssrc: rtp.ssrc(),
+        };
+        let mut copy = octets.to_vec();
+        fields.rewrite(copy.first_chunk_mut().expect("a whole header"));
+        assert_eq!(copy, octets, "what was read is what is written");
+    }
+    let mut rest = octets;
+    while let Ok((packet, remaining)) = Rtcp::split(rest) {
+        assert!(packet.body.len() + remaining.len() < rest.len());
+        rest = remaining;
+    }
+}
