@@ -24,7 +24,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// How many kinds of batch there are.
-    pub(crate) const KINDS: usize = 4;
+    pub(crate) const KINDS: usize = 9;
 
     /// Which batch: both laws of G.711 run through the same kernels.
     pub(crate) const fn kind(self) -> usize {
@@ -32,9 +32,10 @@ impl Pair {
             match codec {
                 transcode::Codec::Pcmu | transcode::Codec::Pcma => 0,
                 transcode::Codec::G722 => 1,
+                transcode::Codec::G729 => 2,
             }
         }
-        family(self.from) * 2 + family(self.to)
+        family(self.from) * 3 + family(self.to)
     }
 }
 

@@ -16,6 +16,7 @@ use arrayvec::ArrayVec;
 use thiserror::Error;
 
 use crate::g711::{self, Law};
+use crate::g729::bitstream::{SID_OCTETS, SPEECH_OCTETS};
 use crate::level::Level;
 use crate::resample::{Rate, Resampler};
 
@@ -28,17 +29,19 @@ pub enum Codec {
     Pcma,
     /// G.722 at 64 kbit/s.
     G722,
+    /// G.729 Annex A; received also with the silence descriptors of Annex B.
+    G729,
 }
 
 impl Codec {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Pcmu, Self::Pcma, Self::G722];
+    pub const ALL: [Self; 4] = [Self::Pcmu, Self::Pcma, Self::G722, Self::G729];
 
     /// The sampling rate of its speech, which for G.722 is not that of its RTP clock.
     #[must_use]
     pub const fn rate(self) -> Rate {
         match self {
-            Self::Pcmu | Self::Pcma => Rate::Hz8000,
+            Self::Pcmu | Self::Pcma | Self::G729 => Rate::Hz8000,
             Self::G722 => Rate::Hz16000,
         }
     }
@@ -49,7 +52,7 @@ impl Codec {
         match self {
             Self::Pcmu => Some(Law::Mu),
             Self::Pcma => Some(Law::A),
-            Self::G722 => None,
+            Self::G722 | Self::G729 => None,
         }
     }
 
@@ -58,6 +61,12 @@ impl Codec {
     pub const fn ticks_of_payload(self, octets: usize) -> Option<usize> {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => Some(octets),
+            // The silence descriptor at the end stands for a frame.
+            Self::G729 => match octets % SPEECH_OCTETS {
+                0 => Some(octets / SPEECH_OCTETS * FRAME_TICKS),
+                SID_OCTETS => Some((octets / SPEECH_OCTETS + 1) * FRAME_TICKS),
+                _ => None,
+            },
         }
     }
 
@@ -66,6 +75,8 @@ impl Codec {
     pub const fn octets_of_speech(self, ticks: usize) -> Option<usize> {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => Some(ticks),
+            Self::G729 if ticks.is_multiple_of(FRAME_TICKS) => Some(ticks / FRAME_TICKS * SPEECH_OCTETS),
+            Self::G729 => None,
         }
     }
 }
@@ -77,6 +88,11 @@ pub enum Input<'a> {
     Payload(&'a [u8]),
     /// A packet that did not come, or not in time, and how much speech it would have held.
     Lost {
+        /// RTP clock ticks of 125 µs.
+        ticks: usize,
+    },
+    /// Nothing was sent, because the far end has nothing to say: comfort noise is due.
+    NotSent {
         /// RTP clock ticks of 125 µs.
         ticks: usize,
     },
@@ -118,11 +134,14 @@ enum Route {
 impl Transcoder {
     /// The start of a stream.
     #[must_use]
-    pub const fn new(from: Codec, to: Codec) -> Self {
+    pub fn new(from: Codec, to: Codec) -> Self {
         let route = match (from, to) {
             (Codec::Pcmu, Codec::Pcma) => Route::Companding { from: Law::Mu },
             (Codec::Pcma, Codec::Pcmu) => Route::Companding { from: Law::A },
-            (Codec::Pcmu, Codec::Pcmu) | (Codec::Pcma, Codec::Pcma) | (Codec::G722, Codec::G722) => Route::Same,
+            (Codec::Pcmu, Codec::Pcmu)
+            | (Codec::Pcma, Codec::Pcma)
+            | (Codec::G722, Codec::G722)
+            | (Codec::G729, Codec::G729) => Route::Same,
             _ => Route::Linear {
                 source: Source::new(from),
                 resampler: Resampler::new(from.rate(), to.rate()),
@@ -144,7 +163,8 @@ impl Transcoder {
         self.to
     }
 
-    /// Transcodes one packet by itself and returns the octets of the payload made. None are made of a lost packet where the way is octet by octet.
+    /// Transcodes one packet by itself and returns the octets of the payload made. None are made of a packet that did not come
+    /// where the payload goes octet by octet or as it is.
     ///
     /// # Errors
     /// A payload that is not a whole number of frames, or too little room.
@@ -158,7 +178,9 @@ impl Transcoder {
     fn ticks(&self, input: Input<'_>, room: usize) -> Result<usize, TranscodeError> {
         let ticks = match input {
             Input::Payload(payload) => self.from.ticks_of_payload(payload.len()),
-            Input::Lost { ticks } => Some(ticks),
+            Input::Lost { ticks } | Input::NotSent { ticks } => {
+                Some(ticks).filter(|ticks| self.from.octets_of_speech(*ticks).is_some())
+            }
         };
         let ticks = ticks.ok_or(TranscodeError::Length)?;
         let octets = self.to.octets_of_speech(ticks).ok_or(TranscodeError::Length)?;
@@ -182,8 +204,14 @@ pub struct TranscodeJob<'a> {
 /// Calls that go through the stages together: the widest vector of any codec.
 const GROUP: usize = 32;
 
+/// Ticks of a frame of 10 ms.
+const FRAME_TICKS: usize = 80;
+
 /// Ticks that a stage takes at a time: 20 ms.
 const STEP: usize = 160;
+
+/// Frames of 10 ms in a step.
+const STEP_FRAMES: usize = STEP / FRAME_TICKS;
 
 /// Transcodes any number of packets. Fastest where those of equal codecs and lengths stand side by side.
 pub fn transcode_batch(level: Level, jobs: &mut [TranscodeJob<'_>]) {
@@ -210,7 +238,7 @@ pub fn transcode_batch(level: Level, jobs: &mut [TranscodeJob<'_>]) {
                         made: &mut job.made,
                     });
                 }
-                (_, Input::Lost { .. }) => {}
+                (_, Input::Lost { .. } | Input::NotSent { .. }) => {}
                 (route, Input::Payload(payload)) => {
                     let output = &mut job.output[..payload.len()];
                     output.copy_from_slice(payload);
