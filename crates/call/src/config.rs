@@ -359,7 +359,7 @@ impl SwitchConfig {
         if peer.codecs.iter().enumerate().any(|(index, codec)| peer.codecs[..index].contains(codec)) {
             return Err(SwitchConfigError::CodecTwice(name()));
         }
-        if !(10..=60).contains(&peer.ptime_ms) || peer.ptime_ms % 10 != 0 {
+        if !(10..=60).contains(&peer.ptime_ms) || !peer.ptime_ms.is_multiple_of(10) {
             return Err(SwitchConfigError::PtimeUnusable { peer: name(), ptime_ms: peer.ptime_ms });
         }
         let too_long = |net: &&SourceNet| net.prefix_len > if net.address.is_ipv4() { 32 } else { 128 };

@@ -7,7 +7,7 @@ use tandem_sip::{HeaderName, Request, StatusCode};
 
 use crate::call::{Call, Phase, RecordState};
 use crate::cause::q850;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, instant};
 use crate::output::CallNumber;
 use crate::record::{CallRecord, Ended, LegRecord, UnixMillis};
 
@@ -61,13 +61,10 @@ impl Call {
         let reason = ending.header();
         for side in LegSide::BOTH {
             self.answer_last(exchange, now, side, &ending, &reason);
-            let is_up = self.leg(side).is_up;
             let leg = self.leg_mut(side);
             if let Some(tx) = leg.outgoing.take() {
                 exchange.invitation_unwanted(tx);
-                if !is_up {
-                    let _ = exchange.transactions.cancel(crate::exchange::instant(now), tx, Some(&reason));
-                }
+                let _ = exchange.transactions.cancel(instant(now), tx, Some(&reason));
             }
             if told_by == Some(side) {
                 leg.is_up = false;

@@ -112,8 +112,11 @@ pub(crate) const fn seconds(seconds: u32) -> u64 {
 
 impl Exchange {
     pub(crate) fn new(config: SwitchConfig, seed: [u8; 32]) -> Self {
-        // How long an INVITE may ring is the call's own business: `Timeouts::no_answer_s` always comes first.
-        let timers = TimerValues { timer_c: std::time::Duration::from_secs(1 << 33), ..TimerValues::default() };
+        // How long the callee may ring is the call's own business: `Timeouts::no_answer_s` comes first. Timer C is left
+        // for re-INVITEs that are answered provisionally and then never.
+        let defaults = TimerValues::default();
+        let ringing = std::time::Duration::from_secs(u64::from(config.timeouts.no_answer_s) + 60);
+        let timers = TimerValues { timer_c: defaults.timer_c.max(ringing), ..defaults };
         let transactions = TransactionConfig {
             timers,
             max_transactions: config.limits.max_transactions as usize,

@@ -115,7 +115,7 @@ impl Switch {
 
     /// Exchanges peers, routes, limits and timeouts; calls under way keep what they began with. Listeners, the media
     /// plane and the limit of transactions cannot change.
-    pub fn reconfigure(&mut self, config: SwitchConfig) -> Result<(), SwitchConfigError> {
+    pub fn reconfigure(&mut self, _now: Nanos, config: SwitchConfig) -> Result<(), SwitchConfigError> {
         config.validate()?;
         let present = &self.exchange.config;
         if config.listeners != present.listeners {

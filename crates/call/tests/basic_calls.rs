@@ -44,11 +44,11 @@ fn a_call_is_hung_up_by_the_callee() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let bye = stage.bob.request("BYE", "");
-    stage.from_bob(bye);
+    stage.bob_sends(bye);
     stage.bob.expect_status(200);
     let bye = stage.alice.expect_request("BYE");
     let ok = stage.alice.answer(&bye, 200, "OK", "");
-    stage.from_alice(ok);
+    stage.alice_sends(ok);
     assert_eq!(stage.record().ended_by, Ended::Callee);
     stage.assert_clean();
 }
@@ -58,7 +58,7 @@ fn the_callee_hears_of_the_call_only_after_the_worker_has_the_flow() {
     let mut stage = Stage::new();
     stage.worker = Worker::Silent;
     let invite = stage.alice.invite("200", &sdp(ALICE, 4000, "0", ""));
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     assert!(matches!(stage.commands[..], [(_, Command::InstallFlow { .. })]));
     stage.bob.expect_silence();
     assert_eq!(stage.switch.snapshot(stage.now)[0].state, CallState::Reserving);
@@ -72,7 +72,7 @@ fn the_caller_hears_of_the_answer_only_after_the_worker_runs_with_it() {
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     stage.worker = Worker::Silent;
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
     stage.alice.expect_silence();
     stage.worker_answers();
@@ -107,7 +107,7 @@ fn neither_side_sees_anything_of_the_other_sides_network() {
     let mut stage = Stage::new();
     stage.call_up(&sdp(ALICE, 4000, "8", ""), &sdp(BOB, 6000, "8", ""));
     let bye = stage.bob.request_with("BYE", "", "Reason: Q.850;cause=17;text=\"198.51.100.2 busy\"\r\n");
-    stage.from_bob(bye);
+    stage.bob_sends(bye);
     stage.pass_ms(40_000);
     let (alice_ip, bob_ip) = (ALICE.ip().to_string(), BOB.ip().to_string());
     let secrets_of_alice = [alice_ip.as_str(), "alice-call-1", "alicetag"];
@@ -133,7 +133,7 @@ fn the_callers_name_and_number_reach_the_callee_from_our_address() {
     let mut stage = Stage::new();
     let invite = stage.alice.invite("200", &sdp(ALICE, 4000, "0", ""));
     let invite = invite.replace("From: <sip:alice@", "From: \"Alice A.\" <sip:%2B4930@");
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     let invite = stage.bob.expect_request("INVITE");
     assert!(
         invite.header("From").starts_with("\"Alice A.\" <sip:+4930@10.0.0.1:5060>;tag="),
@@ -150,10 +150,10 @@ fn ringing_is_passed_on_without_a_session_description() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let trying = stage.bob.answer(&invite, 100, "Trying", "");
-    stage.from_bob(trying);
+    stage.bob_sends(trying);
     stage.alice.expect_silence();
     let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
-    stage.from_bob(ringing);
+    stage.bob_sends(ringing);
     let ringing = stage.alice.expect_status(180);
     assert_eq!(ringing.body, "");
     assert!(ringing.tag("To").is_some());
@@ -166,7 +166,7 @@ fn early_media_is_passed_on_as_183_once_the_worker_runs_with_it() {
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     stage.worker = Worker::Silent;
     let progress = stage.bob.answer(&invite, 183, "Session Progress", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(progress);
+    stage.bob_sends(progress);
     stage.alice.expect_silence();
     stage.worker_answers();
     let progress = stage.alice.expect_status(183);
@@ -174,7 +174,7 @@ fn early_media_is_passed_on_as_183_once_the_worker_runs_with_it() {
     assert_eq!(stage.legs().map(|leg| leg.direction), [Direction::SendRecv; 2]);
     // The 200 has the same answer for the caller, also where the callee's own is another one.
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6002, "9", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     let ok = stage.alice.expect_status(200);
     assert_eq!(ok.body, progress.body);
     assert_eq!(stage.legs()[1].remote, Some((BOB.ip(), 6002).into()));
@@ -186,10 +186,10 @@ fn a_200_without_description_takes_the_one_that_came_early() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let progress = stage.bob.answer(&invite, 183, "Session Progress", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(progress);
+    stage.bob_sends(progress);
     stage.alice.expect_status(183);
     let ok = stage.bob.answer(&invite, 200, "OK", "");
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.alice.expect_status(200);
 }
 
@@ -199,15 +199,15 @@ fn an_invite_without_offer_gets_ours_in_the_200_and_answers_in_the_ack() {
     let invite = stage.alice_calls("");
     assert!(invite.body.contains("RTP/AVP 8 9 101\r\n"), "{}", invite.body);
     let progress = stage.bob.answer(&invite, 183, "Session Progress", &sdp(BOB, 6000, "9", ""));
-    stage.from_bob(progress);
+    stage.bob_sends(progress);
     assert_eq!(stage.alice.expect_status(183).body, "", "there is no answer to give yet");
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "9", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
     let ok = stage.alice.expect_status(200);
     assert!(ok.body.contains("RTP/AVP 9 0 8 101\r\n"), "the callee's codec comes first: {}", ok.body);
     let ack = stage.alice.ack(&ok, &sdp(ALICE, 4000, "9", ""));
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     let [a, b] = stage.legs();
     assert_eq!(a.remote, Some((ALICE.ip(), 4000).into()));
     assert_eq!([a, b].map(|leg| leg.format.expect("agreed").codec), [Codec::G722, Codec::G722]);
@@ -220,11 +220,11 @@ fn an_ack_without_the_answer_it_owes_ends_the_call() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls("");
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "9", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
     let ok = stage.alice.expect_status(200);
     let ack = stage.alice.ack(&ok, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     stage.alice.expect_request("BYE");
     stage.bob.expect_request("BYE");
     assert_eq!(stage.record().ended_by, Ended::Gateway);
@@ -236,15 +236,15 @@ fn forked_answers_beyond_the_first_are_acknowledged_and_ended() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(&ok);
+    stage.bob_sends(&ok);
     stage.bob.expect_request("ACK");
     let other = ok.replace(";tag=bobtag", ";tag=otherbranch");
-    stage.from_bob(&other);
+    stage.bob_sends(&other);
     let ack = stage.bob.expect_request("ACK");
     assert_eq!(ack.tag("To"), Some("otherbranch"));
     let bye = stage.bob.expect_request("BYE");
     assert_eq!(bye.tag("To"), Some("otherbranch"));
-    stage.from_bob(&other);
+    stage.bob_sends(&other);
     assert_eq!(
         stage.bob.expect_request("ACK").tag("To"),
         Some("otherbranch"),

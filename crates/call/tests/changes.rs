@@ -10,19 +10,19 @@ const HOLD: &str = "a=sendonly\r\n";
 
 fn alice_offers(stage: &mut Stage, formats: &str, more: &str) {
     let invite = stage.alice.request("INVITE", &sdp(ALICE, 4000, formats, more));
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
 }
 
 fn bob_answers(stage: &mut Stage, invite: &Sip, more: &str) {
     let ok = stage.bob.answer(invite, 200, "OK", &sdp(BOB, 6000, "8", more));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
 }
 
 fn alice_acknowledges(stage: &mut Stage) -> Sip {
     let ok = stage.alice.expect_status(200);
     let ack = stage.alice.ack(&ok, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     ok
 }
 
@@ -57,15 +57,15 @@ fn a_hold_by_the_callee_is_told_to_the_caller() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let hold = stage.bob.request("INVITE", &sdp(BOB, 6000, "8", "a=inactive\r\n"));
-    stage.from_bob(hold);
+    stage.bob_sends(hold);
     let told = stage.alice.expect_request("INVITE");
     assert!(told.body.contains("a=inactive\r\n"), "{}", told.body);
     let ok = stage.alice.answer(&told, 200, "OK", &sdp(ALICE, 4000, "0", "a=inactive\r\n"));
-    stage.from_alice(ok);
+    stage.alice_sends(ok);
     stage.alice.expect_request("ACK");
     let ok = stage.bob.expect_status(200);
     let ack = stage.bob.ack(&ok, "");
-    stage.from_bob(ack);
+    stage.bob_sends(ack);
     assert_eq!(directions(&stage), [Direction::Inactive; 2]);
 }
 
@@ -78,15 +78,15 @@ fn both_sides_may_hold_and_each_takes_back_its_own() {
     bob_answers(&mut stage, &told, "a=recvonly\r\n");
     alice_acknowledges(&mut stage);
     let hold = stage.bob.request("INVITE", &sdp(BOB, 6000, "8", HOLD));
-    stage.from_bob(hold);
+    stage.bob_sends(hold);
     let told = stage.alice.expect_request("INVITE");
     let ok = stage.alice.answer(&told, 200, "OK", &sdp(ALICE, 4000, "0", "a=inactive\r\n"));
-    stage.from_alice(ok);
+    stage.alice_sends(ok);
     stage.alice.expect_request("ACK");
     let ok = stage.bob.expect_status(200);
     assert!(ok.body.contains("a=inactive\r\n"), "{}", ok.body);
     let ack = stage.bob.ack(&ok, "");
-    stage.from_bob(ack);
+    stage.bob_sends(ack);
     alice_offers(&mut stage, "0", "");
     let told = stage.bob.expect_request("INVITE");
     assert!(told.body.contains("a=sendrecv\r\n"), "{}", told.body);
@@ -113,7 +113,7 @@ fn a_change_of_codec_address_or_packet_time_stays_on_its_side() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let invite = stage.alice.request("INVITE", &sdp(ALICE, 4444, "9", "a=ptime:40\r\n"));
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     alice_acknowledges(&mut stage);
     stage.bob.expect_silence();
     let [a, b] = stage.legs();
@@ -140,11 +140,11 @@ fn a_re_invite_without_offer_gets_ours() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let invite = stage.alice.request("INVITE", "");
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     let ok = stage.alice.expect_status(200);
     assert!(ok.body.contains("RTP/AVP 0 8 9 101\r\n"), "{}", ok.body);
     let ack = stage.alice.ack(&ok, &sdp(ALICE, 4000, "8", HOLD));
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     assert_eq!(stage.legs()[0].format.expect("agreed").codec, Codec::Pcma);
     let told = stage.bob.expect_request("INVITE");
     assert!(told.body.contains("a=sendonly\r\n"), "the hold in the answer is told, too: {}", told.body);
@@ -162,10 +162,10 @@ fn offers_that_cannot_be_met_change_nothing() {
         [(sdp(ALICE, 4000, "18", HOLD), 488), (sdp(ALICE, 0, "0", ""), 488), ("v=0\r\nrubbish".to_owned(), 400)]
     {
         let invite = stage.alice.request("INVITE", &body);
-        stage.from_alice(invite);
+        stage.alice_sends(invite);
         let refusal = stage.alice.expect_status(status);
         let ack = stage.alice.ack(&refusal, "");
-        stage.from_alice(ack);
+        stage.alice_sends(ack);
     }
     stage.bob.expect_silence();
     assert_eq!(stage.legs(), before);
@@ -180,10 +180,10 @@ fn a_re_invite_meets_ours_with_a_request_pending() {
     alice_offers(&mut stage, "0", HOLD);
     let told = stage.bob.expect_request("INVITE");
     let crossing = stage.bob.request("INVITE", &sdp(BOB, 6000, "8", HOLD));
-    stage.from_bob(crossing);
+    stage.bob_sends(crossing);
     let pending = stage.bob.expect_status(491);
     let ack = stage.bob.ack(&pending, "");
-    stage.from_bob(ack);
+    stage.bob_sends(ack);
     bob_answers(&mut stage, &told, "a=recvonly\r\n");
     alice_acknowledges(&mut stage);
 }
@@ -206,7 +206,7 @@ fn a_glare_on_the_other_side_is_the_first_peers_to_resolve() {
     alice_offers(&mut stage, "0", HOLD);
     let told = stage.bob.expect_request("INVITE");
     let pending = stage.bob.answer(&told, 491, "Request Pending", "");
-    stage.from_bob(pending);
+    stage.bob_sends(pending);
     stage.bob.expect_request("ACK");
     stage.alice.expect_status(491);
     assert_eq!(directions(&stage), [Direction::SendRecv; 2]);
@@ -219,13 +219,13 @@ fn a_glare_while_nobody_waits_is_tried_again() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let invite = stage.alice.request("INVITE", "");
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     let ok = stage.alice.expect_status(200);
     let ack = stage.alice.ack(&ok, &sdp(ALICE, 4000, "0", HOLD));
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     let told = stage.bob.expect_request("INVITE");
     let pending = stage.bob.answer(&told, 491, "Request Pending", "");
-    stage.from_bob(pending);
+    stage.bob_sends(pending);
     stage.bob.expect_request("ACK");
     stage.pass_ms(2_099);
     stage.bob.expect_silence();
@@ -240,7 +240,7 @@ fn a_peer_that_does_not_want_to_know_does_not_stop_the_hold() {
     alice_offers(&mut stage, "0", HOLD);
     let told = stage.bob.expect_request("INVITE");
     let refusal = stage.bob.answer(&told, 488, "Not Acceptable Here", "");
-    stage.from_bob(refusal);
+    stage.bob_sends(refusal);
     stage.bob.expect_request("ACK");
     alice_acknowledges(&mut stage);
     assert!(!stage.legs()[0].direction.sends(), "Alice is sent nothing");
@@ -257,7 +257,7 @@ fn a_peer_that_no_longer_knows_the_call_ends_it() {
         alice_offers(&mut stage, "0", HOLD);
         let told = stage.bob.expect_request("INVITE");
         let refusal = stage.bob.answer(&told, status, "Gone", "");
-        stage.from_bob(refusal);
+        stage.bob_sends(refusal);
         stage.alice.expect_status(487);
         stage.alice.expect_request("BYE");
         assert_eq!(stage.record().reason, "the peer bob no longer knows the call");
@@ -283,11 +283,11 @@ fn a_cancelled_hold_is_taken_back_on_the_other_side() {
     stage.ordinary_call();
     alice_offers(&mut stage, "0", HOLD);
     let told = stage.bob.expect_request("INVITE");
-    stage.from_alice(stage.alice.cancel());
+    stage.alice_sends(stage.alice.cancel());
     stage.alice.expect_status(200);
     let terminated = stage.alice.expect_status(487);
     let ack = stage.alice.ack(&terminated, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     bob_answers(&mut stage, &told, "a=recvonly\r\n");
     let told = stage.bob.expect_request("INVITE");
     assert!(told.body.contains("a=sendrecv\r\n"), "{}", told.body);
@@ -322,7 +322,7 @@ fn a_bye_during_a_change_ends_everything() {
     alice_offers(&mut stage, "0", HOLD);
     let told = stage.bob.expect_request("INVITE");
     let bye = stage.bob.request("BYE", "");
-    stage.from_bob(bye);
+    stage.bob_sends(bye);
     stage.bob.expect_status(200);
     stage.alice.expect_status(487);
     stage.alice.expect_request("BYE");
@@ -345,7 +345,7 @@ fn a_callee_that_holds_after_early_media_is_told_when_the_caller_has_acknowledge
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let progress = stage.bob.answer(&invite, 183, "Session Progress", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(progress);
+    stage.bob_sends(progress);
     stage.alice.expect_status(183);
     bob_answers(&mut stage, &invite, HOLD);
     alice_acknowledges(&mut stage);
@@ -359,13 +359,13 @@ fn an_info_is_passed_on_and_its_answer_comes_back() {
     stage.ordinary_call();
     let info =
         stage.alice.request_with("INFO", "Signal=5\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay\r\n");
-    stage.from_alice(info);
+    stage.alice_sends(info);
     let passed = stage.bob.expect_request("INFO");
     assert_eq!(passed.header("Content-Type"), "application/dtmf-relay");
     assert_eq!(passed.body, "Signal=5\r\nDuration=160\r\n");
     stage.alice.expect_silence();
     let answer = stage.bob.answer(&passed, 415, "Unsupported Media Type", "");
-    stage.from_bob(answer);
+    stage.bob_sends(answer);
     stage.alice.expect_status(415);
     stage.alice_hangs_up();
     stage.assert_clean();
@@ -376,22 +376,22 @@ fn requests_in_a_dialog_are_checked() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let options = stage.alice.request("OPTIONS", "");
-    stage.from_alice(options);
+    stage.alice_sends(options);
     stage.alice.expect_status(200);
     let refer = stage.alice.request_with("REFER", "", "Refer-To: <sip:9@x>\r\n");
-    stage.from_alice(refer);
+    stage.alice_sends(refer);
     assert_eq!(stage.alice.expect_status(405).header("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
     let required = stage.alice.request_with("OPTIONS", "", "Require: timer\r\n");
-    stage.from_alice(required);
+    stage.alice_sends(required);
     stage.alice.expect_status(420);
     stage.alice.cseq = 0;
     let late = stage.alice.request("OPTIONS", "");
-    stage.from_alice(late);
+    stage.alice_sends(late);
     stage.alice.expect_status(500);
     stage.alice.cseq = 50;
     let tag = std::mem::replace(&mut stage.alice.tag, "impostor".to_owned());
     let bye = stage.alice.request("BYE", "");
-    stage.from_alice(bye);
+    stage.alice_sends(bye);
     stage.alice.expect_status(481);
     stage.alice.tag = tag;
     stage.alice_hangs_up();

@@ -15,10 +15,10 @@ fn offer() -> String {
 
 /// Alice's INVITE is refused with `status` and nothing is left of it.
 fn refused(stage: &mut Stage, invite: &str, status: u16) -> support::Sip {
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     let answer = stage.alice.expect_status(status);
     let ack = stage.alice.ack(&answer, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     stage.bob.expect_silence();
     assert_eq!(stage.record().status, status);
     assert_eq!(stage.record().ended_by, Ended::Gateway);
@@ -46,14 +46,14 @@ fn a_refusal_of_the_callees_reaches_the_caller() {
         let mut stage = Stage::new();
         let invite = stage.alice_calls(&offer());
         let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
-        stage.from_bob(ringing);
+        stage.bob_sends(ringing);
         stage.alice.expect_status(180);
         let refusal = stage.bob.answer(&invite, theirs, "No", "");
-        stage.from_bob(refusal);
+        stage.bob_sends(refusal);
         stage.bob.expect_request("ACK");
         let refusal = stage.alice.expect_status(ours);
         let ack = stage.alice.ack(&refusal, "");
-        stage.from_alice(ack);
+        stage.alice_sends(ack);
         let record = stage.record();
         assert_eq!((record.status, record.q850, record.ended_by), (ours, q850, Ended::Callee), "{theirs}");
         assert_eq!(record.reason, format!("the callee answered {theirs} No"));
@@ -66,7 +66,7 @@ fn a_callee_that_rings_without_end_is_cancelled_and_the_caller_told() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&offer());
     let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
-    stage.from_bob(ringing);
+    stage.bob_sends(ringing);
     stage.alice.expect_status(180);
     stage.pass_ms(59_999);
     stage.bob.expect_silence();
@@ -75,11 +75,11 @@ fn a_callee_that_rings_without_end_is_cancelled_and_the_caller_told() {
     assert_eq!(cancel.header("Via"), invite.header("Via"));
     let answer = stage.alice.expect_status(408);
     let ack = stage.alice.ack(&answer, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     let ok = stage.bob.answer(&cancel, 200, "OK", "");
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     let terminated = stage.bob.answer(&invite, 487, "Request Terminated", "");
-    stage.from_bob(terminated);
+    stage.bob_sends(terminated);
     stage.bob.expect_request("ACK");
     assert_eq!((stage.record().status, stage.record().q850), (408, 19));
     stage.assert_clean();
@@ -113,19 +113,19 @@ fn a_caller_that_gives_up_is_followed_by_a_cancel() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&offer());
     let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
-    stage.from_bob(ringing);
+    stage.bob_sends(ringing);
     stage.alice.expect_status(180);
     stage.pass_ms(3_000);
-    stage.from_alice(stage.alice.cancel());
+    stage.alice_sends(stage.alice.cancel());
     stage.alice.expect_status(200);
     let terminated = stage.alice.expect_status(487);
     let ack = stage.alice.ack(&terminated, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     let cancel = stage.bob.expect_request("CANCEL");
     let ok = stage.bob.answer(&cancel, 200, "OK", "");
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     let terminated = stage.bob.answer(&invite, 487, "Request Terminated", "");
-    stage.from_bob(terminated);
+    stage.bob_sends(terminated);
     stage.bob.expect_request("ACK");
     let record = stage.record();
     assert_eq!((record.status, record.ended_by, record.setup_ms), (487, Ended::Caller, 3_000));
@@ -137,12 +137,12 @@ fn a_caller_that_gives_up_is_followed_by_a_cancel() {
 fn a_cancel_waits_for_the_callees_first_sign_of_life() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&offer());
-    stage.from_alice(stage.alice.cancel());
+    stage.alice_sends(stage.alice.cancel());
     stage.alice.expect_status(200);
     stage.alice.expect_status(487);
     stage.bob.expect_silence();
     let trying = stage.bob.answer(&invite, 100, "Trying", "");
-    stage.from_bob(trying);
+    stage.bob_sends(trying);
     stage.bob.expect_request("CANCEL");
     stage.assert_clean();
 }
@@ -152,12 +152,12 @@ fn an_answer_that_crosses_the_cancel_is_acknowledged_and_ended() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&offer());
     let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
-    stage.from_bob(ringing);
+    stage.bob_sends(ringing);
     stage.alice.expect_status(180);
-    stage.from_alice(stage.alice.cancel());
+    stage.alice_sends(stage.alice.cancel());
     stage.bob.expect_request("CANCEL");
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
     let bye = stage.bob.expect_request("BYE");
     assert_eq!(bye.tag("To"), Some("bobtag"));
@@ -172,8 +172,8 @@ fn a_caller_that_gives_up_while_the_flow_is_installed_leaves_none_behind() {
     let mut stage = Stage::new();
     stage.worker = Worker::Silent;
     let invite = stage.alice.invite("200", &offer());
-    stage.from_alice(invite);
-    stage.from_alice(stage.alice.cancel());
+    stage.alice_sends(invite);
+    stage.alice_sends(stage.alice.cancel());
     stage.alice.expect_status(200);
     stage.alice.expect_status(487);
     stage.worker_answers();
@@ -188,9 +188,9 @@ fn a_caller_that_gives_up_after_the_callees_answer_ends_it() {
     let invite = stage.alice_calls(&offer());
     stage.worker = Worker::Silent;
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
-    stage.from_alice(stage.alice.cancel());
+    stage.alice_sends(stage.alice.cancel());
     stage.alice.expect_status(200);
     stage.alice.expect_status(487);
     stage.bob.expect_request("BYE");
@@ -240,7 +240,7 @@ fn calls_over_the_limit_are_asked_to_come_back_later() {
     stage.ordinary_call();
     stage.alice.next_call(2);
     let invite = stage.alice.invite("200", &offer());
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     let busy = stage.alice.expect_status(503);
     assert_eq!(busy.header("Retry-After"), "7");
     assert_eq!(stage.record().status, 503);
@@ -257,7 +257,7 @@ fn a_limit_frees_with_the_call_that_filled_it() {
     stage.alice_hangs_up();
     stage.alice.next_call(2);
     let invite = stage.alice.invite("200", &offer());
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     stage.bob.expect_request("INVITE");
 }
 
@@ -280,12 +280,12 @@ fn a_draining_gateway_takes_no_calls_and_lets_those_it_has_go_on() {
     assert!(!stage.switch.is_drained());
     let options = "OPTIONS sip:10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKo\r\nFrom: <sip:a@b>;tag=1\r\n\
                    To: <sip:10.0.0.1>\r\nCall-ID: o\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
-    stage.from_alice(options);
+    stage.alice_sends(options);
     stage.alice.expect_status(503);
     stage.alice_hangs_up();
     stage.alice.next_call(2);
     let invite = stage.alice.invite("200", &offer());
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     assert!(stage.alice.expect_status(503).find("Retry-After").is_some());
     stage.pass_ms(10_000);
     assert!(stage.switch.is_drained());
@@ -298,10 +298,10 @@ fn a_gateway_that_stops_ends_every_call() {
     let (call, tag) = (stage.alice.call_id.clone(), stage.alice.tag.clone());
     stage.alice.next_call(2);
     let invite = stage.alice.invite("200", &offer());
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     let invite = stage.bob.expect_request("INVITE");
     let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
-    stage.from_bob(ringing);
+    stage.bob_sends(ringing);
     stage.alice.expect_status(180);
     stage.switch.end_all(stage.now, "the gateway stops");
     stage.settle();
@@ -334,7 +334,7 @@ fn a_worker_that_refuses_the_agreed_media_fails_the_call_on_both_sides() {
     let invite = stage.alice_calls(&offer());
     stage.worker = Worker::Refusing(Refusal::CodecPairUnsupported);
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "9", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
     stage.bob.expect_request("BYE");
     stage.alice.expect_status(488);
@@ -346,7 +346,7 @@ fn a_worker_that_says_nothing_fails_the_call_and_gets_its_place_back_when_it_wak
     let mut stage = Stage::new();
     stage.worker = Worker::Silent;
     let invite = stage.alice.invite("200", &offer());
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     stage.pass_ms(500);
     stage.alice.expect_status(100);
     stage.alice.expect_status(500);
@@ -363,7 +363,7 @@ fn an_answer_that_does_not_fit_our_offer_ends_the_attempt_on_both_sides() {
         let mut stage = Stage::new();
         let invite = stage.alice_calls(&offer());
         let ok = stage.bob.answer(&invite, 200, "OK", &answer);
-        stage.from_bob(ok);
+        stage.bob_sends(ok);
         stage.bob.expect_request("ACK");
         stage.bob.expect_request("BYE");
         stage.alice.expect_status(488);
@@ -407,8 +407,8 @@ fn strangers_are_turned_away_without_a_record() {
 fn an_invite_that_comes_by_two_ways_is_one_call() {
     let mut stage = Stage::new();
     let invite = stage.alice.invite("200", &offer());
-    stage.from_alice(&invite);
-    stage.from_alice(invite.replace(";branch=z9hG4bK", ";branch=z9hG4bKother"));
+    stage.alice_sends(&invite);
+    stage.alice_sends(invite.replace(";branch=z9hG4bK", ";branch=z9hG4bKother"));
     stage.alice.expect_status(482);
     stage.bob.expect_request("INVITE");
     stage.bob.expect_silence();
@@ -421,13 +421,13 @@ fn a_routing_loop_runs_out_of_hops() {
     config.peers[1].sources = vec![tandem_call::SourceNet { address: BOB.ip(), prefix_len: 32 }];
     let mut stage = Stage::with(config);
     let invite = stage.alice.invite("200", &offer()).replace("Max-Forwards: 70", "Max-Forwards: 3");
-    stage.from_alice(invite);
+    stage.alice_sends(invite);
     let mut hops = 0;
     while let Some(invite) = stage.bob.inbox.pop_front().filter(|message| message.method() == "INVITE") {
         hops += 1;
         let looped = invite.text().replace("INVITE sip:200@198.51.100.2:5060", "INVITE sip:200@10.0.0.1:5060");
         let via = format!("Via: SIP/2.0/UDP {BOB};branch=z9hG4bKloop{hops}\r\nVia:");
-        stage.from_bob(looped.replacen("Via:", &via, 1));
+        stage.bob_sends(looped.replacen("Via:", &via, 1));
     }
     assert_eq!(hops, 3);
     assert_eq!(stage.records[0].status, 483);
@@ -445,13 +445,13 @@ fn methods_we_do_not_take_are_named() {
     for (method, status) in
         [("REGISTER", 405), ("SUBSCRIBE", 405), ("FROBNICATE", 501), ("BYE", 481), ("INFO", 481), ("OPTIONS", 200)]
     {
-        stage.from_alice(request(method));
+        stage.alice_sends(request(method));
         let answer = stage.alice.expect_status(status);
         if status == 405 || status == 200 {
             assert_eq!(answer.header("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
         }
     }
-    stage.from_alice(request("ACK"));
+    stage.alice_sends(request("ACK"));
     stage.alice.expect_silence();
     stage.assert_clean();
 }
@@ -460,7 +460,7 @@ fn methods_we_do_not_take_are_named() {
 fn bytes_that_are_no_sip_are_counted() {
     let mut stage = Stage::new();
     for bytes in [&b"\0\0\0\0"[..], b"hello", b"INVITE sip:x SIP/2.0\r\n\r\n", b"\r\n\r\n", b""] {
-        stage.from_alice(bytes);
+        stage.alice_sends(bytes);
     }
     assert!(stage.switch.counters().malformed_datagrams >= 3);
     stage.assert_clean();
@@ -471,11 +471,11 @@ fn a_bye_before_the_answer_ends_the_attempt() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&offer());
     let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
-    stage.from_bob(ringing);
+    stage.bob_sends(ringing);
     let ringing = stage.alice.expect_status(180);
     stage.alice.remote_tag = ringing.tag("To").map(str::to_owned);
     let bye = stage.alice.request("BYE", "");
-    stage.from_alice(bye);
+    stage.alice_sends(bye);
     stage.alice.expect_status(200);
     stage.alice.expect_status(487);
     stage.bob.expect_request("CANCEL");

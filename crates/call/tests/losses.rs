@@ -11,16 +11,16 @@ use tandem_contract::{Event, LegSide};
 fn a_retransmitted_invite_is_absorbed() {
     let mut stage = Stage::new();
     let invite = stage.alice.invite("200", &sdp(ALICE, 4000, "0", ""));
-    stage.from_alice(&invite);
+    stage.alice_sends(&invite);
     let at_bob = stage.bob.expect_request("INVITE");
     stage.pass_ms(200);
     stage.alice.expect_status(100);
-    stage.from_alice(&invite);
+    stage.alice_sends(&invite);
     stage.alice.expect_status(100);
     let ringing = stage.bob.answer(&at_bob, 180, "Ringing", "");
-    stage.from_bob(ringing);
+    stage.bob_sends(ringing);
     stage.alice.expect_status(180);
-    stage.from_alice(&invite);
+    stage.alice_sends(&invite);
     stage.alice.expect_status(180);
     stage.bob.expect_silence();
     assert_eq!(stage.switch.snapshot(stage.now).len(), 1);
@@ -31,13 +31,13 @@ fn a_200_whose_ack_is_lost_is_repeated_until_the_ack_comes() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     let first = stage.alice.expect_status(200);
     stage.pass_ms(1_600);
     assert_eq!(stage.alice.expect_status(200).body, first.body);
     stage.alice.expect_status(200);
     let ack = stage.alice.ack(&first, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     stage.pass_ms(60_000);
     stage.alice.expect_silence();
 }
@@ -47,7 +47,7 @@ fn a_200_that_is_never_acknowledged_ends_the_call() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
     stage.pass_ms(31_999);
     assert_eq!(stage.alice.drain("SIP/2.0 200"), 11, "at 0, 0.5, 1.5, 3.5 and every 4 s");
@@ -64,9 +64,9 @@ fn a_200_that_comes_again_is_acknowledged_again() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(&ok);
+    stage.bob_sends(&ok);
     let first = stage.bob.expect_request("ACK");
-    stage.from_bob(&ok);
+    stage.bob_sends(&ok);
     assert_eq!(stage.bob.expect_request("ACK"), first);
     stage.bob.expect_silence();
 }
@@ -76,14 +76,14 @@ fn a_200_that_comes_again_after_the_end_is_still_acknowledged() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(&ok);
+    stage.bob_sends(&ok);
     stage.bob.expect_request("ACK");
     let answer = stage.alice.expect_status(200);
     let ack = stage.alice.ack(&answer, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     stage.alice_hangs_up();
     assert_eq!(stage.switch.calls_in_progress(), 0);
-    stage.from_bob(&ok);
+    stage.bob_sends(&ok);
     stage.bob.expect_request("ACK");
     stage.bob.expect_silence();
 }
@@ -93,10 +93,10 @@ fn a_bye_whose_200_is_lost_is_answered_again() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let bye = stage.alice.request("BYE", "");
-    stage.from_alice(&bye);
+    stage.alice_sends(&bye);
     stage.alice.expect_status(200);
     stage.pass_ms(500);
-    stage.from_alice(&bye);
+    stage.alice_sends(&bye);
     stage.alice.expect_status(200);
     assert_eq!(stage.bob.drain("BYE"), 2, "ours to Bob, and once again for want of an answer");
     assert_eq!(stage.records.len(), 1);
@@ -108,7 +108,7 @@ fn a_bye_that_is_lost_is_repeated_and_at_last_given_up() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let bye = stage.alice.request("BYE", "");
-    stage.from_alice(bye);
+    stage.alice_sends(bye);
     assert_eq!(stage.records.len(), 1, "the call does not wait for Bob");
     stage.pass_ms(40_000);
     assert_eq!(stage.bob.drain("BYE"), 11);
@@ -121,10 +121,10 @@ fn byes_that_cross_are_both_answered() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let (from_alice, from_bob) = (stage.alice.request("BYE", ""), stage.bob.request("BYE", ""));
-    stage.from_alice(from_alice);
+    stage.alice_sends(from_alice);
     stage.alice.expect_status(200);
     stage.bob.expect_request("BYE");
-    stage.from_bob(from_bob);
+    stage.bob_sends(from_bob);
     stage.bob.expect_status(481);
     assert_eq!(stage.records.len(), 1);
     stage.assert_clean();
@@ -140,7 +140,7 @@ fn a_callee_that_vanishes_mid_call_is_missed_by_its_media() {
     let bye = stage.alice.expect_request("BYE");
     assert_eq!(bye.header("Reason"), "Q.850;cause=102");
     let ok = stage.alice.answer(&bye, 200, "OK", "");
-    stage.from_alice(ok);
+    stage.alice_sends(ok);
     let record = stage.record();
     assert_eq!(record.reason, "no media from the callee for 10000 ms");
     assert_eq!((record.status, record.ended_by), (200, Ended::Gateway));
@@ -154,14 +154,14 @@ fn silence_on_a_leg_that_is_on_hold_is_no_reason_to_end() {
     let mut stage = Stage::new();
     stage.ordinary_call();
     let hold = stage.alice.request("INVITE", &sdp(ALICE, 4000, "0", "a=inactive\r\n"));
-    stage.from_alice(hold);
+    stage.alice_sends(hold);
     let told = stage.bob.expect_request("INVITE");
     let ok = stage.bob.answer(&told, 200, "OK", &sdp(BOB, 6000, "8", "a=inactive\r\n"));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
     let ok = stage.alice.expect_status(200);
     let ack = stage.alice.ack(&ok, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     let (worker, flow, _) = stage.flows[0];
     for leg in LegSide::BOTH {
         stage.event(worker, Event::MediaTimeout { flow, leg, idle_ms: 10_000 });
@@ -175,15 +175,15 @@ fn a_bye_waits_for_the_ack_of_the_200() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     stage.bob.expect_request("ACK");
     let bye = stage.bob.request("BYE", "");
-    stage.from_bob(bye);
+    stage.bob_sends(bye);
     stage.bob.expect_status(200);
     let ok = stage.alice.expect_status(200);
     stage.alice.expect_silence();
     let ack = stage.alice.ack(&ok, "");
-    stage.from_alice(ack);
+    stage.alice_sends(ack);
     stage.alice.expect_request("BYE");
     stage.assert_clean();
 }
@@ -193,9 +193,9 @@ fn a_bye_that_waits_for_an_ack_goes_out_when_none_comes() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
-    stage.from_bob(ok);
+    stage.bob_sends(ok);
     let bye = stage.bob.request("BYE", "");
-    stage.from_bob(bye);
+    stage.bob_sends(bye);
     stage.pass_ms(32_000);
     assert_eq!(stage.alice.inbox.pop_back().expect("a BYE").method(), "BYE");
     stage.assert_clean();
@@ -206,7 +206,7 @@ fn everybody_vanishing_leaves_nothing_behind() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
     let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
-    stage.from_bob(ringing);
+    stage.bob_sends(ringing);
     stage.assert_clean();
     assert_eq!(stage.record().status, 408);
 }

@@ -38,7 +38,7 @@ pub enum ParseError {
         media: usize,
     },
     /// Not a session description (RFC 8866 §5).
-    #[error("line {line}: {source}")]
+    #[error("{source}")]
     Syntax {
         /// The offending line, counted from 1; 0 where the description as a whole lacks something.
         line: usize,

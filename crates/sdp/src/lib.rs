@@ -11,7 +11,6 @@
 mod attributes;
 mod description;
 mod encoding;
-mod exercise;
 mod negotiation;
 mod write;
 
@@ -19,5 +18,4 @@ pub use attributes::{Fmtp, Rtcp};
 pub use description::{MAX_LINES, MAX_MEDIA, MAX_OCTETS};
 pub use description::{MediaDescription, Origin, ParseError, SessionDescription};
 pub use encoding::Encoding;
-pub use exercise::exercise;
 pub use negotiation::{Agreement, AnswerError, Capabilities, Negotiation, OfferError, OfferReview};

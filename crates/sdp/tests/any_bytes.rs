@@ -1,8 +1,11 @@
 //! Whatever a peer sends, we stay on our feet, and what we write back can be read.
-#![allow(missing_docs)]
+#![allow(missing_docs, unreachable_pub)]
 
+#[path = "properties/bodies.rs"]
+mod bodies;
+
+use bodies::exercise;
 use proptest::prelude::*;
-use tandem_sdp::exercise;
 
 const LINES: &[&str] = &[
     "v=0",

@@ -4,6 +4,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 mod phone;
+pub mod random;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -127,12 +128,12 @@ impl Stage {
     }
 
     /// Alice's side sends this.
-    pub fn from_alice(&mut self, message: impl AsRef<[u8]>) {
+    pub fn alice_sends(&mut self, message: impl AsRef<[u8]>) {
         self.datagram(ALICE, message.as_ref());
     }
 
     /// Bob's side sends this.
-    pub fn from_bob(&mut self, message: impl AsRef<[u8]>) {
+    pub fn bob_sends(&mut self, message: impl AsRef<[u8]>) {
         self.datagram(BOB, message.as_ref());
     }
 
@@ -193,14 +194,22 @@ impl Stage {
     pub fn worker_answers(&mut self) {
         self.worker = Worker::Willing;
         while let Some((worker, command)) = self.held.pop_front() {
-            self.obey(worker, command);
+            self.carry_out(worker, command);
         }
         self.settle();
     }
 
     fn obey(&mut self, worker: WorkerId, command: Command) {
+        if self.worker == Worker::Silent || !self.held.is_empty() {
+            // A ring keeps its order.
+            self.held.push_back((worker, command));
+            return;
+        }
+        self.carry_out(worker, command);
+    }
+
+    fn carry_out(&mut self, worker: WorkerId, command: Command) {
         let event = match (self.worker, command) {
-            (Worker::Silent, _) => return self.held.push_back((worker, command)),
             (
                 Worker::Refusing(reason),
                 Command::InstallFlow { flow, epoch, .. } | Command::UpdateFlow { flow, epoch, .. },
@@ -259,7 +268,7 @@ impl Stage {
     /// Alice calls 200 and Bob's phone has the INVITE.
     pub fn alice_calls(&mut self, offer: &str) -> Sip {
         let invite = self.alice.invite("200", offer);
-        self.from_alice(invite);
+        self.alice_sends(invite);
         self.bob.expect_request("INVITE")
     }
 
@@ -267,14 +276,14 @@ impl Stage {
     pub fn call_up(&mut self, offer: &str, answer: &str) -> Sip {
         let invite = self.alice_calls(offer);
         let ringing = self.bob.answer(&invite, 180, "Ringing", "");
-        self.from_bob(ringing);
+        self.bob_sends(ringing);
         self.alice.expect_status(180);
         let ok = self.bob.answer(&invite, 200, "OK", answer);
-        self.from_bob(ok);
+        self.bob_sends(ok);
         self.bob.expect_request("ACK");
         let ok = self.alice.expect_status(200);
         let ack = self.alice.ack(&ok, "");
-        self.from_alice(ack);
+        self.alice_sends(ack);
         self.alice.expect_silence();
         self.bob.expect_silence();
         ok
@@ -288,10 +297,10 @@ impl Stage {
     /// Alice hangs up and all is well.
     pub fn alice_hangs_up(&mut self) {
         let bye = self.alice.request("BYE", "");
-        self.from_alice(bye);
+        self.alice_sends(bye);
         self.alice.expect_status(200);
         let bye = self.bob.expect_request("BYE");
         let ok = self.bob.answer(&bye, 200, "OK", "");
-        self.from_bob(ok);
+        self.bob_sends(ok);
     }
 }

@@ -1,15 +1,12 @@
+//! What must hold for any bytes; the property tests and the fuzzer share it.
+
 use std::net::Ipv4Addr;
 
 use tandem_contract::{Codec, Direction};
-
-use crate::{Capabilities, Negotiation, SessionDescription};
+use tandem_sdp::{Capabilities, Negotiation, SessionDescription};
 
 /// Puts `bytes` through everything a peer's description goes through, as an offer and as an answer, and checks that
-/// what we write in return is consistent. Property tests and the fuzzer share it.
-///
-/// # Panics
-/// Where a rule is broken.
-#[doc(hidden)]
+/// what we write in return is consistent.
 pub fn exercise(bytes: &[u8]) {
     let Ok(description) = SessionDescription::parse(bytes) else { return };
     let capabilities = Capabilities { codecs: Codec::ALL.to_vec(), ptime_ms: 20, annexb: true, telephone_event: true };
