@@ -1,10 +1,12 @@
-//! The encoder of G.729 Annex A, for as many calls in lock-step as there are lanes.
+//! The encoder of G.729 Annex A with Annex B, for as many calls in lock-step as there are lanes.
 //!
 //! A batch is any number of [`EncodeJob`]s. Frame by frame, as many calls as there are lanes are spread over the lanes and
-//! encoded together; those left over at the end share a group that is not full.
+//! encoded together; those left over at the end share a group that is not full. Calls with Annex B are first analysed,
+//! and then sorted into those with voice and those without, because the two have no work in common from there on.
 
 mod closed_loop;
 mod correlation;
+mod dtx;
 mod fixed_codebook;
 mod gain_quantiser;
 mod lp_analysis;
@@ -12,21 +14,26 @@ mod lsf_quantiser;
 mod lsp_search;
 mod open_loop;
 mod preprocess;
+mod sid_quantiser;
 mod state;
 mod taming;
+mod vad;
 
 use arrayvec::ArrayVec;
 
 use self::closed_loop::scaled;
 use self::correlation::{Subframe, Weighed};
-use self::state::CallLanes;
+use self::lp_analysis::{Autocorrelation, LAGS, Split};
+use self::sid_quantiser::SidCodes;
+use self::state::{CallLanes, SilenceLanes};
 use super::adaptive_codebook::PAST_EXCITATION;
-use super::bitstream::{Frame, SpeechParameters};
+use super::bitstream::{Frame, SidParameters, SpeechParameters};
+use super::cng::{NOISE_SEED, noise_excitation};
 use super::filter::{LpFilter, MEMORY_PAIRS, SUBFRAME_PAIRS};
-use super::lsp;
-use super::{FRAME_PAIRS, FRAME_SAMPLES, SUBFRAME_SAMPLES, gain};
+use super::rows::{self, LANES_MAX, Rows};
+use super::{FRAME_PAIRS, FRAME_SAMPLES, SUBFRAME_SAMPLES, gain, lsp};
 use crate::Level;
-use crate::isa::{BasicOp, Lanes, WithLanes, with_lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, WithLanes, with_lanes};
 
 pub use self::state::Encoder;
 
@@ -46,9 +53,6 @@ pub fn encode_batch(level: Level, jobs: &mut [EncodeJob<'_>]) {
     with_lanes(level, EncodeBatch(jobs));
 }
 
-/// Calls that are encoded together at most.
-const LANES_MAX: usize = 16;
-
 /// One frame of one call.
 struct Slot<'a> {
     state: &'a mut Encoder,
@@ -66,18 +70,74 @@ impl WithLanes for EncodeBatch<'_, '_> {
     fn run<L: Lanes>(self) {
         let frames = self.0.iter().map(|job| job.pcm.len().min(job.frames.len())).max().unwrap_or(0);
         for index in 0..frames {
-            let mut group = Group::new();
+            let mut groups = Groups::default();
             for job in self.0.iter_mut() {
                 let (Some(pcm), Some(frame)) = (job.pcm.get(index), job.frames.get_mut(index)) else { continue };
-                group.push(Slot { state: job.state, pcm, frame });
-                if group.len() == L::N {
-                    encode_group::<L>(&mut group);
-                    group.clear();
+                groups.push::<L>(Slot { state: job.state, pcm, frame });
+            }
+            groups.finish::<L>();
+        }
+    }
+}
+
+/// Slots that wait for company, by what is to be done with them.
+#[derive(Default)]
+struct Groups<'a> {
+    /// Speech without further question.
+    plain: Group<'a>,
+    /// To be analysed for voice.
+    undecided: Group<'a>,
+    /// Analysed.
+    voice: Group<'a>,
+    silence: Group<'a>,
+}
+
+impl<'a> Groups<'a> {
+    fn push<L: Lanes>(&mut self, slot: Slot<'a>) {
+        if slot.state.annex_b == 0 {
+            self.plain.push(slot);
+            if self.plain.len() == L::N {
+                encode_plain::<L>(&mut self.plain);
+            }
+        } else {
+            self.undecided.push(slot);
+            if self.undecided.len() == L::N {
+                self.decide::<L>();
+            }
+        }
+    }
+
+    /// Analyses the undecided slots and sorts them.
+    fn decide<L: Lanes>(&mut self) {
+        let voice = detect_voice::<L>(&mut self.undecided);
+        for (l, slot) in self.undecided.drain(..).enumerate() {
+            if voice >> l & 1 == 1 {
+                self.voice.push(slot);
+                if self.voice.len() == L::N {
+                    encode_voice::<L>(&mut self.voice);
+                }
+            } else {
+                self.silence.push(slot);
+                if self.silence.len() == L::N {
+                    encode_silence::<L>(&mut self.silence);
                 }
             }
-            if !group.is_empty() {
-                encode_group::<L>(&mut group);
-            }
+        }
+    }
+
+    /// Encodes what is left.
+    fn finish<L: Lanes>(&mut self) {
+        if !self.plain.is_empty() {
+            encode_plain::<L>(&mut self.plain);
+        }
+        if !self.undecided.is_empty() {
+            self.decide::<L>();
+        }
+        if !self.voice.is_empty() {
+            encode_voice::<L>(&mut self.voice);
+        }
+        if !self.silence.is_empty() {
+            encode_silence::<L>(&mut self.silence);
         }
     }
 }
@@ -125,44 +185,180 @@ impl<L: Lanes> Filters<L> {
     }
 }
 
-/// Encodes a frame of each slot.
-fn encode_group<L: Lanes>(group: &mut [Slot<'_>]) {
+/// Encodes a frame of each slot as speech.
+fn encode_plain<L: Lanes>(group: &mut Group<'_>) {
     let mut call = L::stage(
         #[inline(always)]
-        || load::<L>(group),
+        || {
+            let mut call = CallLanes::<L>::load(&states(group), 0);
+            take_in(group, &mut call);
+            call
+        },
     );
-    let parameters = encode_speech(group, &mut call);
-    L::stage(
-        #[inline(always)]
-        || store(group, &mut call, &parameters),
-    );
-    for slot in group {
-        slot.state.advance();
-    }
+    analyse(&mut call);
+    encode_speech(group, &mut call);
 }
 
-/// Spreads the calls over the lanes and takes in the new speech.
+/// Analyses a frame of each slot; tells which have voice, lane by lane as bits.
+fn detect_voice<L: Lanes>(group: &mut Group<'_>) -> u32 {
+    let (mut call, mut silence) = L::stage(
+        #[inline(always)]
+        || {
+            let states = states(group);
+            let mut call = CallLanes::<L>::load(&states, 0);
+            let silence = SilenceLanes::<L>::load(&states);
+            take_in(group, &mut call);
+            (call, silence)
+        },
+    );
+    let (autocorrelation, r) = analyse(&mut call);
+    L::stage(
+        #[inline(always)]
+        || {
+            let reflection = call.stable_reflection[1];
+            let vad = &mut silence.vad;
+            let voice = vad::detect(vad, &call.new_lsp, &r, autocorrelation.exponent, reflection, &call.speech);
+            silence.dtx.take(&autocorrelation, voice);
+            // In frames without voice the last decision is still wanted as it was.
+            vad.last_but_one = L::select(voice, vad.last, vad.last_but_one);
+            vad.last = L::select(voice, L::splat(1), vad.last);
+            silence.dtx.seed = L::select(voice, L::splat(NOISE_SEED), silence.dtx.seed);
+            let mut states = states_mut(group);
+            call.store(&mut states, FRAME_PAIRS);
+            silence.store(&mut states);
+            voice.bits()
+        },
+    )
+}
+
+/// Encodes a frame of each slot, analysed and found to have voice.
+fn encode_voice<L: Lanes>(group: &mut Group<'_>) {
+    let mut call = L::stage(
+        #[inline(always)]
+        || CallLanes::<L>::load(&states(group), FRAME_PAIRS),
+    );
+    encode_speech(group, &mut call);
+}
+
+/// Encodes a frame of each slot, analysed and found to be without voice: a descriptor or nothing (clauses B.4.1 to B.4.4).
+fn encode_silence<L: Lanes>(group: &mut Group<'_>) {
+    let (mut call, mut silence) = L::stage(
+        #[inline(always)]
+        || {
+            let states = states(group);
+            (CallLanes::<L>::load(&states, FRAME_PAIRS), SilenceLanes::<L>::load(&states))
+        },
+    );
+    let after_voice = L::stage(
+        #[inline(always)]
+        || silence.vad.last.eq(L::splat(1)),
+    );
+    let description = dtx::describe(&mut silence.dtx, &mut call, after_voice);
+    let filters = interpolated_filters(&mut call, &description.lsp);
+
+    let mut noise = [[L::zero(); SUBFRAME_PAIRS]; 2];
+    {
+        let mut calls = excitations(group);
+        for (subframe, noise) in noise.iter_mut().enumerate() {
+            let start = PAST_EXCITATION + subframe * SUBFRAME_SAMPLES;
+            let subframe = noise_excitation(description.gain, &mut silence.dtx.seed, &mut calls, start);
+            L::stage(
+                #[inline(always)]
+                || {
+                    let lag = L::select(description.gain.eq(L::zero()), L::splat(41), subframe.lag);
+                    taming::update(&mut call.taming, subframe.pitch_gain, lag);
+                    rows::load(&calls, |_| start, noise);
+                },
+            );
+        }
+    }
+    let residual = L::stage(
+        #[inline(always)]
+        || weigh(&filters, &mut call),
+    );
+    L::stage(
+        #[inline(always)]
+        || {
+            for subframe in 0..2 {
+                let mut difference = residual[subframe];
+                for (difference, noise) in difference.iter_mut().zip(&noise[subframe]) {
+                    *difference = difference.sub_x2(*noise);
+                }
+                let target = synthesise(&filters[subframe].weighting, &difference, &call.target);
+                call.target.copy_from_slice(&target[SUBFRAME_PAIRS - MEMORY_PAIRS..]);
+            }
+            call.sharpening = L::splat(gain::SHARPENING_MIN);
+            silence.vad.last_but_one = silence.vad.last;
+            silence.vad.last = L::zero();
+            call.advance();
+            let mut states = states_mut(group);
+            call.store(&mut states, 0);
+            silence.store(&mut states);
+        },
+    );
+    let sent = L::stage(
+        #[inline(always)]
+        || description.sent.bits(),
+    );
+    let SidCodes { mode, stage1, stage2 } = description.lsf;
+    let codes = [mode, stage1, stage2, description.gain_index].map(L::to_array);
+    for (l, slot) in group.iter_mut().enumerate() {
+        let [lsf_mode, lsf_stage1, lsf_stage2, gain] = [0, 1, 2, 3].map(|i: usize| codes[i][l] as u8);
+        *slot.frame = if sent >> l & 1 == 1 {
+            Frame::Sid(SidParameters { lsf_mode, lsf_stage1, lsf_stage2, gain }.to_octets())
+        } else {
+            Frame::NotSent
+        };
+        slot.state.advance();
+    }
+    group.clear();
+}
+
+/// The states of the slots.
 #[inline(always)]
-fn load<L: Lanes>(group: &[Slot<'_>]) -> CallLanes<L> {
-    let states: ArrayVec<&Encoder, LANES_MAX> = group.iter().map(|slot| &*slot.state).collect();
-    let mut call = CallLanes::load(&states);
-    let rows: [&[i16]; LANES_MAX] = core::array::from_fn(|l| &group.get(l).unwrap_or(&group[0]).pcm[..]);
+fn states<'s>(group: &'s Group<'_>) -> ArrayVec<&'s Encoder, LANES_MAX> {
+    let mut states = ArrayVec::new();
+    for slot in group {
+        states.push(&*slot.state);
+    }
+    states
+}
+
+/// The states of the slots.
+#[inline(always)]
+fn states_mut<'s>(group: &'s mut Group<'_>) -> ArrayVec<&'s mut Encoder, LANES_MAX> {
+    let mut states = ArrayVec::new();
+    for slot in group {
+        states.push(&mut *slot.state);
+    }
+    states
+}
+
+/// The slots' excitation buffers.
+fn excitations<'s>(group: &'s mut Group<'_>) -> Rows<'s> {
+    let mut rows = Rows::new();
+    for slot in group {
+        rows.push(&mut slot.state.excitation);
+    }
+    rows
+}
+
+/// Takes the new speech into the window.
+#[inline(always)]
+fn take_in<L: Lanes>(group: &Group<'_>, call: &mut CallLanes<L>) {
+    let mut rows: [&[i16]; LANES_MAX] = [group[0].pcm; LANES_MAX];
+    for (row, slot) in rows.iter_mut().zip(group) {
+        *row = slot.pcm;
+    }
     let mut input = [L::zero(); FRAME_PAIRS];
     L::load_pairs(&rows, &mut input);
     let newest = call.speech.len() - FRAME_PAIRS;
     preprocess::high_pass(&input, &mut call.speech[newest..], &mut call.high_pass_in, &mut call.high_pass_out);
-    call
 }
 
-/// Writes the calls and their frames.
+/// Writes the frames.
 #[inline(always)]
-fn store<L: Lanes>(group: &mut [Slot<'_>], call: &mut CallLanes<L>, parameters: &Parameters<L>) {
-    call.advance();
-    {
-        let mut states: ArrayVec<&mut Encoder, LANES_MAX> = group.iter_mut().map(|slot| &mut *slot.state).collect();
-        call.store(&mut states);
-    }
-
+fn send<L: Lanes>(group: &mut Group<'_>, parameters: &Parameters<L>) {
     let lsf = [parameters.lsf.mode, parameters.lsf.stage1, parameters.lsf.low, parameters.lsf.high].map(L::to_array);
     let subframes = parameters.subframes.each_ref().map(|subframe| {
         [subframe.pitch, subframe.positions, subframe.signs, subframe.gain_a, subframe.gain_b].map(L::to_array)
@@ -191,58 +387,83 @@ fn store<L: Lanes>(group: &mut [Slot<'_>], call: &mut CallLanes<L>, parameters: 
     }
 }
 
-/// Encodes a frame as speech; the newest samples are in the window.
-fn encode_speech<L: Lanes>(group: &mut [Slot<'_>], call: &mut CallLanes<L>) -> Parameters<L> {
-    let lsp = analyse(call);
-    let (lsf, quantised) = lsf_quantiser::quantise(&lsp, &mut call.lsf_memory);
+/// Encodes a frame of each slot as speech; the window has been analysed.
+fn encode_speech<L: Lanes>(group: &mut Group<'_>, call: &mut CallLanes<L>) {
+    let (lsf, quantised) = lsf_quantiser::quantise(&call.new_lsp, &mut call.lsf_memory);
+    let filters = interpolated_filters(call, &quantised);
+    call.lsp = call.new_lsp;
+
+    let subframes = {
+        let mut calls = excitations(group);
+        let residual = L::stage(
+            #[inline(always)]
+            || {
+                let residual = weigh(&filters, call);
+                rows::store(residual.as_flattened(), &mut calls, PAST_EXCITATION);
+                residual
+            },
+        );
+        let lag = L::stage(
+            #[inline(always)]
+            || open_loop::open_loop_lag(&call.weighted),
+        );
+        let mut first_lag = open_loop::first_range(lag);
+        [0, 1].map(|subframe| {
+            encode_subframe(subframe, &filters[subframe], &residual[subframe], &mut first_lag, call, &mut calls)
+        })
+    };
+    L::stage(
+        #[inline(always)]
+        || {
+            call.advance();
+            call.store(&mut states_mut(group), 0);
+            send(group, &Parameters { lsf, subframes });
+        },
+    );
+    for slot in group.iter_mut() {
+        slot.state.advance();
+    }
+    group.clear();
+}
+
+/// The filters of both subframes from the quantised LSP of this frame and the one before.
+fn interpolated_filters<L: Lanes>(call: &mut CallLanes<L>, lsp: &lsp::Coefficients<L>) -> [Filters<L>; 2] {
     let filters = L::stage(
         #[inline(always)]
         || {
-            let between = lsp::interpolate_lsp(&quantised, &call.quantised_lsp);
-            [Filters::new(&between), Filters::new(&quantised)]
+            let between = lsp::interpolate_lsp(lsp, &call.quantised_lsp);
+            [Filters::new(&between), Filters::new(lsp)]
         },
     );
-    call.lsp = lsp;
-    call.quantised_lsp = quantised;
-
-    let mut rows: ArrayVec<&mut [i16], LANES_MAX> =
-        group.iter_mut().map(|slot| &mut slot.state.excitation[..]).collect();
-    let residual = L::stage(
-        #[inline(always)]
-        || weigh(&filters, call, &mut rows),
-    );
-    let lag = L::stage(
-        #[inline(always)]
-        || open_loop::open_loop_lag(&call.weighted),
-    );
-    let mut first_lag = open_loop::first_range(lag);
-    let subframes = [0, 1].map(|subframe| {
-        encode_subframe(subframe, &filters[subframe], &residual[subframe], &mut first_lag, call, &mut rows)
-    });
-    Parameters { lsf, subframes }
+    call.quantised_lsp = *lsp;
+    filters
 }
 
-/// LP analysis of the window, to LSP.
-fn analyse<L: Lanes>(call: &mut CallLanes<L>) -> lsp::Coefficients<L> {
-    let autocorrelation = L::stage(
+/// LP analysis of the window, to LSP. Returns the autocorrelation before and after the lag window.
+fn analyse<L: Lanes>(call: &mut CallLanes<L>) -> (Autocorrelation<L>, [Split<L>; LAGS + 1]) {
+    let (autocorrelation, r) = L::stage(
         #[inline(always)]
-        || lp_analysis::autocorrelate(&call.speech),
+        || {
+            let autocorrelation = lp_analysis::autocorrelate(&call.speech);
+            (autocorrelation, autocorrelation.lag_windowed())
+        },
     );
     let prediction = L::stage(
         #[inline(always)]
         || {
-            let r = autocorrelation.lag_windowed();
-            lp_analysis::levinson(&r, (&call.stable_lp, call.stable_reflection))
+            let prediction = lp_analysis::levinson(&r, (&call.stable_lp, call.stable_reflection));
+            call.stable_lp.copy_from_slice(&prediction.a[1..]);
+            call.stable_reflection = prediction.reflection;
+            prediction
         },
     );
-    call.stable_lp = core::array::from_fn(|j| prediction.a[j + 1]);
-    call.stable_reflection = prediction.reflection;
-    lsp_search::lsp_of(&prediction.a, &call.lsp)
+    call.new_lsp = lsp_search::lsp_of(&prediction.a, &call.lsp);
+    (autocorrelation, r)
 }
 
-/// The LP residual of both subframes, also written to the calls' excitation, and the weighted speech.
+/// The LP residual of both subframes, and the weighted speech.
 #[inline(always)]
-fn weigh<L: Lanes>(filters: &[Filters<L>; 2], call: &mut CallLanes<L>, rows: &mut [&mut [i16]]) -> [Subframe<L>; 2] {
+fn weigh<L: Lanes>(filters: &[Filters<L>; 2], call: &mut CallLanes<L>) -> [Subframe<L>; 2] {
     // The present frame begins 120 samples into the window.
     const PRESENT: usize = 60 - MEMORY_PAIRS;
     let mut residual = [[L::zero(); SUBFRAME_PAIRS]; 2];
@@ -258,8 +479,6 @@ fn weigh<L: Lanes>(filters: &[Filters<L>; 2], call: &mut CallLanes<L>, rows: &mu
         call.weighting.copy_from_slice(&output[SUBFRAME_PAIRS..]);
         call.weighted[past + subframe * SUBFRAME_PAIRS..][..SUBFRAME_PAIRS].copy_from_slice(&output[MEMORY_PAIRS..]);
     }
-    let mut targets: ArrayVec<&mut [i16], LANES_MAX> = rows.iter_mut().map(|row| &mut row[PAST_EXCITATION..]).collect();
-    L::store_pairs(residual.as_flattened(), &mut targets);
     residual
 }
 
@@ -279,7 +498,7 @@ fn encode_subframe<L: Lanes>(
     residual: &Subframe<L>,
     first_lag: &mut L,
     call: &mut CallLanes<L>,
-    rows: &mut [&mut [i16]],
+    calls: &mut [&mut [i16]],
 ) -> SubframeParameters<L> {
     let start = PAST_EXCITATION + subframe * SUBFRAME_SAMPLES;
     let silence = [L::zero(); MEMORY_PAIRS];
@@ -297,12 +516,12 @@ fn encode_subframe<L: Lanes>(
     );
     let lag = L::stage(
         #[inline(always)]
-        || closed_loop::integer_lag(&target, *first_lag, if subframe == 0 { 7 } else { 10 }, rows, start),
+        || closed_loop::integer_lag(&target, *first_lag, if subframe == 0 { 7 } else { 10 }, calls, start),
     );
     let whole = if subframe == 0 { lag.gt(L::splat(84)) } else { L::mask_from_bits(0) };
     let (fraction, adaptive) = L::stage(
         #[inline(always)]
-        || closed_loop::fraction(&target, lag, whole, rows, start),
+        || closed_loop::fraction(&target, lag, whole, calls, start),
     );
     let pitch_index = if subframe == 0 {
         let (index, least) = closed_loop::first_index(lag, fraction);
@@ -342,8 +561,7 @@ fn encode_subframe<L: Lanes>(
             taming::update(&mut call.taming, gains.pitch, lag);
             let mut excitation = [L::zero(); SUBFRAME_PAIRS];
             gain::excitation(&adaptive, &fixed.code, gains.pitch, gains.code, &mut excitation);
-            let mut targets: ArrayVec<&mut [i16], LANES_MAX> = rows.iter_mut().map(|row| &mut row[start..]).collect();
-            L::store_pairs(&excitation, &mut targets);
+            rows::store(&excitation, calls, start);
             for (i, memory) in call.target.iter_mut().enumerate() {
                 let m = SUBFRAME_PAIRS - MEMORY_PAIRS + i;
                 let (pitch_low, pitch_high) = scaled::<L, 14>(y1[m], gains.pitch);

@@ -34,6 +34,18 @@ static ARC_COSINE: [i32; 64] = {
     pairs
 };
 
+/// The last cell that begins at or above a value, in a falling table of cosines (in the lower halves): by bisection.
+#[inline(always)]
+pub(super) fn last_cell<L: Lanes>(table: &[i32; 64], value: L) -> L {
+    let mut cell = L::zero();
+    for step in [32, 16, 8, 4, 2, 1] {
+        let probe = cell.add_wrap(L::splat(step));
+        let reached = L::lookup(table, probe).low().ge(value);
+        cell = L::select(reached, probe, cell);
+    }
+    cell
+}
+
 /// LSP to LSF in radians, Q13.
 #[inline(always)]
 pub(super) fn lsp_to_lsf<L: Lanes>(lsp: &Coefficients<L>) -> Coefficients<L> {
@@ -41,14 +53,7 @@ pub(super) fn lsp_to_lsf<L: Lanes>(lsp: &Coefficients<L>) -> Coefficients<L> {
     let mut lsf = [L::zero(); ORDER];
     let mut last = L::splat(63);
     for i in (0..ORDER).rev() {
-        // The last cell that begins at or above the value; the table falls. By bisection over its 64 entries.
-        let mut cell = L::zero();
-        for step in [32, 16, 8, 4, 2, 1] {
-            let probe = cell.add_wrap(L::splat(step));
-            let reached = L::lookup(&ARC_COSINE, probe).low().ge(lsp[i]);
-            cell = L::select(reached, probe, cell);
-        }
-        last = last.min(cell);
+        last = last.min(last_cell(&ARC_COSINE, lsp[i]));
         let entry = L::lookup(&ARC_COSINE, last);
         let offset = lsp[i].sub(entry.low());
         let fraction = entry.high().l_mult(offset).sra::<12>().extract_l();

@@ -1,7 +1,13 @@
 //! The state of a call, and the same state spread over lanes.
 
+use core::cell::Cell;
+
+use arrayvec::ArrayVec;
+
+use super::dtx::DtxState;
 use super::open_loop::{WEIGHTED_HISTORY, WEIGHTED_PAIRS};
 use super::taming::TAMING_ONE;
+use super::vad::VadState;
 use crate::g729::adaptive_codebook::PAST_EXCITATION;
 use crate::g729::filter::MEMORY_PAIRS;
 use crate::g729::gain::{GainMemory, SHARPENING_MIN};
@@ -17,7 +23,10 @@ pub(super) const WINDOW: usize = 240;
 pub(super) const WINDOW_PAIRS: usize = WINDOW / 2;
 
 /// Pairs of the block that is spread over lanes.
-const BLOCK_PAIRS: usize = 56;
+const BLOCK_PAIRS: usize = 61;
+
+/// Words of Annex B's own block.
+const SILENCE_WORDS: usize = 136;
 
 /// A G.729 encoder: the state of one call in one direction.
 ///
@@ -27,12 +36,16 @@ const BLOCK_PAIRS: usize = 56;
 pub struct Encoder {
     /// Everything of a few words, in the order of [`CallLanes::each_pair`].
     block: [i16; 2 * BLOCK_PAIRS],
-    /// The window of the LP analysis, without the newest frame.
-    speech: [i16; WINDOW - FRAME_SAMPLES],
+    /// The window of the LP analysis. Between frames only its past is kept, at the front.
+    speech: [i16; WINDOW],
     /// Past weighted speech.
     weighted: [i16; WEIGHTED_HISTORY],
     /// Excitation: the past, then the current frame.
     pub(super) excitation: [i16; PAST_EXCITATION + FRAME_SAMPLES],
+    /// Whether frames without voice are sent as descriptors or not at all.
+    pub(super) annex_b: i16,
+    /// What only Annex B remembers, in the order of [`SilenceLanes::each_word`].
+    silence: [i16; 2 * SILENCE_WORDS],
 }
 
 /// The state of as many calls as there are lanes, but for the excitation, which is wanted call by call.
@@ -48,6 +61,8 @@ pub(super) struct CallLanes<L> {
     pub(super) target: [L; MEMORY_PAIRS],
     /// Last unquantised LSP, Q15.
     pub(super) lsp: Coefficients<L>,
+    /// LSP of the newest window, Q15.
+    pub(super) new_lsp: Coefficients<L>,
     /// Last quantised LSP, Q15.
     pub(super) quantised_lsp: Coefficients<L>,
     /// Memory of the LSF predictor, Q13.
@@ -80,18 +95,20 @@ impl Encoder {
     pub fn new() -> Self {
         let mut encoder = Self {
             block: [0; 2 * BLOCK_PAIRS],
-            speech: [0; WINDOW - FRAME_SAMPLES],
+            speech: [0; WINDOW],
             weighted: [0; WEIGHTED_HISTORY],
             excitation: [0; PAST_EXCITATION + FRAME_SAMPLES],
+            annex_b: 0,
+            silence: [0; 2 * SILENCE_WORDS],
         };
         with_lanes(Level::Scalar, Initialise(&mut encoder));
         encoder
     }
 
-    /// An encoder before its first frame, with Annex B.
+    /// An encoder before its first frame, with Annex B: frames without voice are described now and then, or not sent.
     #[must_use]
     pub fn with_annex_b() -> Self {
-        Self::new()
+        Self { annex_b: 1, ..Self::new() }
     }
 
     /// The frame that was encoded becomes the past.
@@ -116,7 +133,69 @@ impl WithLanes for Initialise<'_> {
             taming: [L::splat(TAMING_ONE); 4],
             ..CallLanes::zero()
         };
-        lanes.store(&mut [self.0]);
+        lanes.store(&mut [self.0], 0);
+        let mut silence = SilenceLanes { vad: VadState::<L>::initial(), dtx: DtxState::initial() };
+        silence.store(&mut [self.0]);
+    }
+}
+
+/// Rows of a part of the calls' states; the first call also fills the lanes without one.
+#[inline(always)]
+fn rows<'a>(calls: &[&'a Encoder], part: fn(&'a Encoder) -> &'a [i16]) -> [&'a [i16]; 16] {
+    let mut rows: [&[i16]; 16] = [part(calls[0]); 16];
+    for (row, call) in rows.iter_mut().zip(calls) {
+        *row = part(call);
+    }
+    rows
+}
+
+/// Stores pairs into a part of the calls' states.
+#[inline(always)]
+fn put<L: Lanes>(values: &[L], calls: &mut [&mut Encoder], part: fn(&mut Encoder) -> &mut [i16]) {
+    let mut rows: ArrayVec<&mut [i16], 16> = ArrayVec::new();
+    for call in calls {
+        rows.push(part(call));
+    }
+    L::store_pairs(values, &mut rows);
+}
+
+/// What only Annex B remembers, of as many calls as there are lanes.
+pub(super) struct SilenceLanes<L> {
+    pub(super) vad: VadState<L>,
+    pub(super) dtx: DtxState<L>,
+}
+
+impl<L: Lanes> SilenceLanes<L> {
+    #[inline(always)]
+    fn each_word(&mut self, mut visit: impl FnMut(&mut L)) {
+        self.vad.each_word(&mut visit);
+        self.dtx.each_word(&mut visit);
+    }
+
+    /// Spreads up to as many calls as there are lanes.
+    #[inline(always)]
+    pub(super) fn load(calls: &[&Encoder]) -> Self {
+        let mut words = [L::zero(); SILENCE_WORDS];
+        L::load_pairs(&rows(calls, |call| &call.silence), &mut words);
+        let mut lanes = Self { vad: VadState::initial(), dtx: DtxState::initial() };
+        let mut count = 0;
+        lanes.each_word(|word| {
+            *word = words[count];
+            count += 1;
+        });
+        lanes
+    }
+
+    /// Puts the calls back.
+    #[inline(always)]
+    pub(super) fn store(&mut self, calls: &mut [&mut Encoder]) {
+        let mut words = [L::zero(); SILENCE_WORDS];
+        let mut count = 0;
+        self.each_word(|word| {
+            words[count] = *word;
+            count += 1;
+        });
+        put(&words, calls, |call| &mut call.silence);
     }
 }
 
@@ -130,6 +209,7 @@ impl<L: Lanes> CallLanes<L> {
             weighting: [zero; MEMORY_PAIRS],
             target: [zero; MEMORY_PAIRS],
             lsp: [zero; ORDER],
+            new_lsp: [zero; ORDER],
             quantised_lsp: [zero; ORDER],
             lsf_memory: [[zero; ORDER]; 4],
             stable_lp: [zero; ORDER],
@@ -146,6 +226,7 @@ impl<L: Lanes> CallLanes<L> {
     #[inline(always)]
     fn each_pair(&mut self, mut two: impl FnMut(&mut [L]), mut one: impl FnMut(&mut L)) {
         two(&mut self.lsp);
+        two(&mut self.new_lsp);
         two(&mut self.quantised_lsp);
         two(self.lsf_memory.as_flattened_mut());
         two(&mut self.stable_lp);
@@ -159,18 +240,17 @@ impl<L: Lanes> CallLanes<L> {
         self.high_pass_out.iter_mut().for_each(&mut one);
     }
 
-    /// Spreads up to as many calls as there are lanes; the first one also fills the lanes without a call.
+    /// Spreads up to as many calls as there are lanes; the first one also fills the lanes without a call. `newest` are
+    /// the pairs of the newest frame that the window has already taken in.
     #[inline(always)]
-    pub(super) fn load(calls: &[&Encoder]) -> Self {
-        let rows = |part: fn(&Encoder) -> &[i16]| -> [&[i16]; 16] {
-            core::array::from_fn(|l| part(calls.get(l).unwrap_or(&calls[0])))
-        };
+    pub(super) fn load(calls: &[&Encoder], newest: usize) -> Self {
         let mut lanes = Self::zero();
-        L::load_pairs(&rows(|call| &call.speech), &mut lanes.speech[..WINDOW_PAIRS - FRAME_PAIRS]);
-        L::load_pairs(&rows(|call| &call.weighted), &mut lanes.weighted[..WEIGHTED_PAIRS - FRAME_PAIRS]);
+        let kept = WINDOW_PAIRS - FRAME_PAIRS + newest;
+        L::load_pairs(&rows(calls, |call| &call.speech), &mut lanes.speech[..kept]);
+        L::load_pairs(&rows(calls, |call| &call.weighted), &mut lanes.weighted[..WEIGHTED_PAIRS - FRAME_PAIRS]);
         let mut pairs = [L::zero(); BLOCK_PAIRS];
-        L::load_pairs(&rows(|call| &call.block), &mut pairs);
-        let next = core::cell::Cell::new(0);
+        L::load_pairs(&rows(calls, |call| &call.block), &mut pairs);
+        let next = Cell::new(0);
         let take = || {
             next.set(next.get() + 1);
             pairs[next.get() - 1]
@@ -189,19 +269,28 @@ impl<L: Lanes> CallLanes<L> {
 
     /// Puts the calls back, the inverse of [`CallLanes::load`].
     #[inline(always)]
-    pub(super) fn store(&mut self, calls: &mut [&mut Encoder]) {
-        let pairs = core::cell::RefCell::new(arrayvec::ArrayVec::<L, BLOCK_PAIRS>::new());
-        self.each_pair(
-            |words| pairs.borrow_mut().extend(words.as_chunks::<2>().0.iter().map(|w| L::pair(w[0], w[1]))),
-            |word| pairs.borrow_mut().push(*word),
-        );
-        let mut put = |values: &[L], part: fn(&mut Encoder) -> &mut [i16]| {
-            let mut rows: arrayvec::ArrayVec<&mut [i16], 16> = calls.iter_mut().map(|call| part(call)).collect();
-            L::store_pairs(values, &mut rows);
+    pub(super) fn store(&mut self, calls: &mut [&mut Encoder], newest: usize) {
+        let pairs = [const { Cell::new(None) }; BLOCK_PAIRS];
+        let next = Cell::new(0);
+        let give = |pair: L| {
+            pairs[next.get()].set(Some(pair));
+            next.set(next.get() + 1);
         };
-        put(&pairs.borrow(), |call| &mut call.block);
-        put(&self.speech[..WINDOW_PAIRS - FRAME_PAIRS], |call| &mut call.speech);
-        put(&self.weighted[..WEIGHTED_PAIRS - FRAME_PAIRS], |call| &mut call.weighted);
+        self.each_pair(
+            |words| {
+                for words in words.as_chunks::<2>().0 {
+                    give(L::pair(words[0], words[1]));
+                }
+            },
+            |word| give(*word),
+        );
+        let mut block = [L::zero(); BLOCK_PAIRS];
+        for (block, pair) in block.iter_mut().zip(&pairs) {
+            *block = pair.get().unwrap_or(L::zero());
+        }
+        put(&block, calls, |call| &mut call.block);
+        put(&self.speech[..WINDOW_PAIRS - FRAME_PAIRS + newest], calls, |call| &mut call.speech);
+        put(&self.weighted[..WEIGHTED_PAIRS - FRAME_PAIRS], calls, |call| &mut call.weighted);
     }
 
     /// The frame that was encoded becomes the past.
