@@ -41,7 +41,7 @@ pub(super) fn check(machine: &Machine, field: &str, address: &str) -> Vec<Findin
         }
         Some(driver) if SHARING_DRIVERS.contains(&driver.as_str()) => {}
         Some(driver) => {
-            let interfaces = machine.list(&format!("{at}/net")).join(", ");
+            let interfaces = interfaces(machine, &at).join(", ");
             let what = if interfaces.is_empty() {
                 format!("{address} is bound to the kernel's driver {driver}")
             } else {
@@ -57,6 +57,13 @@ pub(super) fn check(machine: &Machine, field: &str, address: &str) -> Vec<Findin
         }
     }
     findings
+}
+
+/// The kernel's interfaces on the device; virtio has a bus of its own in between.
+fn interfaces(machine: &Machine, at: &str) -> Vec<String> {
+    let virtio = machine.list(at).into_iter().filter(|name| name.starts_with("virtio"));
+    let parents = std::iter::once(at.to_owned()).chain(virtio.map(|name| format!("{at}/{name}")));
+    parents.flat_map(|parent| machine.list(&format!("{parent}/net"))).collect()
 }
 
 /// Loads `vfio-pci` first, where it is not.
@@ -145,6 +152,14 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert!(findings[0].what.contains("the kernel's driver ena, as interface ens6, which goes away"));
         assert_eq!(findings[0].mend, "dpdk-devbind.py --bind=vfio-pci 0000:00:06.0");
+    }
+
+    #[test]
+    fn a_virtio_nic_s_interface_is_found_behind_its_own_bus() {
+        let fixture = Fixture::complete();
+        fixture.bind(NIC, "virtio-pci");
+        fixture.write("sys/bus/pci/devices/0000:00:06.0/virtio2/net/eth0/mtu", "1500");
+        assert!(findings(&fixture)[0].what.contains("as interface eth0, which goes away"));
     }
 
     #[test]

@@ -60,9 +60,7 @@ impl Default for PortConfig {
 #[non_exhaustive]
 pub enum PortError {
     /// EAL has no such port: the device was not among those it was started with, or no driver took it.
-    #[error(
-        "{device}: DPDK has no such port. A PCI function has to be bound to vfio-pci (dpdk-devbind.py), its driver package to be installed"
-    )]
+    #[error("{device}: DPDK has no such port. {}", not_found_hint(device))]
     NotFound {
         /// The device.
         device: String,
@@ -123,6 +121,14 @@ pub enum PortError {
         /// The error.
         errno: Errno,
     },
+}
+
+fn not_found_hint(device: &str) -> &'static str {
+    if device.starts_with("net_") {
+        "Its driver refused it when EAL started, and said why on standard error"
+    } else {
+        "A PCI function has to be bound to vfio-pci (dpdk-devbind.py), and the package of its driver to be installed"
+    }
 }
 
 /// A started port, from the outside: what it is, how it does. Its queues are [`QueuePair`]s.
