@@ -1,5 +1,7 @@
 //! ARP, neighbours and ICMP: what the gateway answers, asks, and gives up.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests say what they expect, as tests do")]
+
 mod rig;
 
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -1,5 +1,7 @@
 //! Several workers on one port: packets reach the worker that owns their flow, whichever queue they came on.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests say what they expect, as tests do")]
+
 mod rig;
 
 use rig::*;

@@ -1,5 +1,7 @@
 //! What relayed packets look like when they leave.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests say what they expect, as tests do")]
+
 mod rig;
 
 use rig::*;

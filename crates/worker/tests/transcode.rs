@@ -1,5 +1,7 @@
 //! What arrives is bit for bit what the codec library makes of what was sent.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests say what they expect, as tests do")]
+
 mod rig;
 
 use rig::*;

@@ -367,7 +367,7 @@ impl Machine {
 }
 
 /// Runs the machine over `octets`, panics where an invariant breaks, and returns what was counted.
-pub fn run(octets: &[u8]) -> Arc<WorkerCounters> {
+pub(crate) fn run(octets: &[u8]) -> Arc<WorkerCounters> {
     let mut choices = Choices(octets);
     let mut machine = Machine::new();
     while !choices.0.is_empty() {

@@ -13,7 +13,7 @@ use tandem_wire::rtp::{Rtp, RtpFields};
 use tandem_wire::udp::{self, Udp};
 
 /// Reads `octets` as a frame, then as each protocol by itself.
-pub fn read(octets: &[u8]) {
+pub(crate) fn read(octets: &[u8]) {
     frame(octets);
     arp(octets);
     ipv4(octets);

@@ -1,6 +1,7 @@
 //! A worker over an in-memory device, with everything around it that a test needs: control's ends of the rings, the cable,
 //! a clock, and two RTP endpoints that know the gateway.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of the rig")]
+#![allow(clippy::unwrap_used, reason = "the rig is a test like those that use it")]
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
