@@ -4,10 +4,19 @@ use garde::Validate;
 use serde_json::Value;
 
 use crate::check::Document;
-use crate::document::Config;
+use crate::document::{Config, Limits};
 
 /// What can change while the gateway runs: fields, and sections with all that is in them.
-pub const CHANGEABLE: [&str; 6] = ["sip.no_answer_timeout_s", "limits", "peers", "routes", "shutdown", "log.level"];
+pub const CHANGEABLE: [&str; 8] = [
+    "sip.no_answer_timeout_s",
+    "limits.max_calls",
+    "limits.retry_after_s",
+    "limits.max_call_s",
+    "peers",
+    "routes",
+    "shutdown",
+    "log.level",
+];
 
 /// A new file, as far as it can be applied to a running gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +51,7 @@ impl Reload {
 
         let mut config = running.clone();
         config.sip.no_answer_timeout_s = wanted.sip.no_answer_timeout_s;
-        config.limits = wanted.limits;
+        config.limits = Limits { max_transactions: running.limits.max_transactions, ..wanted.limits };
         config.peers = wanted.peers;
         config.routes = wanted.routes;
         config.shutdown = wanted.shutdown;
@@ -121,11 +130,11 @@ routes: [{from: left, peer: right}]
     #[test]
     fn another_device_needs_a_restart_and_the_rest_is_applied() {
         let wanted = format!(
-            "{}limits: {{max_calls: 7}}\nlog: {{level: debug, format: json}}\n",
+            "{}limits: {{max_calls: 7, max_transactions: 200}}\nlog: {{level: debug, format: json}}\n",
             FILE.replace("net_null0", "net_ring0")
         );
         let reload = Reload::new(&parse(FILE), parse(&wanted)).unwrap();
-        assert_eq!(reload.needs_restart, ["ports[0].device", "log.format"]);
+        assert_eq!(reload.needs_restart, ["ports[0].device", "limits.max_transactions", "log.format"]);
         assert_eq!(reload.applied, ["limits.max_calls", "log.level"]);
         assert_eq!(reload.config.limits.max_calls, 7);
         assert_eq!(reload.config.ports, parse(FILE).ports);

@@ -265,8 +265,9 @@ impl Shell {
                 );
             }
         };
+        let now = self.clock.now();
         let config = switch_config(&reload.config, self.slots, self.clock.wall());
-        if let Err(error) = self.switch.reconfigure(config) {
+        if let Err(error) = self.switch.reconfigure(now, config) {
             return tracing::error!(%error, "the configuration stays as it is");
         }
         if let Some(log) = &self.log {

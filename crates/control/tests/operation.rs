@@ -1,0 +1,92 @@
+//! What operators see: readiness, metrics, a configuration read again, a disk that takes no more.
+
+mod support;
+
+use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
+
+use support::Bench;
+
+#[test]
+fn a_worker_that_stands_still_makes_the_node_not_ready() {
+    let bench = Bench::ready("");
+    bench.worker.stuck.store(true, Relaxed);
+    bench.wait_for("not ready", || bench.get("/readyz") == (503, "worker 0 does not poll\n".to_owned()));
+    assert!(bench.get("/metrics").1.contains("\ntandem_ready 0\n"));
+    bench.worker.stuck.store(false, Relaxed);
+    bench.wait_for("ready again", || bench.get("/readyz").0 == 200);
+}
+
+#[test]
+fn metrics_tell_of_calls_workers_and_ports() {
+    let bench = Bench::ready("limits: {max_calls: 12}");
+    bench.worker.counters.rtp_forwarded.add(1234);
+    bench.worker.counters.added_latency.record_n(40_000, 100);
+    bench.answered_call();
+    let (status, text) = bench.get("/metrics");
+    assert_eq!(status, 200);
+    for line in [
+        "tandem_ready 1",
+        "tandem_calls 1",
+        "tandem_calls_limit 12",
+        "tandem_calls_answered_total 1",
+        "tandem_rtp_forwarded_total{worker=\"0\"} 1234",
+        "tandem_port_driver_total{port=\"media\",counter=\"rx_missed\"} 3",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+    }
+    let p50 = bench.get_json("/v1/stats")["added_latency_us"]["p50"].as_f64().unwrap();
+    assert!((p50 - 40.0).abs() < 1.3, "{p50}");
+}
+
+#[test]
+fn routes_are_applied_when_the_file_is_read_again() {
+    let mut bench = Bench::ready("");
+    let call_id = bench.caller.invite("700");
+    assert!(bench.caller.expect_final(&call_id).starts_with("SIP/2.0 404 "));
+    bench.reload("prefix: '8'", "prefix: '7'");
+    bench.wait_for("the new route", || {
+        let call_id = bench.caller.invite("700");
+        !bench.caller.expect_response(&call_id).starts_with("SIP/2.0 404 ")
+    });
+    bench.callee.expect("INVITE sip:700@");
+}
+
+#[test]
+fn a_wrong_file_changes_nothing() {
+    let mut bench = Bench::ready("limits: {max_calls: 12}");
+    bench.reload("max_calls: 12", "max_calls: 13\n# and something that is wrong\nnonsense: 1");
+    bench.reload("nonsense: 1", "nonsense: 2");
+    // Both were looked at once a right one is applied.
+    assert_eq!(bench.get_json("/v1/stats")["max_calls"], 12);
+    bench.reload("\nnonsense: 2", "");
+    bench.wait_for("the right file", || bench.get_json("/v1/stats")["max_calls"] == 13);
+}
+
+#[test]
+fn records_that_cannot_be_written_wait_and_the_node_is_not_ready() {
+    // Today's first file is a device that is always full.
+    let bench = Bench::prepared("", |records| {
+        for day in ["today", "tomorrow"] {
+            let date = Command::new("date").args(["-u", "-d", day, "+%F"]).output().unwrap().stdout;
+            let name = format!("records-{}-1.jsonl", String::from_utf8(date).unwrap().trim());
+            std::os::unix::fs::symlink("/dev/full", records.join(name)).unwrap();
+        }
+    });
+    bench.data_plane_ready();
+    bench.wait_for("ready", || bench.get("/readyz").0 == 200);
+    // Refused, and so over at once; its record is what is left.
+    let call_id = bench.caller.invite("100");
+    assert!(bench.caller.expect_final(&call_id).starts_with("SIP/2.0 404 "));
+    let not_ready = (503, "call detail records cannot be written\n".to_owned());
+    bench.wait_for("not ready", || bench.get("/readyz") == not_ready);
+    let stats = bench.get_json("/v1/stats");
+    assert_eq!((&stats["records"]["waiting"], &stats["calls"]), (&1.into(), &1.into()));
+    // Calls go on.
+    bench.answered_call();
+    bench.control.terminate();
+    bench.control.terminate();
+    bench.callee.expect("BYE ");
+    let ended = bench.control.wait().unwrap();
+    assert!(ended.records_lost >= 1 && ended.calls_cut >= 1, "{ended:?}");
+}

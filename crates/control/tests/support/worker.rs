@@ -1,0 +1,61 @@
+//! A worker that answers commands and carries nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tandem_contract::{Command, Event, LegCounters, WorkerCounters, WorkerId};
+use tandem_control::WorkerLink;
+
+/// A thread at the other end of the rings. It ends when dropped.
+pub struct InMemoryWorker {
+    pub counters: Arc<WorkerCounters>,
+    /// While set, it neither polls nor answers.
+    pub stuck: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub fn pair() -> (WorkerLink, InMemoryWorker) {
+    let (commands, mut incoming) = rtrb::RingBuffer::new(16);
+    let (mut outgoing, events) = rtrb::RingBuffer::new(16);
+    let counters = Arc::new(WorkerCounters::default());
+    let (stuck, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let thread = {
+        let (counters, stuck, stop) = (counters.clone(), stuck.clone(), stop.clone());
+        std::thread::spawn(move || {
+            while !stop.load(Relaxed) {
+                std::thread::sleep(Duration::from_micros(200));
+                if stuck.load(Relaxed) {
+                    continue;
+                }
+                counters.polls.add(1);
+                while let Ok(command) = incoming.pop() {
+                    let _ = outgoing.push(answer(command));
+                }
+            }
+        })
+    };
+    let link = WorkerLink { worker: WorkerId(0), commands, events, counters: counters.clone() };
+    (link, InMemoryWorker { counters, stuck, stop, thread: Some(thread) })
+}
+
+fn answer(command: Command) -> Event {
+    let counters = [LegCounters { packets_received: 50, packets_sent: 49, ..LegCounters::default() }; 2];
+    match command {
+        Command::InstallFlow { flow, epoch, .. } => Event::Installed { flow, epoch },
+        Command::UpdateFlow { flow, epoch, .. } => Event::Updated { flow, epoch },
+        Command::RemoveFlow { flow } => Event::Removed { flow, counters },
+        Command::ReadFlow { flow } => Event::Counters { flow, counters },
+    }
+}
+
+impl Drop for InMemoryWorker {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
