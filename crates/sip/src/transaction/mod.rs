@@ -65,7 +65,7 @@ pub enum Output {
         /// The message.
         bytes: Arc<[u8]>,
     },
-    /// A new request, to be answered with [`Transactions::respond`].
+    /// A new request. Answer it with [`Transactions::respond`]: the transaction waits for that as long as it takes.
     Request {
         /// Its transaction.
         id: ServerTx,
@@ -159,7 +159,8 @@ pub struct TransactionCounters {
     pub request_retransmissions_received: u64,
     /// Requests and responses sent again by a timer.
     pub retransmissions_sent: u64,
-    /// Responses that belong to no transaction; dropped (RFC 6026 section 8.9).
+    /// Responses that belong to no transaction, or have more than one Via; dropped (RFC 6026 section 8.9, RFC 3261 section
+    /// 8.1.3.3).
     pub stray_responses: u64,
     /// CANCEL requests without anything to cancel; answered with 481.
     pub unmatched_cancels: u64,

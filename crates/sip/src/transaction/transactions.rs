@@ -13,8 +13,8 @@ use super::{
     TransactionCounters, Transport, Tx,
 };
 use crate::{
-    BuildError, Identifiers, Instant, Message, Method, ParseError, Request, RequestBuilder, Response, ResponseBuilder,
-    StatusCode, respond_to_malformed,
+    BuildError, HeaderName, Identifiers, Instant, Message, Method, ParseError, Request, RequestBuilder, Response,
+    ResponseBuilder, StatusCode, respond_to_malformed,
 };
 
 /// The transaction layer of one endpoint; see [the module](super) for how to drive it.
@@ -106,18 +106,24 @@ impl Transactions {
     }
 
     fn on_response(&mut self, now: Instant, from: Peer, response: Response) {
-        let mut key = core::mem::take(&mut self.key);
-        let slot = matching::write_response_key(&mut key, &response)
-            .then(|| self.clients.get(key.as_str()))
-            .flatten()
-            .copied();
-        self.key = key;
-        let Some(slot) = slot else {
+        let Some(slot) = self.find_client(&response) else {
             self.counters.stray_responses += 1;
             return;
         };
         let event = event_of(response.status());
         self.step(now, slot, event, Input { response: Some(response), from: Some(from), ..Input::default() });
+    }
+
+    fn find_client(&mut self, response: &Response) -> Option<Slot> {
+        // Our requests leave with one Via; a response with more has lost its way (section 8.1.3.3).
+        if response.elements(HeaderName::Via).nth(1).is_some() {
+            return None;
+        }
+        let mut key = core::mem::take(&mut self.key);
+        let has_branch = matching::write_response_key(&mut key, response);
+        let slot = self.clients.get(key.as_str()).copied().filter(|_| has_branch);
+        self.key = key;
+        slot
     }
 
     fn on_request(&mut self, now: Instant, from: Peer, request: Request) {

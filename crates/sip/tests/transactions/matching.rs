@@ -173,6 +173,18 @@ fn response_with_a_strange_branch_is_dropped_and_counted() {
 }
 
 #[test]
+fn response_with_a_second_via_is_dropped() {
+    let mut endpoint = Endpoint::new(Transport::Udp);
+    let (id, branch) = endpoint.send(Method::Invite);
+    let text = answer("INVITE", &branch, 200);
+    let lost = text.replace("From:", "Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK1saber23\r\nFrom:");
+    assert_eq!(endpoint.receive(&lost), []);
+    assert_eq!(endpoint.client_state(id), Some(State::Calling));
+    assert_eq!(endpoint.layer.counters().stray_responses, 1);
+    assert_eq!(kinds(&endpoint.receive(&text)), ["response 200"]);
+}
+
+#[test]
 fn request_beyond_the_limit_gets_503_and_costs_no_state() {
     let config = TransactionConfig { max_transactions: 1, ..TransactionConfig::default() };
     let mut endpoint = Endpoint::with(Transport::Udp, config);
