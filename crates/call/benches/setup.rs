@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use support::{ALICE, BOB, Phone, Sip, config, sdp};
-use tandem_call::{ListenerId, Output, Switch};
+use tandem_call::{ListenerId, Output, PortRange, Switch};
 use tandem_contract::{Command, Event, Nanos};
 
 /// Calls per second of virtual time.
@@ -31,6 +31,8 @@ impl Load {
     fn new() -> Self {
         let mut config = config();
         config.limits.max_transactions = 1_000_000;
+        // Room for a second of calls whose ports rest.
+        config.media.ports = PortRange { first: 10_000, last: 60_000 };
         Self {
             switch: Switch::new(config, [1; 32]).expect("a valid configuration"),
             now: Nanos::from_millis(1),

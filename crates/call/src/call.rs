@@ -8,8 +8,6 @@
 //! | `Answered` | the end; re-INVITEs on the way | `change` |
 //! | `Ending` | the worker's last counters, the record's confirmation, a late ACK | `ending` |
 
-use std::sync::Arc;
-
 use tandem_contract::{Codec, Command, Epoch, Event, LegConfig, LegSide, Nanos, Refusal};
 use tandem_sdp::Negotiation;
 use tandem_sip::{Request, StatusCode};
@@ -21,6 +19,7 @@ use crate::leg::{Leg, Waiting};
 use crate::media_pool::Reservation;
 use crate::output::{CallNumber, CallSnapshot, CallState};
 use crate::record::CallRecord;
+use crate::silence::Overlooked;
 
 /// One call.
 #[derive(Debug)]
@@ -47,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) hang_up_at: Option<Nanos>,
     /// When to tell a peer again what it could not hear for a glare.
     pub(crate) retry_at: Option<Nanos>,
+    /// Silences of leg A and leg B that came at a time when they were no reason to end.
+    pub(crate) overlooked: [Option<Overlooked>; 2],
     /// INFOs that wait for the other side's answer.
     pub(crate) relays: u8,
     /// The deadline that is in [`Exchange::alarms`].
@@ -76,6 +77,8 @@ pub(crate) struct Media {
     epoch: Epoch,
     /// What the worker was told last.
     sent: [LegConfig; 2],
+    /// What it confirmed last.
+    confirmed: [LegConfig; 2],
     pending: Option<Pending>,
     /// The worker has the flow, or was asked to take it.
     pub(crate) is_on_worker: bool,
@@ -112,7 +115,15 @@ pub(crate) enum Then {
 
 impl Media {
     pub(crate) const fn new(reservation: Reservation, legs: [LegConfig; 2]) -> Self {
-        Self { reservation, epoch: Epoch(0), sent: legs, pending: None, is_on_worker: false, removal_due: None }
+        Self {
+            reservation,
+            epoch: Epoch(0),
+            sent: legs,
+            confirmed: legs,
+            pending: None,
+            is_on_worker: false,
+            removal_due: None,
+        }
     }
 
     /// Whether the worker owes an answer.
@@ -149,6 +160,7 @@ impl Call {
             no_answer_at: None,
             hang_up_at: None,
             retry_at: None,
+            overlooked: [None, None],
             relays: 0,
             alarm: None,
         }
@@ -205,6 +217,7 @@ impl Call {
         match event {
             Event::Installed { epoch, .. } | Event::Updated { epoch, .. } => {
                 if let Some(pending) = self.media.pending.take_if(|pending| pending.epoch == epoch) {
+                    self.media.confirmed = self.media.sent;
                     self.proceed(exchange, now, pending.then);
                 }
             }
@@ -236,7 +249,8 @@ impl Call {
                 }
             }
             Event::MediaTimeout { leg, idle_ms, .. } => self.on_silence(exchange, now, leg, idle_ms),
-            Event::Counters { .. } | Event::MediaStarted { .. } => {}
+            Event::Counters { counters, .. } => self.on_counters(exchange, now, &counters),
+            Event::MediaStarted { .. } => {}
         }
     }
 
@@ -259,26 +273,19 @@ impl Call {
             Refusal::CodecPairUnsupported => {
                 (StatusCode::NOT_ACCEPTABLE_HERE, "the worker cannot join the two codecs".to_owned())
             }
+            Refusal::TranscodersExhausted => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the worker has no transcoder left".to_owned())
+            }
             other => (StatusCode::SERVER_INTERNAL_ERROR, format!("the worker refused the media flow: {other:?}")),
         };
         match then {
             Then::AnswerChange { leg, before, .. } => {
                 self.leg_mut(leg).negotiation = *before;
-                self.media.sent = [self.legs[0].media(), self.legs[1].media()];
+                self.media.sent = self.media.confirmed;
                 self.refuse_change(exchange, now, leg, status);
             }
             _ => self.end(exchange, now, Ending::gateway(status, text), None),
         }
-    }
-
-    fn on_silence(&mut self, exchange: &mut Exchange, now: Nanos, leg: LegSide, idle_ms: u32) {
-        let is_expected = self.leg(leg).negotiation.agreement().is_some_and(|agreed| agreed.direction.receives());
-        if self.phase != Phase::Answered || !is_expected || self.change.is_some() {
-            return;
-        }
-        let who = if leg == LegSide::A { "caller" } else { "callee" };
-        let reason = format!("no media from the {who} for {idle_ms} ms");
-        self.end(exchange, now, Ending { q850: 102, ..Ending::gateway(StatusCode::REQUEST_TIMEOUT, reason) }, None);
     }
 
     /// A deadline of this call may have come.
@@ -310,6 +317,7 @@ impl Call {
             self.retry_at = None;
             self.settle(exchange, now);
         }
+        self.look_after_silence(exchange, now);
         if is_due(self.media.removal_due) {
             // The record does without the counters. The place stays reserved until the worker gives it back.
             self.media.removal_due = None;
@@ -326,6 +334,8 @@ impl Call {
             self.no_answer_at,
             self.hang_up_at,
             self.retry_at,
+            self.overlooked[0].as_ref().map(Overlooked::deadline),
+            self.overlooked[1].as_ref().map(Overlooked::deadline),
         ];
         times.into_iter().flatten().min()
     }
@@ -421,8 +431,7 @@ impl Call {
         }
     }
 
-    pub(crate) fn peer_name(&self, leg: LegSide) -> String {
-        let peer: &Arc<_> = &self.leg(leg).peer;
-        peer.name.clone()
+    pub(crate) fn peer_name(&self, leg: LegSide) -> &str {
+        &self.leg(leg).peer.name
     }
 }

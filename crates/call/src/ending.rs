@@ -58,6 +58,7 @@ impl Call {
         self.no_answer_at = None;
         self.hang_up_at = None;
         self.retry_at = None;
+        self.overlooked = [None, None];
         let reason = ending.header();
         for side in LegSide::BOTH {
             self.answer_last(exchange, now, side, &ending, &reason);

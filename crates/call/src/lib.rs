@@ -23,6 +23,7 @@ mod output;
 mod record;
 mod routing;
 mod setup;
+mod silence;
 mod switch;
 
 pub use config::{

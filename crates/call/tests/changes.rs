@@ -397,3 +397,23 @@ fn requests_in_a_dialog_are_checked() {
     stage.alice_hangs_up();
     stage.assert_clean();
 }
+
+#[test]
+fn a_hold_that_the_worker_refuses_is_taken_back_on_the_other_side() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    let before = stage.legs();
+    alice_offers(&mut stage, "9", HOLD);
+    let told = stage.bob.expect_request("INVITE");
+    stage.worker = Worker::Refusing(Refusal::TranscodersExhausted);
+    bob_answers(&mut stage, &told, "a=recvonly\r\n");
+    stage.alice.expect_status(503);
+    assert_eq!(stage.legs(), before, "the worker has changed nothing");
+    stage.worker = Worker::Willing;
+    let told = stage.bob.expect_request("INVITE");
+    assert!(told.body.contains("a=sendrecv\r\n"), "{}", told.body);
+    bob_answers(&mut stage, &told, "");
+    assert_eq!(stage.legs(), before);
+    stage.alice_hangs_up();
+    stage.assert_clean();
+}

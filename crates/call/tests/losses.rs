@@ -222,3 +222,31 @@ fn a_flow_that_the_worker_lost_ends_its_call() {
     assert_eq!(stage.record().reason, "the media flow is gone");
     stage.assert_clean();
 }
+
+#[test]
+fn a_callee_that_was_silent_while_it_rang_and_stays_so_is_missed_after_the_answer() {
+    for speaks in [false, true] {
+        let mut stage = Stage::new();
+        let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
+        let progress = stage.bob.answer(&invite, 183, "Session Progress", &sdp(BOB, 6000, "8", ""));
+        stage.bob_sends(progress);
+        stage.alice.expect_status(183);
+        let (worker, flow, _) = stage.flows[0];
+        stage.event(worker, Event::MediaTimeout { flow, leg: LegSide::B, idle_ms: 10_000 });
+        stage.pass_ms(25_000);
+        assert!(stage.records.is_empty(), "a callee may ring in silence");
+        let ok = stage.bob.answer(&invite, 200, "OK", "");
+        stage.bob_sends(ok);
+        stage.bob.expect_request("ACK");
+        let ok = stage.alice.expect_status(200);
+        let ack = stage.alice.ack(&ok, "");
+        stage.alice_sends(ack);
+        stage.counters[1].packets_received = u64::from(speaks);
+        stage.pass_ms(10_000);
+        assert_eq!(stage.records.is_empty(), speaks);
+        if !speaks {
+            stage.alice.expect_request("BYE");
+            assert_eq!(stage.record().reason, "no media from the callee for 10000 ms");
+        }
+    }
+}
