@@ -37,7 +37,7 @@ fn calls(octets: &[u8]) -> Vec<Vec<Frame>> {
 
 /// Any frames of any number of calls decode to the same samples and the same states at every level, and whether a call's
 /// frames come in one job or in several.
-pub fn decode(octets: &[u8]) {
+pub(crate) fn decode(octets: &[u8]) {
     let calls = calls(octets);
     let decode_in_steps = |level: Level, step: usize| {
         let mut states = vec![Decoder::new(); calls.len()];
@@ -66,7 +66,7 @@ pub fn decode(octets: &[u8]) {
 }
 
 /// Any octets are refused as a payload or split into frames that hold all of them.
-pub fn payload(octets: &[u8]) {
+pub(crate) fn payload(octets: &[u8]) {
     let Ok(frames) = split_payload(octets) else {
         assert!(!matches!(octets.len() % 10, 0 | 2));
         return;
@@ -83,7 +83,7 @@ pub fn payload(octets: &[u8]) {
 }
 
 /// Any octets are read as a serial file up to their first damage, and what was read reads back as written.
-pub fn serial(octets: &[u8]) {
+pub(crate) fn serial(octets: &[u8]) {
     let frames: Vec<Frame> = SerialFrames::new(octets).map_while(Result::ok).collect();
     let mut written = Vec::new();
     for frame in &frames {
