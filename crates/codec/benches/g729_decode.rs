@@ -4,11 +4,12 @@
 mod measure;
 #[allow(dead_code, reason = "other benches use the encoder")]
 mod peers;
+mod speech;
 
 use measure::channels_per_core;
 use tandem_codec::Level;
-use tandem_codec::g729::bitstream::{Frame, SerialFrames};
-use tandem_codec::g729::{DecodeJob, Decoder, FRAME_SAMPLES, decode_batch};
+use tandem_codec::g729::bitstream::Frame;
+use tandem_codec::g729::{DecodeJob, Decoder, EncodeJob, Encoder, FRAME_SAMPLES, decode_batch, encode_batch};
 
 /// Independent calls.
 const CALLS: usize = 256;
@@ -18,9 +19,9 @@ const PACKET_FRAMES: usize = 2;
 const PACKETS: usize = 50;
 
 fn main() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/g729a/SPEECH.BIT");
-    let serial = std::fs::read(path).expect("speech");
-    let speech: Vec<Frame> = SerialFrames::new(&serial).collect::<Result<_, _>>().expect("serial");
+    let pcm = speech::frames_at_8_khz();
+    let mut speech = vec![Frame::NotSent; pcm.len()];
+    encode_batch(Level::detect(), &mut [EncodeJob { state: &mut Encoder::new(), pcm: &pcm, frames: &mut speech }]);
     // Each call somewhere else in the speech.
     let packet = |call: usize, packet: usize| {
         let packets = speech.len() / PACKET_FRAMES;

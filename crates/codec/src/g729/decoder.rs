@@ -133,11 +133,12 @@ fn decode_group<L: Lanes>(is_speech: bool, group: &mut [Slot<'_>]) {
             }
             L::store_pairs(&signal, &mut pcm);
             call.store(&mut blocks);
+            drop((pcm, blocks));
+            for slot in group.iter_mut() {
+                slot.state.advance(is_speech);
+            }
         },
     );
-    for slot in group {
-        slot.state.advance(is_speech);
-    }
 }
 
 /// Both subframes' filters from the LSP of this frame and the one before.

@@ -212,7 +212,7 @@ impl<L: Lanes> LpFilter<L> {
 /// Sample `n` of a sequence of pairs, as a word.
 #[inline(always)]
 pub(crate) fn half<L: Lanes>(pairs: &[L], n: usize) -> L {
-    if n % 2 == 0 { pairs[n / 2].low() } else { pairs[n / 2].high() }
+    if n.is_multiple_of(2) { pairs[n / 2].low() } else { pairs[n / 2].high() }
 }
 
 #[cfg(test)]

@@ -89,9 +89,9 @@ fn repeat_unless<L: Lanes>(known: L::Mask, lag: L, fraction: L, call: &mut CallL
     (used, L::select(known, fraction, L::zero()))
 }
 
-/// The fixed-codebook vector of one call (clauses 4.1.4 and 3.8): four pulses, repeated at the lag when it is short.
+/// The fixed-codebook vector of one call (clauses 4.1.4 and 3.8) into `code`, which is zero: four pulses, repeated at the
+/// lag when it is short.
 fn code_vector(positions: u16, signs: u8, lag: i32, sharpening: i32, code: &mut [i16; SUBFRAME_SAMPLES]) {
-    *code = [0; SUBFRAME_SAMPLES];
     let place = |shift: u16| usize::from(positions >> shift & 7) * 5;
     let places = [place(0), place(3) + 1, place(6) + 2, place(10) + 3 + usize::from(positions >> 9 & 1)];
     for (k, place) in places.into_iter().enumerate() {
@@ -99,7 +99,7 @@ fn code_vector(positions: u16, signs: u8, lag: i32, sharpening: i32, code: &mut 
     }
     let sharpening = (sharpening << 1).min(0x7fff);
     for n in (lag.max(1) as usize).min(SUBFRAME_SAMPLES)..SUBFRAME_SAMPLES {
-        let repeated = i32::from(code[n - lag as usize]) * sharpening >> 15;
+        let repeated = (i32::from(code[n - lag as usize]) * sharpening) >> 15;
         code[n] = code[n].saturating_add(repeated as i16);
     }
 }

@@ -112,6 +112,7 @@ impl Decoder {
     }
 
     /// The frame that was decoded becomes the past.
+    #[inline(always)]
     pub(super) fn advance(&mut self, was_speech: bool) {
         self.excitation.copy_within(FRAME_SAMPLES.., 0);
         self.residual.copy_within(FRAME_SAMPLES.., 0);

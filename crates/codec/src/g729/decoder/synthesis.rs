@@ -1,7 +1,7 @@
 //! Synthesis of a subframe, scaled down when it overflows (ITU-T G.729 clause 4.1.6).
 
 use super::super::adaptive_codebook::PAST_EXCITATION;
-use super::super::filter::{LpFilter, MEMORY_PAIRS, SUBFRAME_PAIRS};
+use super::super::filter::{LpFilter, SUBFRAME_PAIRS};
 use super::super::{FRAME_PAIRS, rows};
 use super::state::CallLanes;
 use crate::isa::{BasicOp, LaneMask, Lanes};
@@ -63,10 +63,4 @@ pub(super) fn measure_energy<L: Lanes>(good: L::Mask, calls: &[&mut [i16]], call
     let mantissa = energy.sllv(places).round();
     call.energy[0] = L::select(good, mantissa, call.energy[0]);
     call.energy[1] = L::select(good, L::splat(16).sub_wrap(places), call.energy[1]);
-}
-
-/// The memory of the filter for the next frame: the last ten samples of `speech`.
-#[inline(always)]
-pub(super) fn keep_memory<L: Lanes>(speech: &[L], memory: &mut [L; MEMORY_PAIRS]) {
-    memory.copy_from_slice(&speech[speech.len() - MEMORY_PAIRS..]);
 }

@@ -3,11 +3,13 @@
 /// Coefficients of the innovation-energy predictor, Q13, most recent first (clause 3.9.1).
 pub(crate) static GAIN_MA: [i16; 4] = [5571, 4751, 2785, 1556];
 
-/// First stage of the gain quantiser (GA) in search order: pitch gain part Q14, code gain factor part Q13 (clause 3.9.2).
+/// First stage of the gain quantiser (GA) in search order: pitch gain part Q14, code gain factor part Q13 (clause
+/// 3.9.2).
 pub(crate) static GAIN_CB1: [[i16; 2]; 8] =
     [[1, 1516], [1551, 2425], [1831, 5022], [57, 5404], [1921, 9291], [3242, 9949], [356, 14756], [2678, 27162]];
 
-/// Second stage of the gain quantiser (GB) in search order: pitch gain part Q14, code gain factor part Q13 (clause 3.9.2).
+/// Second stage of the gain quantiser (GB) in search order: pitch gain part Q14, code gain factor part Q13 (clause
+/// 3.9.2).
 pub(crate) static GAIN_CB2: [[i16; 2]; 16] = [
     [826, 2005],
     [1994, 0],

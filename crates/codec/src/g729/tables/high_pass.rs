@@ -3,7 +3,8 @@
 /// Numerator of the 140 Hz input high-pass, Q12, already halved (clause 3.1).
 pub(crate) static HP_PRE_B: [i16; 3] = [1899, -3798, 1899];
 
-/// Denominator of the 140 Hz input high-pass, Q12, signed such that `y = b x + a1 y1 + a2 y2`; entry 0 is unity (clause 3.1).
+/// Denominator of the 140 Hz input high-pass, Q12, signed such that `y = b x + a1 y1 + a2 y2`; entry 0 is unity
+/// (clause 3.1).
 pub(crate) static HP_PRE_A: [i16; 3] = [4096, 7807, -3733];
 
 /// Numerator of the 100 Hz output high-pass, Q13 (clause 4.2.5).

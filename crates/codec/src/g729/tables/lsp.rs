@@ -200,7 +200,8 @@ pub(crate) static LSP_CB1: [[i16; 10]; 128] = [
     [1721, 2577, 5553, 7195, 8651, 10686, 15069, 16953, 18703, 19929],
 ];
 
-/// Second stage of the LSF quantiser, Q13: columns 0..4 are the lower half (L2), 5..9 the upper half (L3) (clause 3.2.4).
+/// Second stage of the LSF quantiser, Q13: columns 0..4 are the lower half (L2), 5..9 the upper half (L3) (clause
+/// 3.2.4).
 pub(crate) static LSP_CB2: [[i16; 10]; 32] = [
     [-435, -815, -742, 1033, -518, 582, -1201, 829, 86, 385],
     [-833, -891, 463, -8, -1251, 1450, 72, -231, 864, 661],

@@ -1,6 +1,7 @@
 //! Silence insertion descriptors and comfort noise (ITU-T G.729 Annex B clauses B.4.1 to B.4.4).
 
-/// Averaging factor of the SID energy by the number of averaged energies; 0 is the single energy kept for erasures (clause B.4.2.1).
+/// Averaging factor of the SID energy by the number of averaged energies; 0 is the single energy kept for erasures
+/// (clause B.4.2.1).
 pub(crate) static SID_GAIN_FACTOR: [i16; 3] = [410, 26, 13];
 
 /// Head-room in bits belonging to [`SID_GAIN_FACTOR`] (clause B.4.2.1).
@@ -12,7 +13,8 @@ pub(crate) static SID_GAIN_TAB: [i16; 32] = [
     3185, 4009, 5048, 6355, 8000, 10071, 12679, 15962,
 ];
 
-/// Moving-average predictor of the SID LSF `[mode][lag - 1][coefficient]`, Q15: mode 1 mixes both speech modes 0.6 to 0.4 (clause B.4.2.2).
+/// Moving-average predictor of the SID LSF `[mode][lag - 1][coefficient]`, Q15: mode 1 mixes both speech modes 0.6 to
+/// 0.4 (clause B.4.2.2).
 pub(crate) static SID_MA: [[[i16; 10]; 4]; 2] = [
     [
         [8421, 9109, 9175, 8965, 9034, 9057, 8765, 8775, 9106, 8673],

@@ -30,7 +30,8 @@ pub(crate) static VAD_MEAN_FACTOR: [i16; 33] = [
     32767, 17476, 18725, 20165, 21845, 23831, 26214, 29127, 32767, 18725, 21845, 26214, 32767, 21845, 32767, 32767, 0,
 ];
 
-/// Background update: a row is used while the update count is below column 0; columns 1..6 are `[old, new]` weights in Q15 of energy, zero crossings, LSF (clause B.3.6).
+/// Background update: a row is used while the update count is below column 0; columns 1..6 are `[old, new]` weights
+/// in Q15 of energy, zero crossings, LSF (clause B.3.6).
 pub(crate) static VAD_UPDATE_SCHEDULE: [[i16; 7]; 6] = [
     [20, 24576, 8192, 26214, 6554, 19661, 13017],
     [30, 31130, 1638, 30147, 2621, 21299, 11469],
