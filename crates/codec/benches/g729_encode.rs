@@ -18,8 +18,9 @@ const PACKET_FRAMES: usize = 2;
 const PACKETS: usize = 50;
 
 fn main() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/g729a/SPEECH.IN");
-    let pcm = std::fs::read(path).expect("speech");
+    let shared = std::env::var("TANDEM_SHARED")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").to_owned());
+    let pcm = std::fs::read(format!("{shared}/vectors/g729a/SPEECH.IN")).expect("speech");
     let samples: Vec<i16> = pcm.as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
     let speech: &[[i16; FRAME_SAMPLES]] = samples.as_chunks().0;
     // Each call somewhere else in the speech.

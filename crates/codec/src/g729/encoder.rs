@@ -33,7 +33,7 @@ use super::filter::{LpFilter, MEMORY_PAIRS, SUBFRAME_PAIRS};
 use super::rows::{self, LANES_MAX, Rows};
 use super::{FRAME_PAIRS, FRAME_SAMPLES, SUBFRAME_SAMPLES, gain, lsp};
 use crate::Level;
-use crate::isa::{BasicOp, LaneMask, Lanes, WithLanes, with_lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, WithLanes, always, with_lanes};
 
 pub use self::state::Encoder;
 
@@ -177,10 +177,13 @@ impl<L: Lanes> Filters<L> {
     fn new(lsp: &lsp::Coefficients<L>) -> Self {
         let lp = LpFilter::new(&lsp::lsp_to_lp(lsp));
         let weighted = lp.weighted(GAMMA);
-        let tilted = core::array::from_fn(|i| match i {
-            0 => weighted[0],
-            _ => weighted[i].sub(weighted[i - 1].mult(L::splat(TILT))),
-        });
+        let tilted = rows::each(
+            #[inline(always)]
+            |i| match i {
+                0 => weighted[0],
+                _ => weighted[i].sub(weighted[i - 1].mult(L::splat(TILT))),
+            },
+        );
         Self { lp, weighting: LpFilter::new(&weighted), open_loop: LpFilter::new(&tilted) }
     }
 }
@@ -267,7 +270,12 @@ fn encode_silence<L: Lanes>(group: &mut Group<'_>) {
                 || {
                     let lag = L::select(description.gain.eq(L::zero()), L::splat(41), subframe.lag);
                     taming::update(&mut call.taming, subframe.pitch_gain, lag);
-                    rows::load(&calls, |_| start, noise);
+                    rows::load(
+                        &calls,
+                        #[inline(always)]
+                        |_| start,
+                        noise,
+                    );
                 },
             );
         }
@@ -364,7 +372,7 @@ fn send<L: Lanes>(group: &mut Group<'_>, parameters: &Parameters<L>) {
         [subframe.pitch, subframe.positions, subframe.signs, subframe.gain_a, subframe.gain_b].map(L::to_array)
     });
     for (l, slot) in group.iter_mut().enumerate() {
-        let of_subframe = |i: usize| {
+        let of_subframe = always!(|i: usize| {
             let [pitch, positions, signs, gain_a, gain_b] = subframes[i].each_ref().map(|values| values[l]);
             super::bitstream::SubframeParameters {
                 pitch: pitch as u8,
@@ -373,7 +381,7 @@ fn send<L: Lanes>(group: &mut Group<'_>, parameters: &Parameters<L>) {
                 gain_a: gain_a as u8,
                 gain_b: gain_b as u8,
             }
-        };
+        });
         let parameters = SpeechParameters {
             lsf_mode: lsf[0][l] as u8,
             lsf_stage1: lsf[1][l] as u8,
@@ -488,7 +496,10 @@ fn synthesise<L: Lanes>(filter: &LpFilter<L>, x: &Subframe<L>, memory: &[L; MEMO
     let mut output = [L::zero(); MEMORY_PAIRS + SUBFRAME_PAIRS];
     output[..MEMORY_PAIRS].copy_from_slice(memory);
     filter.synthesis(x, &mut output);
-    core::array::from_fn(|m| output[m + MEMORY_PAIRS])
+    rows::each(
+        #[inline(always)]
+        |m| output[m + MEMORY_PAIRS],
+    )
 }
 
 /// Encodes a subframe. `first_lag` is where the search for its lag begins, and becomes that of the next.

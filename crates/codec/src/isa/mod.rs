@@ -23,6 +23,21 @@ mod i16_avx512;
 #[cfg(test)]
 mod tests;
 
+/// A closure that is always inlined, like every function that works on lanes: what is not inlined into a stage is not
+/// compiled for its instruction set, and each of its vector operations becomes a call.
+macro_rules! always {
+    ($($closure:tt)*) => {
+        $crate::isa::inlined(#[inline(always)] $($closure)*)
+    };
+}
+pub(crate) use always;
+
+/// For [`always!`], as only an argument can have an attribute.
+#[inline(always)]
+pub(crate) fn inlined<F>(closure: F) -> F {
+    closure
+}
+
 pub(crate) use basic_op::BasicOp;
 pub(crate) use lanes::{LaneMask, Lanes};
 

@@ -6,7 +6,7 @@ use super::open_loop::{LAG_MAX, LAG_MIN};
 use crate::g729::adaptive_codebook::adaptive_vector;
 use crate::g729::filter::{Peak, SUBFRAME_PAIRS};
 use crate::g729::rows;
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 /// Most lags that the integer search tries.
 const LAGS_MAX: usize = 10;
@@ -26,20 +26,28 @@ pub(super) fn integer_lag<L: Lanes>(
     let longest = first.to_array().map(|first| first as usize + count - 1);
     let mut window = [L::zero(); SUBFRAME_PAIRS + LAGS_MAX / 2];
     let wanted = SUBFRAME_PAIRS + count / 2;
-    rows::load(calls, |l| start - longest[l], &mut window[..wanted]);
+    rows::load(
+        calls,
+        #[inline(always)]
+        |l| start - longest[l],
+        &mut window[..wanted],
+    );
     let window = &window[..wanted];
     let exact = target.stays_inside(&Peak::of(window));
 
     let mut best = (L::splat(i32::MIN), L::zero());
     // In ascending order of the lag: the window shifts towards its start.
     for (delay, offset) in (0..count).rev().enumerate() {
-        let delayed: Subframe<L> = core::array::from_fn(|m| {
-            if offset % 2 == 0 {
-                window[m + offset / 2]
-            } else {
-                L::pair_between(window[m + offset / 2], window[m + offset / 2 + 1])
-            }
-        });
+        let delayed: Subframe<L> = rows::each(
+            #[inline(always)]
+            |m| {
+                if offset % 2 == 0 {
+                    window[m + offset / 2]
+                } else {
+                    L::pair_between(window[m + offset / 2], window[m + offset / 2 + 1])
+                }
+            },
+        );
         let correlation = if exact { dot(&target.pairs, &delayed) } else { dot_limited(&target.pairs, &delayed) };
         let better = correlation.gt(best.0);
         best.0 = best.0.max(correlation);
@@ -58,7 +66,8 @@ pub(super) fn fraction<L: Lanes>(
     start: usize,
 ) -> (L, Subframe<L>) {
     let lags = lag.to_array();
-    let [before, at, after] = [-1, 0, 1].map(|fraction| adaptive_vector::<L>(calls, start, &lags, &[fraction; 16]));
+    let mut vector_at = always!(|fraction: i32| adaptive_vector::<L>(calls, start, &lags, &[fraction; 16]));
+    let (before, at, after) = (vector_at(-1), vector_at(0), vector_at(1));
     let mut peak = Peak::new();
     for vector in [&before, &at, &after] {
         for pair in vector {
@@ -66,8 +75,11 @@ pub(super) fn fraction<L: Lanes>(
         }
     }
     let exact = target.stays_inside(&peak);
-    let correlation =
-        |vector: &Subframe<L>| if exact { dot(&target.pairs, vector) } else { dot_limited(&target.pairs, vector) };
+    let correlation = always!(|vector: &Subframe<L>| if exact {
+        dot(&target.pairs, vector)
+    } else {
+        dot_limited(&target.pairs, vector)
+    });
     let mut best = correlation(&at);
     let mut fraction = L::zero();
     let mut vector = at;
@@ -119,15 +131,18 @@ pub(super) fn pitch_gain<L: Lanes>(x: &Subframe<L>, y: &Subframe<L>) -> PitchGai
     const GAIN_MAX: i32 = 19661;
     let limit = L::splat(LIMIT);
     let one = L::splat(1);
-    let quarter = y.map(|y| y.sra_x2::<2>());
+    let quarter: Subframe<L> = rows::each(
+        #[inline(always)]
+        |m| y[m].sra_x2::<2>(),
+    );
     let energy = half_energy(y);
     let energy_limited = energy.ge(limit);
     let target_limited = half_energy(x).ge(limit);
 
-    let normalise = |sum: L| {
+    let normalise = always!(|sum: L| {
         let places = sum.norm_l();
         (sum.l_shl(places).round(), places)
-    };
+    });
     let mut energy = energy.l_shl_n::<1>().l_add(one);
     let mut energy_shift = L::zero();
     if energy_limited.any() {
@@ -170,10 +185,13 @@ pub(super) fn pitch_gain<L: Lanes>(x: &Subframe<L>, y: &Subframe<L>) -> PitchGai
 /// What is left of the target `x` after the adaptive codebook's part.
 #[inline(always)]
 pub(super) fn remove_pitch<L: Lanes>(x: &Subframe<L>, y: &Subframe<L>, gain: L) -> Subframe<L> {
-    core::array::from_fn(|m| {
-        let (low, high) = scaled::<L, 14>(y[m], gain);
-        x[m].sub_x2(L::pair(low.saturate(), high.saturate()))
-    })
+    rows::each(
+        #[inline(always)]
+        |m| {
+            let (low, high) = scaled::<L, 14>(y[m], gain);
+            x[m].sub_x2(L::pair(low.saturate(), high.saturate()))
+        },
+    )
 }
 
 /// Both samples of a pair times a gain, shifted down.

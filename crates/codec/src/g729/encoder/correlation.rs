@@ -2,6 +2,7 @@
 
 use crate::g729::SUBFRAME_SAMPLES;
 use crate::g729::filter::{Peak, SUBFRAME_PAIRS, half};
+use crate::g729::rows;
 use crate::isa::{BasicOp, LaneMask, Lanes};
 
 /// A subframe of samples in pairs.
@@ -23,7 +24,11 @@ pub(super) fn dot<L: Lanes>(x: &Subframe<L>, y: &Subframe<L>) -> L {
 /// The ITU-T `L_mac` sum over two subframes, every partial sum limited.
 #[inline(always)]
 pub(super) fn dot_limited<L: Lanes>(x: &Subframe<L>, y: &Subframe<L>) -> L {
-    (0..SUBFRAME_SAMPLES).fold(L::zero(), |sum, n| sum.l_mac(half(x, n), half(y, n)))
+    let mut sum = L::zero();
+    for n in 0..SUBFRAME_SAMPLES {
+        sum = sum.l_mac(half(x, n), half(y, n));
+    }
+    sum
 }
 
 /// [`dot_limited`], and the lanes in which anything was limited.
@@ -63,7 +68,10 @@ impl<L: Lanes> Weighed<L> {
     #[inline(always)]
     pub(super) fn new(pairs: &Subframe<L>) -> Self {
         // Products with one or minus one, whichever makes them positive.
-        let weight = pairs.iter().fold(L::zero(), |sum, pair| sum.dot2(*pair, pair.sra_x2::<15>().or(L::splat_x2(1))));
+        let mut weight = L::zero();
+        for pair in pairs {
+            weight = weight.dot2(*pair, pair.sra_x2::<15>().or(L::splat_x2(1)));
+        }
         Self { pairs: *pairs, weight }
     }
 
@@ -80,11 +88,14 @@ impl<L: Lanes> Weighed<L> {
 /// An impulse response as pairs at every place: entry `k` is (h[k - 1], h[k]), with h[-1] = 0.
 #[inline(always)]
 pub(super) fn overlapping<L: Lanes>(h: &Subframe<L>) -> [L; SUBFRAME_SAMPLES] {
-    core::array::from_fn(|k| match k {
-        0 => h[0].sll::<16>(),
-        _ if k % 2 == 1 => h[k / 2],
-        _ => L::pair_between(h[k / 2 - 1], h[k / 2]),
-    })
+    rows::each(
+        #[inline(always)]
+        |k| match k {
+            0 => h[0].sll::<16>(),
+            _ if k % 2 == 1 => h[k / 2],
+            _ => L::pair_between(h[k / 2 - 1], h[k / 2]),
+        },
+    )
 }
 
 /// Correlates the target `x` with the impulse response `h`: the ITU-T backward filtering, scaled to 13 bits.
@@ -106,12 +117,21 @@ pub(super) fn backward_filter<L: Lanes>(h: &Subframe<L>, x: &Subframe<L>) -> Sub
             #[inline(always)]
             || {
                 for (i, y) in y.iter_mut().enumerate() {
-                    *y = (i..SUBFRAME_SAMPLES).fold(L::zero(), |sum, j| sum.l_mac(half(x, j), half(h, j - i)));
+                    *y = L::zero();
+                    for j in i..SUBFRAME_SAMPLES {
+                        *y = y.l_mac(half(x, j), half(h, j - i));
+                    }
                 }
             },
         );
     }
-    let greatest = y.iter().fold(L::zero(), |greatest, y| greatest.max(y.l_abs()));
+    let mut greatest = L::zero();
+    for y in &y {
+        greatest = greatest.max(y.l_abs());
+    }
     let places = L::splat(18).sub_wrap(greatest.norm_l().min(L::splat(16)));
-    core::array::from_fn(|m| L::pair(y[2 * m].srav(places), y[2 * m + 1].srav(places)))
+    rows::each(
+        #[inline(always)]
+        |m| L::pair(y[2 * m].srav(places), y[2 * m + 1].srav(places)),
+    )
 }

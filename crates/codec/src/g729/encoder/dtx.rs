@@ -9,7 +9,7 @@ use crate::g729::cng::smooth_gain;
 use crate::g729::lsp::{Coefficients, ORDER};
 use crate::g729::sid::quantise_gain;
 use crate::g729::tables::sid::{CNG_LSP_INIT, SID_GAIN_FACTOR, SID_GAIN_MARGIN, SID_GAIN_TAB};
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 /// An autocorrelation of 11 lags on its own scale.
 #[derive(Clone, Copy)]
@@ -27,7 +27,11 @@ impl<L: Lanes> ScaledLags<L> {
     /// The sum on a common scale, normalised again.
     #[inline(always)]
     fn sum<const N: usize>(parts: &[Self; N]) -> Self {
-        let least = parts.iter().fold(parts[0].shift, |least, part| least.min(part.shift));
+        let least = parts.iter().fold(
+            parts[0].shift,
+            #[inline(always)]
+            |least, part| least.min(part.shift),
+        );
         let common = least.add_wrap(L::splat(14));
         let mut sums = [L::zero(); ORDER + 1];
         for part in parts {
@@ -166,10 +170,10 @@ impl<L: Lanes> DtxState<L> {
     #[inline(always)]
     fn quantise_gain(&self) -> (L, L) {
         let two = self.averaged.ge(L::splat(2));
-        let of_count = |table: &[i16; 3]| L::select(two, L::splat(table[2].into()), L::splat(table[1].into()));
+        let of_count = always!(|table: &[i16; 3]| L::select(two, L::splat(table[2].into()), L::splat(table[1].into())));
         let least = L::select(two, self.energy_shift[0].min(self.energy_shift[1]), self.energy_shift[0]);
         let common = least.add_wrap(L::splat(16)).sub_wrap(of_count(&SID_GAIN_MARGIN));
-        let scaled = |i: usize| self.energy[i].l_shl(common.sub_wrap(self.energy_shift[i]));
+        let scaled = always!(|i: usize| self.energy[i].l_shl(common.sub_wrap(self.energy_shift[i])));
         let sum = scaled(0).l_add(L::select(two, scaled(1), L::zero()));
         let mean = L::mpy_32_16(sum.l_extract(), of_count(&SID_GAIN_FACTOR));
         quantise_gain(mean, common)
@@ -186,11 +190,11 @@ fn differs<L: Lanes>(reference: &ScaledLags<L>, r: &[L; ORDER + 1], energy: L, t
     let mut sum;
     loop {
         let mut limited = L::mask_from_bits(0);
-        let mut watch = |product: L| {
+        let mut watch = always!(|product: L| {
             limited = limited.or(product.eq(L::splat(1 << 30)));
             product.add_wrap(product)
-        };
-        let factors = |j: usize| (reference.r[j].srav(shift_reference), r[j].srav(shift_r));
+        });
+        let factors = always!(|j: usize| (reference.r[j].srav(shift_reference), r[j].srav(shift_r)));
         let (a, b) = factors(0);
         watch(a.mul16(b));
         sum = a.l_mult(b).sra::<1>();
@@ -217,7 +221,11 @@ fn differs<L: Lanes>(reference: &ScaledLags<L>, r: &[L; ORDER + 1], energy: L, t
 /// The autocorrelation of a filter's coefficients, each but the first counting for both sides.
 #[inline(always)]
 fn of_filter<L: Lanes>(a: &[L; ORDER + 1]) -> ScaledLags<L> {
-    let correlation = |lag: usize| (0..=ORDER - lag).fold(L::zero(), |sum, j| sum.l_mac(a[j], a[j + lag]));
+    let correlation = always!(|lag: usize| (0..=ORDER - lag).fold(
+        L::zero(),
+        #[inline(always)]
+        |sum, j| sum.l_mac(a[j], a[j + lag])
+    ));
     let energy = correlation(0);
     let places = energy.norm_l();
     let mut r = [L::zero(); ORDER + 1];

@@ -9,7 +9,8 @@ use super::closed_loop::scaled;
 use super::correlation::{LIMIT, Subframe, backward_filter, half_energy, overlapping};
 use crate::g729::SUBFRAME_SAMPLES;
 use crate::g729::filter::{SUBFRAME_PAIRS, half};
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::g729::rows;
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 const TRACKS: usize = 5;
 const PLACES: usize = 8;
@@ -93,15 +94,34 @@ impl<L: Lanes> Correlations<L> {
             let value = half(h, n);
             g[n] = L::select(halve, value.sra::<1>(), value.sllv(places));
         }
-        let scaled: Subframe<L> = core::array::from_fn(|m| L::pair(g[2 * m], g[2 * m + 1]));
+        let scaled: Subframe<L> = rows::each(
+            #[inline(always)]
+            |m| L::pair(g[2 * m], g[2 * m + 1]),
+        );
         if half_energy(&scaled).ge(L::splat(LIMIT)).any() {
             L::stage(
                 #[inline(always)]
-                || this.fill(&g, |sum: L, x, y| sum.l_mac(x, y), L::extract_h),
+                || {
+                    this.fill(
+                        &g,
+                        #[inline(always)]
+                        |sum: L, x, y| sum.l_mac(x, y),
+                        L::extract_h,
+                    )
+                },
             );
         } else {
-            let low = g.map(|g| g.and(L::splat(0xffff)));
-            this.fill_with(&g, &low, |sum: L, x, y| sum.dot2(x, y), L::sra::<15>);
+            let low: [L; SUBFRAME_SAMPLES] = rows::each(
+                #[inline(always)]
+                |n| g[n].and(L::splat(0xffff)),
+            );
+            this.fill_with(
+                &g,
+                &low,
+                #[inline(always)]
+                |sum: L, x, y| sum.dot2(x, y),
+                L::sra::<15>,
+            );
         }
         this
     }
@@ -154,33 +174,55 @@ impl<L: Lanes> Correlations<L> {
 
     #[inline(always)]
     fn energy(&self, track: usize) -> Track<L> {
-        self.energy[track].map(L::widen)
+        rows::each(
+            #[inline(always)]
+            |i| L::widen(self.energy[track][i]),
+        )
     }
 
     /// Correlation of each place of `track` with the chosen place of `other`.
     #[inline(always)]
     fn with_chosen(&self, track: usize, other: usize, chosen: &[L::Mask; PLACES]) -> Track<L> {
-        core::array::from_fn(|i| {
-            L::widen(if track < other {
-                let row = &self.cross[block(track, other)][i];
-                pick_narrow::<L>(chosen, |k| row[k])
-            } else {
-                let rows = &self.cross[block(other, track)];
-                pick_narrow::<L>(chosen, |k| rows[k][i])
-            })
-        })
+        rows::each(
+            #[inline(always)]
+            |i| {
+                L::widen(if track < other {
+                    let row = &self.cross[block(track, other)][i];
+                    pick_narrow::<L>(
+                        chosen,
+                        #[inline(always)]
+                        |k| row[k],
+                    )
+                } else {
+                    let rows = &self.cross[block(other, track)];
+                    pick_narrow::<L>(
+                        chosen,
+                        #[inline(always)]
+                        |k| rows[k][i],
+                    )
+                })
+            },
+        )
     }
 }
 
 /// The masks of an index in a track: lane `l` is set in entry `index[l]`.
 #[inline(always)]
 fn masks<L: Lanes>(index: L) -> [L::Mask; PLACES] {
-    core::array::from_fn(|k| index.eq(L::splat(k as i32)))
+    let mut masks = [L::mask_from_bits(0); PLACES];
+    for (k, mask) in masks.iter_mut().enumerate() {
+        *mask = index.eq(L::splat(k as i32));
+    }
+    masks
 }
 
 #[inline(always)]
 fn pick_narrow<L: Lanes>(chosen: &[L::Mask; PLACES], entry: impl Fn(usize) -> L::Narrow) -> L::Narrow {
-    (1..PLACES).fold(entry(0), |found, k| L::select_narrow(chosen[k], entry(k), found))
+    let mut found = entry(0);
+    for k in 1..PLACES {
+        found = L::select_narrow(chosen[k], entry(k), found);
+    }
+    found
 }
 
 /// The first and the second of the largest values of a track: value and index.
@@ -252,7 +294,12 @@ fn search_first_pair<L: Lanes>(r: &Correlations<L>, from: usize, to: usize) -> P
     for (value, index) in two_largest(&r.target[from]) {
         let chosen = masks(index);
         let with_first = r.with_chosen(to, from, &chosen);
-        let own = L::widen(pick_narrow::<L>(&chosen, |k| r.energy[from][k])).add_wrap(L::splat(2));
+        let own = L::widen(pick_narrow::<L>(
+            &chosen,
+            #[inline(always)]
+            |k| r.energy[from][k],
+        ))
+        .add_wrap(L::splat(2));
         for k in 0..PLACES {
             let sum = value.add(r.target[to][k]);
             let cross = with_first[k].add_wrap(with_first[k]);
@@ -273,18 +320,23 @@ fn search_second_pair<L: Lanes>(
     (x, y): (usize, usize),
 ) -> Best<L> {
     let (first, second) = (masks(pair.first), masks(pair.second));
-    let with_both = |track: usize| -> Track<L> {
+    let with_both = always!(|track: usize| -> Track<L> {
         let with_first = r.with_chosen(track, from, &first);
         let with_second = r.with_chosen(track, to, &second);
-        core::array::from_fn(|k| {
-            let sum = with_first[k].add_wrap(with_second[k]);
-            sum.add_wrap(sum)
-        })
-    };
+        rows::each(
+            #[inline(always)]
+            |k| {
+                let sum = with_first[k].add_wrap(with_second[k]);
+                sum.add_wrap(sum)
+            },
+        )
+    });
     let (energies_x, energies_y) = (r.energy(x), r.energy(y));
     let (with_x, with_y) = (with_both(x), with_both(y));
-    let part_y: Track<L> =
-        core::array::from_fn(|k| with_y[k].add_wrap(energies_y[k]).add_wrap(L::splat(4)).sra::<3>().sll::<3>());
+    let part_y: Track<L> = rows::each(
+        #[inline(always)]
+        |k| with_y[k].add_wrap(energies_y[k]).add_wrap(L::splat(4)).sra::<3>().sll::<3>(),
+    );
     let base = pair.energy.sll::<2>().add_wrap(L::splat(8));
     let mut best = Best::none();
     for i in 0..PLACES {
@@ -365,9 +417,13 @@ fn build<L: Lanes>(
     let mut amplitudes = [L::zero(); 4];
     for k in 0..4 {
         let chosen = masks(pulses[k]);
-        let on_track = |track: usize| {
-            (0..PLACES).fold(L::mask_from_bits(0), |negative, i| negative.or(chosen[i].and(r.negative[track][i])))
-        };
+        let on_track = always!(|track: usize| {
+            let mut negative = L::mask_from_bits(0);
+            for i in 0..PLACES {
+                negative = negative.or(chosen[i].and(r.negative[track][i]));
+            }
+            negative
+        });
         let negative = if k < 3 { on_track(k) } else { on_last.and(on_track(4)).or(on_last.not().and(on_track(3))) };
         signs = signs.or(L::select(negative, L::zero(), L::splat(1 << k)));
         amplitudes[k] = L::select(negative, minus, plus);
@@ -375,13 +431,13 @@ fn build<L: Lanes>(
         places[k] = if k < 3 { five } else { five.add_wrap(fourth_track) };
 
         let mut response = [L::zero(); SUBFRAME_PAIRS];
-        let mut respond = |i: usize, track: usize, mask: L::Mask| {
+        let mut respond = always!(|i: usize, track: usize, mask: L::Mask| {
             let place = TRACKS * i + track;
             for m in place / 2..SUBFRAME_PAIRS {
                 response[m] = L::select(mask, h[2 * m + 1 - place], response[m]);
             }
             code[place] = L::select(mask, amplitudes[k], code[place]);
-        };
+        });
         for i in 0..PLACES {
             if k < 3 {
                 respond(i, k, chosen[i]);
@@ -410,7 +466,10 @@ fn build<L: Lanes>(
     }
     let fourth = pulses[3].add_wrap(pulses[3]).add_wrap(fourth_track);
     FixedCode {
-        code: core::array::from_fn(|m| L::pair(code[2 * m], code[2 * m + 1])),
+        code: rows::each(
+            #[inline(always)]
+            |m| L::pair(code[2 * m], code[2 * m + 1]),
+        ),
         filtered,
         positions: pulses[0].add_wrap(pulses[1].sll::<3>()).add_wrap(pulses[2].sll::<6>()).add_wrap(fourth.sll::<9>()),
         signs,

@@ -5,10 +5,11 @@ use super::correlation::{LIMIT, Subframe, dot, half_energy};
 use crate::g729::SUBFRAME_SAMPLES;
 use crate::g729::filter::half;
 use crate::g729::gain::{self, GainMemory};
+use crate::g729::rows;
 use crate::g729::tables::gain::{
     GAIN_CB1, GAIN_CB2, GAIN_TX1, GAIN_TX2, PRESEL_C, PRESEL_C32, PRESEL_THR1, PRESEL_THR2,
 };
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 /// Both gains of a subframe, quantised.
 #[derive(Clone, Copy)]
@@ -68,26 +69,33 @@ struct Terms<L> {
 impl<L: Lanes> Terms<L> {
     #[inline(always)]
     fn new(x: &Subframe<L>, y1: &Subframe<L>, y2: &Subframe<L>, pitch: &PitchGain<L>) -> Self {
-        let z = y2.map(|y| y.sra_x2::<3>());
+        let z: Subframe<L> = rows::each(
+            #[inline(always)]
+            |m| y2[m].sra_x2::<3>(),
+        );
         let one = L::splat(1);
-        let doubled = |half: L| half.add_wrap(half).add_wrap(one);
-        let normalised = |sum: L| {
+        let doubled = always!(|half: L| half.add_wrap(half).add_wrap(one));
+        let normalised = always!(|sum: L| {
             let places = sum.norm_l();
             (sum.l_shl(places).round(), places)
-        };
+        });
         // Thirteen-bit samples: their energy is not limited, nor are correlations with what is not.
         let (energy, energy_places) = normalised(doubled(half_energy(&z)));
         let limit = L::splat(LIMIT);
         let limited = half_energy(x).max(half_energy(y1)).ge(limit).any();
-        let correlation = |x: &Subframe<L>| -> Scaled<L> {
+        let correlation = always!(|x: &Subframe<L>| -> Scaled<L> {
             let sum = if limited {
-                (0..SUBFRAME_SAMPLES).fold(one, |sum, n| sum.l_mac(half(x, n), half(&z, n)))
+                let mut sum = one;
+                for n in 0..SUBFRAME_SAMPLES {
+                    sum = sum.l_mac(half(x, n), half(&z, n));
+                }
+                sum
             } else {
                 doubled(dot(x, &z))
             };
             let (mantissa, places) = normalised(sum);
             (mantissa, places.sub_wrap(L::splat(7)))
-        };
+        });
         let (with_target, with_pitch) = (correlation(x), correlation(y1));
         Self {
             mantissa: [pitch.energy.0, pitch.correlation.0, energy, with_target.0.negate(), with_pitch.0],
@@ -104,8 +112,8 @@ impl<L: Lanes> Terms<L> {
     /// The difference of two products, with `headroom` bits to spare; the places of its binary point.
     #[inline(always)]
     fn difference(&self, a: (usize, usize), b: (usize, usize), headroom: i32) -> Scaled<L> {
-        let product = |(i, j): (usize, usize)| self.mantissa[i].l_mult(self.mantissa[j]);
-        let places = |(i, j): (usize, usize)| self.places[i].add_wrap(self.places[j]).add_wrap(L::splat(1));
+        let product = always!(|(i, j): (usize, usize)| self.mantissa[i].l_mult(self.mantissa[j]));
+        let places = always!(|(i, j): (usize, usize)| self.places[i].add_wrap(self.places[j]).add_wrap(L::splat(1)));
         let (places_a, places_b) = (places(a), places(b));
         let apart = places_a.sub_wrap(places_b);
         let headroom = L::splat(headroom);
@@ -128,16 +136,16 @@ impl<L: Lanes> Terms<L> {
         };
         let inverse = L::splat(16384).div_s(denominator.0).negate();
         let inverse_places = L::splat(29).sub_wrap(denominator.1);
-        let quotient = |numerator: Scaled<L>, q: i32| {
+        let quotient = always!(|numerator: Scaled<L>, q: i32| {
             let shift = numerator.1.add_wrap(inverse_places).sub_wrap(L::splat(q));
             numerator.0.l_mult(inverse).l_shr(shift).extract_h()
-        };
+        });
         // The first product of each has one place less than the second: it is not a product of two doubled terms.
-        let half_first = |i: usize| {
+        let half_first = always!(|i: usize| {
             let mut terms = Self { mantissa: self.mantissa, places: self.places };
             terms.places[i] = terms.places[i].sub_wrap(L::splat(1));
             terms
-        };
+        });
         let pitch = quotient(half_first(2).difference((2, 1), (3, 4), 1), 24);
         let code = quotient(half_first(0).difference((0, 3), (1, 4), 1), 17);
         (pitch, code)
@@ -146,19 +154,29 @@ impl<L: Lanes> Terms<L> {
     /// All terms on one scale for the search, given the predicted gain's places, in split double precision.
     #[inline(always)]
     fn aligned(&self, predicted_places: L) -> [(L, L); 5] {
-        let offset = |i: usize, places: i32, factor: usize| {
-            (0..factor).fold(self.places[i].add_wrap(L::splat(places)), |sum, _| sum.add_wrap(predicted_places))
-        };
-        let places = [offset(0, 13, 0), offset(1, 14, 0), offset(2, -21, 2), offset(3, -3, 1), offset(4, -4, 1)];
-        let least = places.iter().fold(places[0], |least, places| least.min(*places));
-        core::array::from_fn(|i| self.mantissa[i].l_deposit_h().srav(places[i].sub_wrap(least)).l_extract())
+        let offsets = [13, 14, -21, -3, -4];
+        let twice = predicted_places.add_wrap(predicted_places);
+        let gains = [L::zero(), L::zero(), twice, predicted_places, predicted_places];
+        let mut places = self.places;
+        for i in 0..5 {
+            places[i] = places[i].add_wrap(gains[i]).add_wrap(L::splat(offsets[i]));
+        }
+        let mut least = places[0];
+        for places in places {
+            least = least.min(places);
+        }
+        let mut aligned = [(L::zero(), L::zero()); 5];
+        for i in 0..5 {
+            aligned[i] = self.mantissa[i].l_deposit_h().srav(places[i].sub_wrap(least)).l_extract();
+        }
+        aligned
     }
 }
 
 /// The first entries of both stages to try, given the best gains and the predicted one.
 #[inline(always)]
 fn preselect<L: Lanes>((pitch, code): (L, L), (predicted, places): (L, L)) -> (L, L) {
-    let constant = |value: i16| L::splat(value.into());
+    let constant = always!(|value: i16| L::splat(value.into()));
     // The predicted gain in Q4.
     let least = L::splat(4);
     let fine = predicted.shr(places.sub_wrap(least));
@@ -166,7 +184,7 @@ fn preselect<L: Lanes>((pitch, code): (L, L), (predicted, places): (L, L)) -> (L
     let predicted = L::select(places.ge(least), fine, coarse);
 
     const INVERSE: i32 = -17103;
-    let scaled = |value: L| value.l_shl_n::<2>().extract_h().l_mult_coef(L::splat(INVERSE));
+    let scaled = always!(|value: L| value.l_shl_n::<2>().extract_h().l_mult_coef(L::splat(INVERSE)));
     let line = pitch.l_mult(constant(PRESEL_C[0][0]));
     let x = {
         let a = line.l_add(L::splat(PRESEL_C32[1][1] >> 15)).extract_h();
@@ -177,7 +195,7 @@ fn preselect<L: Lanes>((pitch, code): (L, L), (predicted, places): (L, L)) -> (L
         scaled(a.l_mult(constant(PRESEL_C[1][0])).l_sub(code.l_mult(constant(PRESEL_C[0][0])).sra::<3>()))
     };
     let positive = predicted.gt(L::zero());
-    let passes = |value: L, limit: L| positive.and(value.gt(limit)).or(positive.not().and(value.lt(limit)));
+    let passes = always!(|value: L, limit: L| positive.and(value.gt(limit)).or(positive.not().and(value.lt(limit))));
     let one = L::splat(1);
     let (mut first_a, mut first_b) = (L::zero(), L::zero());
     let mut passing = L::mask_from_bits(u32::MAX);
@@ -212,14 +230,12 @@ pub(super) fn quantise<L: Lanes>(
     let (first_a, first_b) = preselect((best_pitch, best_code), predicted);
     let terms = terms.aligned(predicted.1);
 
-    let entry = |table: &[i32; 16], first: L, i: usize| L::lookup(table, first.add_wrap(L::splat(i as i32)));
-    let table_a: [i32; 16] = core::array::from_fn(|i| ENTRIES_A[i % 8]);
     let mut least = L::splat(i32::MAX);
     let mut choice = L::zero();
     for i in 0..TRIED_A {
-        let a = entry(&table_a, first_a, i);
+        let a = L::lookup(&ENTRIES_A, first_a.add_wrap(L::splat(i as i32)));
         for j in 0..TRIED_B {
-            let b = entry(&ENTRIES_B, first_b, j);
+            let b = L::lookup(&ENTRIES_B, first_b.add_wrap(L::splat(j as i32)));
             let pitch_gain = a.add_x2(b).low();
             let factor = a.high().add_wrap(b.high()).sra::<1>();
             let code_gain = predicted.0.mult(factor);

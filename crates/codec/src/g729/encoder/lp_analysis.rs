@@ -3,7 +3,7 @@
 use super::state::WINDOW_PAIRS;
 use crate::g729::lsp::{Coefficients, ORDER};
 use crate::g729::tables::lp::{LAG_WINDOW_HI, LAG_WINDOW_LO, LP_WINDOW};
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 /// A number in the split double precision format.
 pub(super) type Split<L> = (L, L);
@@ -31,7 +31,7 @@ pub(super) fn autocorrelate<L: Lanes>(speech: &[L; WINDOW_PAIRS]) -> Autocorrela
     for k in 0..WINDOW_PAIRS {
         y[k] = speech[k].mult_r_coef_x2(L::splat_pair(LP_WINDOW[2 * k], LP_WINDOW[2 * k + 1]));
     }
-    let energy = |y: &[L]| {
+    let energy = always!(|y: &[L]| {
         let mut sums = [L::zero(); 4];
         for y in y[..WINDOW_PAIRS].chunks_exact(4) {
             for i in 0..4 {
@@ -40,7 +40,7 @@ pub(super) fn autocorrelate<L: Lanes>(speech: &[L; WINDOW_PAIRS]) -> Autocorrela
         }
         // Each is not negative, and so the sum of what is limited tells as much as the limited sum.
         sums[0].l_add(sums[1]).l_add(sums[2].l_add(sums[3]))
-    };
+    });
     // Without the doubling of L_mac the limit is 2^30.
     let mut sum = energy(&y);
     let mut exponent = L::splat(1);
@@ -65,7 +65,10 @@ pub(super) fn autocorrelate<L: Lanes>(speech: &[L; WINDOW_PAIRS]) -> Autocorrela
     }
     let energy = sum.add_wrap(sum).add_wrap(L::splat(1));
     let places = energy.norm_l();
-    let mut r = sums.map(|sum| sum.add_wrap(sum).sllv(places).l_extract());
+    let mut r = [(L::zero(), L::zero()); LAGS + 1];
+    for (r, sum) in r.iter_mut().zip(&sums) {
+        *r = sum.add_wrap(*sum).sllv(places).l_extract();
+    }
     r[0] = energy.sllv(places).l_extract();
     Autocorrelation { r, exponent: exponent.sub_wrap(places) }
 }
@@ -100,11 +103,11 @@ pub(super) struct Prediction<L: Lanes> {
 #[inline(always)]
 pub(super) fn levinson<L: Lanes>(r: &[Split<L>], stable: (&Coefficients<L>, [L; 2])) -> Prediction<L> {
     let r = &r[..=ORDER];
-    let reflect = |sum: L, energy: Split<L>| {
+    let reflect = always!(|sum: L, energy: Split<L>| {
         let quotient = L::div_32(sum.l_abs(), energy);
         L::select(sum.gt(L::zero()), quotient.l_negate(), quotient)
-    };
-    let remaining = |k: Split<L>| L::splat(i32::MAX).l_sub(L::mpy_32(k, k).l_abs()).l_extract();
+    });
+    let remaining = always!(|k: Split<L>| L::splat(i32::MAX).l_sub(L::mpy_32(k, k).l_abs()).l_extract());
 
     let mut k = reflect(L::l_comp(r[1]), r[0]);
     let mut a = [(L::zero(), L::zero()); ORDER + 1];

@@ -2,8 +2,9 @@
 //! (ITU-T G.729 clause 3.2.3, Annex A clause A.3.2.3).
 
 use crate::g729::lsp::{Coefficients, ORDER};
+use crate::g729::rows;
 use crate::g729::tables::lsp::LSP_GRID;
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 /// The points of the search grid, Q15.
 static GRID: [i32; 51] = {
@@ -28,7 +29,7 @@ struct Polynomials<L: Lanes> {
 impl<L: Lanes> Polynomials<L> {
     #[inline(always)]
     fn new(a: &[L; ORDER + 1]) -> Self {
-        let in_q = |one: i32, shift: L| {
+        let in_q = always!(|one: i32, shift: L| {
             let mut over = L::mask_from_bits(0);
             let mut f = [[L::splat(one); 6]; 2];
             for i in 0..5 {
@@ -40,7 +41,7 @@ impl<L: Lanes> Polynomials<L> {
                 over = over.or(sum.eq(f[0][i + 1]).and(difference.eq(f[1][i + 1])).not());
             }
             (f, over)
-        };
+        });
         let (mut f, coarse) = in_q(2048, L::splat(1));
         let any_coarse = coarse.any();
         if any_coarse {
@@ -62,10 +63,10 @@ impl<L: Lanes> Polynomials<L> {
         let x_low = x.and(L::splat(0xffff));
         let x_high = x.sll::<16>();
         // Half of a split number times a Q15 one: the upper half of the word is the high part.
-        let half_product = |b: L| {
+        let half_product = always!(|b: L| {
             let low = L::zero().dot2(b.srl::<1>().and(L::splat(0x7fff)), x_low).sra::<15>();
             low.dot2(b, x_high)
-        };
+        });
         let even = L::splat(!1);
         // One in Q24, or Q23.
         let one = if self.any_coarse {
@@ -95,7 +96,7 @@ impl<L: Lanes> Polynomials<L> {
         let mut b2 = (one.sra::<1>(), L::zero());
         b2.0 = L::select(self.coarse, L::splat(128), L::splat(256));
         let mut b1 = x.l_mult_coef(one).l_mac_coef(f[1], L::splat(4096)).l_extract();
-        let minus = |sum: L, b: (L, L)| sum.l_mac(b.0, L::splat(-32768)).l_sub(b.1.add_wrap(b.1));
+        let minus = always!(|sum: L, b: (L, L)| sum.l_mac(b.0, L::splat(-32768)).l_sub(b.1.add_wrap(b.1)));
         for i in 2..5 {
             let doubled = L::mpy_32_16(b1, x).l_shl_n::<1>();
             let b = minus(doubled, b2).l_mac_coef(f[i], L::splat(4096)).l_extract();
@@ -117,13 +118,25 @@ pub(super) fn lsp_of<L: Lanes>(a: &[L; ORDER + 1], previous: &Coefficients<L>) -
     let mut largest = L::zero();
     let roots = L::stage(
         #[inline(always)]
-        || search(previous, |p, x| polynomials.value(p, x, &mut largest)),
+        || {
+            search(
+                previous,
+                #[inline(always)]
+                |p, x| polynomials.value(p, x, &mut largest),
+            )
+        },
     );
     // All bits of what was seen, so at least its greatest value.
     if largest.ge(L::splat(LARGEST)).any() {
         return L::stage(
             #[inline(always)]
-            || search(previous, |p, x| polynomials.value_limited(p, x)),
+            || {
+                search(
+                    previous,
+                    #[inline(always)]
+                    |p, x| polynomials.value_limited(p, x),
+                )
+            },
         );
     }
     roots
@@ -165,7 +178,7 @@ fn search<L: Lanes>(previous: &Coefficients<L>, mut value: impl FnMut(usize, L) 
         let all = L::splat(-1);
         let low = crossings[p][0].and(all.sllv(from));
         let high = crossings[p][1].and(all.sllv(from.sub_wrap(L::splat(32)).max(zero)));
-        let lowest_bit = |bits: L| L::splat(31).sub_wrap(bits.and(zero.sub_wrap(bits)).leading_zeros());
+        let lowest_bit = always!(|bits: L| L::splat(31).sub_wrap(bits.and(zero.sub_wrap(bits)).leading_zeros()));
         let in_low = low.eq(zero).not();
         let later = L::select(in_low, lowest_bit(low), lowest_bit(high).add_wrap(L::splat(32)));
         let exists = at_once.and(next.lt(L::splat(POINTS as i32))).or(in_low).or(high.eq(zero).not());
@@ -190,7 +203,10 @@ fn search<L: Lanes>(previous: &Coefficients<L>, mut value: impl FnMut(usize, L) 
         x_from = lsp[n];
         y_from = value(1 - p, x_from);
     }
-    core::array::from_fn(|i| L::select(found, lsp[i], previous[i]))
+    rows::each(
+        #[inline(always)]
+        |i| L::select(found, lsp[i], previous[i]),
+    )
 }
 
 /// Where the line through both points meets zero.

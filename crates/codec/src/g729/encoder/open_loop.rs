@@ -2,7 +2,7 @@
 
 use crate::g729::FRAME_SAMPLES;
 use crate::g729::functions::inv_sqrt;
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 /// Weighted speech kept for the search: the longest lag, and one sample to make it even.
 pub(super) const WEIGHTED_HISTORY: usize = 144;
@@ -97,7 +97,7 @@ pub(super) fn open_loop_lag<L: Lanes>(weighted: &[L; WEIGHTED_PAIRS]) -> L {
     // Before the oldest lag there is one sample that only makes the history even.
     v[0] = v[0].and(L::splat(!0xffff));
     // Half energies of odd and even places; only the odd ones decide the scale.
-    let energies = |v: &[L; WEIGHTED_PAIRS]| {
+    let energies = always!(|v: &[L; WEIGHTED_PAIRS]| {
         let mut odd = [L::zero(); 2];
         let mut even = [L::zero(); 2];
         for (k, v) in v.iter().enumerate() {
@@ -105,7 +105,7 @@ pub(super) fn open_loop_lag<L: Lanes>(weighted: &[L; WEIGHTED_PAIRS]) -> L {
             even[k % 2] = even[k % 2].dot2_squares(v.and(L::splat(0xffff)));
         }
         (odd[0].l_add(odd[1]), even[0].l_add(even[1]))
-    };
+    });
     let (energy, _) = energies(&v);
     let limit = L::splat(1 << 30);
     let down = energy.ge(limit);
@@ -121,7 +121,9 @@ pub(super) fn open_loop_lag<L: Lanes>(weighted: &[L; WEIGHTED_PAIRS]) -> L {
             #[inline(always)]
             || {
                 search(
+                    #[inline(always)]
                     |lag| decimated.correlation_limited(lag),
+                    #[inline(always)]
                     |lag| {
                         // The windows differ from lane to lane: all of them, and each lane keeps its own.
                         let mut found = L::splat(1);
@@ -142,10 +144,12 @@ pub(super) fn open_loop_lag<L: Lanes>(weighted: &[L; WEIGHTED_PAIRS]) -> L {
             #[inline(always)]
             || {
                 // No correlation exceeds the energy of all, and nothing was limited.
-                let doubled = |sum: L| sum.add_wrap(sum);
+                let doubled = always!(|sum: L| sum.add_wrap(sum));
                 let energies = lag_energies(&decimated);
                 search(
+                    #[inline(always)]
                     |lag| doubled(decimated.correlation(lag)),
+                    #[inline(always)]
                     |lag| doubled(L::pick(&energies, lag.sub_wrap(L::splat(LAG_MIN as i32 - 1)))).add_wrap(L::splat(1)),
                 )
             },
@@ -177,13 +181,13 @@ fn lag_energies<L: Lanes>(decimated: &Decimated<L>) -> [L; LAG_MAX - LAG_MIN + 2
 
 #[inline(always)]
 fn search<L: Lanes>(correlation: impl Fn(usize) -> L, energy: impl Fn(L) -> L) -> L {
-    let range = |lags: &mut dyn Iterator<Item = usize>| {
+    let range = always!(|lags: &mut dyn Iterator<Item = usize>| {
         let mut best = Candidate::new(LAG_MIN);
         for lag in lags {
             best.see(L::splat(lag as i32), correlation(lag));
         }
         best
-    };
+    });
     let mut short = range(&mut (20..40));
     let mut medium = range(&mut (40..80));
 
@@ -214,14 +218,14 @@ fn search<L: Lanes>(correlation: impl Fn(usize) -> L, energy: impl Fn(L) -> L) -
 /// Multiples of a short lag speak for it; then the greatest, the shortest first.
 #[inline(always)]
 fn favour_short<L: Lanes>(mut short: Candidate<L>, mut medium: Candidate<L>, long: Candidate<L>) -> L {
-    let near = |distance: L, limit: i32| distance.max(L::zero().sub_wrap(distance)).lt(L::splat(limit));
-    let support = |of: &mut Candidate<L>, multiple: L, by: L| {
+    let near = always!(|distance: L, limit: i32| distance.max(L::zero().sub_wrap(distance)).lt(L::splat(limit)));
+    let support = always!(|of: &mut Candidate<L>, multiple: L, by: L| {
         let twice = of.lag.add_wrap(of.lag).sub_wrap(multiple);
         for (distance, limit) in [(twice, 5), (twice.add_wrap(of.lag), 7)] {
             let supported = of.correlation.add(by);
             of.correlation = L::select(near(distance, limit), supported, of.correlation);
         }
-    };
+    });
     support(&mut medium, long.lag, long.correlation.sra::<2>());
     support(&mut short, medium.lag, medium.correlation.mult(L::splat(6554)));
     short.see(medium.lag, medium.correlation);

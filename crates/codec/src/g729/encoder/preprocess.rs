@@ -1,7 +1,7 @@
 //! The input high-pass, which also halves the level (ITU-T G.729 clause 3.1).
 
 use crate::g729::tables::high_pass::{HP_PRE_A, HP_PRE_B};
-use crate::isa::{BasicOp, Lanes};
+use crate::isa::{BasicOp, Lanes, always};
 
 /// Filters a frame from `input` to `output`. `past_in` and `past_out` are the memories of [`super::state::Memories`].
 #[inline(always)]
@@ -13,13 +13,13 @@ pub(super) fn high_pass<L: Lanes>(input: &[L; 40], output: &mut [L], past_in: &m
     let mut before = *past_in;
     let [mut y1, mut y2] = *past_out;
     // Full-scale input and output add up to less than 2^31 before the last shift, so that nothing saturates until then.
-    let mut recurse = |forward: L| {
+    let mut recurse = always!(|forward: L| {
         let ((h1, l1), (h2, l2)) = (y1.l_extract(), y2.l_extract());
         let low = L::zero().dot2(l1, a1).sra::<15>().add_wrap(L::zero().dot2(l2, a2).sra::<15>());
         let sum = forward.add_wrap(low).dot2(h2, a2).dot2(h1, a1);
         (y2, y1) = (y1, sum.l_shl_n::<4>());
         y1.round()
-    };
+    });
     for (x, y) in input.iter().zip(output) {
         // `before` is (x[n-2], x[n-1]), `x` is (x[n], x[n+1]).
         let even = L::zero().dot2(before, L::splat_pair(b2, b1)).dot2(*x, L::splat_pair(b0, 0));

@@ -5,7 +5,7 @@ use crate::g729::lsp::{Coefficients, LsfMemory, ORDER, decompose};
 use crate::g729::sid::{PREDICTOR, decode_lsp};
 use crate::g729::tables::lsp::{LSP_CB1, LSP_CB2};
 use crate::g729::tables::sid::{SID_LSF_CB1_ROWS, SID_LSF_CB2_ROWS, SID_LSF_MODE_WEIGHT, SID_MA_SUM};
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 /// The LSF of a descriptor as transmitted.
 #[derive(Clone, Copy)]
@@ -69,14 +69,14 @@ pub(super) fn quantise<L: Lanes>(
         || {
             let mode = candidate.sra::<5>();
             let stage1 = candidate.and(L::splat(31));
-            let octets = |values: L| {
+            let octets = always!(|values: L| {
                 let values = values.to_array();
                 let mut octets = [0; 16];
                 for (octet, value) in octets.iter_mut().zip(values) {
                     *octet = value as u8;
                 }
                 octets
-            };
+            });
             let mode1 = mode.gt(L::zero());
             let lsp = decode_lsp(mode1, &octets(stage1), &octets(stage2), sent, memory);
             (SidCodes { mode, stage1, stage2 }, lsp)
@@ -136,14 +136,14 @@ fn search_stage2<L: Lanes>(
         for j in 0..ORDER {
             let row = if j % 2 == 0 { first[j / 2].low() } else { first[j / 2].high() };
             residual[j] = L::select(mode1, targets[1][j], targets[0][j]).sub(row);
-            let square = |p: usize| {
+            let square = always!(|p: usize| {
                 let sum = i32::from(SID_MA_SUM[p][j]);
                 L::splat((2 * sum * sum) >> 14)
-            };
+            });
             scales[j] = L::select(mode1, square(1), square(0)).mult(weights[j]);
         }
         for i in 0..16 {
-            let row = |j: usize| LSP_CB2[usize::from(SID_LSF_CB2_ROWS[usize::from(j >= 5)][i])][j];
+            let row = always!(|j: usize| LSP_CB2[usize::from(SID_LSF_CB2_ROWS[usize::from(j >= 5)][i])][j]);
             let mut sum = L::zero();
             for j in 0..ORDER {
                 let difference = residual[j].sub(L::splat(row(j).into()));

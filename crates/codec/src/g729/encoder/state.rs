@@ -14,7 +14,7 @@ use crate::g729::gain::{GainMemory, SHARPENING_MIN};
 use crate::g729::lsp::{Coefficients, LsfMemory, ORDER};
 use crate::g729::tables::lsp::{LSF_MEM_INIT, LSP_INIT};
 use crate::g729::{FRAME_PAIRS, FRAME_SAMPLES};
-use crate::isa::{Lanes, WithLanes, with_lanes};
+use crate::isa::{Lanes, WithLanes, always, with_lanes};
 use crate::level::Level;
 
 /// Samples of the LP analysis window: 120 past, 80 present, 40 ahead.
@@ -123,7 +123,7 @@ struct Initialise<'a>(&'a mut Encoder);
 impl WithLanes for Initialise<'_> {
     type Output = ();
     fn run<L: Lanes>(self) {
-        let words = |values: &[i16; ORDER]| values.map(|value| L::splat(value.into()));
+        let words = always!(|values: &[i16; ORDER]| values.map(|value| L::splat(value.into())));
         let mut lanes = CallLanes {
             lsp: words(&LSP_INIT),
             quantised_lsp: words(&LSP_INIT),
@@ -176,13 +176,23 @@ impl<L: Lanes> SilenceLanes<L> {
     #[inline(always)]
     pub(super) fn load(calls: &[&Encoder]) -> Self {
         let mut words = [L::zero(); SILENCE_WORDS];
-        L::load_pairs(&rows(calls, |call| &call.silence), &mut words);
+        L::load_pairs(
+            &rows(
+                calls,
+                #[inline(always)]
+                |call| &call.silence,
+            ),
+            &mut words,
+        );
         let mut lanes = Self { vad: VadState::initial(), dtx: DtxState::initial() };
         let mut count = 0;
-        lanes.each_word(|word| {
-            *word = words[count];
-            count += 1;
-        });
+        lanes.each_word(
+            #[inline(always)]
+            |word| {
+                *word = words[count];
+                count += 1;
+            },
+        );
         lanes
     }
 
@@ -191,11 +201,19 @@ impl<L: Lanes> SilenceLanes<L> {
     pub(super) fn store(&mut self, calls: &mut [&mut Encoder]) {
         let mut words = [L::zero(); SILENCE_WORDS];
         let mut count = 0;
-        self.each_word(|word| {
-            words[count] = *word;
-            count += 1;
-        });
-        put(&words, calls, |call| &mut call.silence);
+        self.each_word(
+            #[inline(always)]
+            |word| {
+                words[count] = *word;
+                count += 1;
+            },
+        );
+        put(
+            &words,
+            calls,
+            #[inline(always)]
+            |call| &mut call.silence,
+        );
     }
 }
 
@@ -246,22 +264,45 @@ impl<L: Lanes> CallLanes<L> {
     pub(super) fn load(calls: &[&Encoder], newest: usize) -> Self {
         let mut lanes = Self::zero();
         let kept = WINDOW_PAIRS - FRAME_PAIRS + newest;
-        L::load_pairs(&rows(calls, |call| &call.speech), &mut lanes.speech[..kept]);
-        L::load_pairs(&rows(calls, |call| &call.weighted), &mut lanes.weighted[..WEIGHTED_PAIRS - FRAME_PAIRS]);
+        L::load_pairs(
+            &rows(
+                calls,
+                #[inline(always)]
+                |call| &call.speech,
+            ),
+            &mut lanes.speech[..kept],
+        );
+        L::load_pairs(
+            &rows(
+                calls,
+                #[inline(always)]
+                |call| &call.weighted,
+            ),
+            &mut lanes.weighted[..WEIGHTED_PAIRS - FRAME_PAIRS],
+        );
         let mut pairs = [L::zero(); BLOCK_PAIRS];
-        L::load_pairs(&rows(calls, |call| &call.block), &mut pairs);
+        L::load_pairs(
+            &rows(
+                calls,
+                #[inline(always)]
+                |call| &call.block,
+            ),
+            &mut pairs,
+        );
         let next = Cell::new(0);
-        let take = || {
+        let take = always!(|| {
             next.set(next.get() + 1);
             pairs[next.get() - 1]
-        };
+        });
         lanes.each_pair(
+            #[inline(always)]
             |words| {
                 for words in words.as_chunks_mut::<2>().0 {
                     let pair = take();
                     *words = [pair.low(), pair.high()];
                 }
             },
+            #[inline(always)]
             |word| *word = take(),
         );
         lanes
@@ -272,25 +313,42 @@ impl<L: Lanes> CallLanes<L> {
     pub(super) fn store(&mut self, calls: &mut [&mut Encoder], newest: usize) {
         let pairs = [const { Cell::new(None) }; BLOCK_PAIRS];
         let next = Cell::new(0);
-        let give = |pair: L| {
+        let give = always!(|pair: L| {
             pairs[next.get()].set(Some(pair));
             next.set(next.get() + 1);
-        };
+        });
         self.each_pair(
+            #[inline(always)]
             |words| {
                 for words in words.as_chunks::<2>().0 {
                     give(L::pair(words[0], words[1]));
                 }
             },
+            #[inline(always)]
             |word| give(*word),
         );
         let mut block = [L::zero(); BLOCK_PAIRS];
         for (block, pair) in block.iter_mut().zip(&pairs) {
             *block = pair.get().unwrap_or(L::zero());
         }
-        put(&block, calls, |call| &mut call.block);
-        put(&self.speech[..WINDOW_PAIRS - FRAME_PAIRS + newest], calls, |call| &mut call.speech);
-        put(&self.weighted[..WEIGHTED_PAIRS - FRAME_PAIRS], calls, |call| &mut call.weighted);
+        put(
+            &block,
+            calls,
+            #[inline(always)]
+            |call| &mut call.block,
+        );
+        put(
+            &self.speech[..WINDOW_PAIRS - FRAME_PAIRS + newest],
+            calls,
+            #[inline(always)]
+            |call| &mut call.speech,
+        );
+        put(
+            &self.weighted[..WEIGHTED_PAIRS - FRAME_PAIRS],
+            calls,
+            #[inline(always)]
+            |call| &mut call.weighted,
+        );
     }
 
     /// The frame that was encoded becomes the past.

@@ -9,7 +9,7 @@ use crate::g729::lsp::{Coefficients, ORDER};
 use crate::g729::tables::vad::{
     ACOS_SLOPE65, COS_TAB65, VAD_LOWBAND_CORR, VAD_MEAN_FACTOR, VAD_MEAN_SHIFT, VAD_UPDATE_SCHEDULE,
 };
-use crate::isa::{BasicOp, LaneMask, Lanes};
+use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
 /// Frames in which the background is learnt.
 const START_FRAMES: i32 = 32;
@@ -136,12 +136,12 @@ impl<L: Lanes> Features<L> {
             lsf[i] = offset.add(cell.sll::<8>());
         }
 
-        let decibel = |energy: L| {
+        let decibel = always!(|energy: L| {
             const PER_OCTAVE: i32 = 9864;
             let level = L::mpy_32_16(log2(energy), L::splat(PER_OCTAVE));
             let level = level.l_mac(L::splat(PER_OCTAVE), exponent.sub_wrap(L::splat(2)));
             level.l_shl_n::<11>().extract_h().sub(L::splat(4875))
-        };
+        });
         let mut low_band = L::zero();
         for i in 1..=LAGS {
             low_band = low_band.l_mac_coef(r[i].0, L::splat(VAD_LOWBAND_CORR[i].into()));
@@ -220,7 +220,11 @@ fn track_minimum<L: Lanes>(state: &mut VadState<L>, energy: L) {
         put::<L>(filled.and(place.eq(L::splat(i as i32))), state.minimum, minimum);
     }
     put::<L>(filled, most, &mut state.minimum);
-    let least = |minima: &[L; 16]| minima.iter().fold(most, |least, minimum| least.min(*minimum));
+    let least = always!(|minima: &[L; 16]| minima.iter().fold(
+        most,
+        #[inline(always)]
+        |least, minimum| least.min(*minimum)
+    ));
     put::<L>(eighth, least(&state.minima), &mut state.least);
 
     let first = sliding.and(in_eight.eq(L::splat(1)));
@@ -248,18 +252,18 @@ fn learn<L: Lanes>(state: &mut VadState<L>, features: &Features<L>, quiet: L::Ma
     let learns = starting.and(quiet.not());
     let weight = L::splat(1024);
     let ends = state.frame.eq(L::splat(START_FRAMES));
-    let table = |table: &[i16; 33]| {
+    let table = always!(|table: &[i16; 33]| {
         let mut wide = [0; 33];
         for i in 0..33 {
             wide[i] = table[i].into();
         }
         L::lookup(&wide, state.skipped)
-    };
+    });
     let (factor, shift) = (table(&VAD_MEAN_FACTOR), table(&VAD_MEAN_SHIFT));
-    let learn = |mean: &mut L, value: L| {
+    let learn = always!(|mean: &mut L, value: L| {
         put::<L>(learns, mean.l_deposit_h().l_mac_coef(value, weight).extract_h(), mean);
         put::<L>(ends, mean.l_mult(factor).l_shl(shift).extract_h(), mean);
-    };
+    });
     learn(&mut state.mean_energy, features.energy);
     learn(&mut state.mean_crossings, features.crossings);
     for i in 0..ORDER {
@@ -275,9 +279,10 @@ fn decide<L: Lanes>(state: &VadState<L>, features: &Features<L>, distance: L, qu
     let full = state.mean_background.sub(features.energy);
     let low = state.mean_low_band.sub(features.low_band);
     let crossings = state.mean_crossings.sub(features.crossings);
-    let line =
-        |x: L, slope: i32, scale: i32, offset: i32| x.l_mult(L::splat(slope)).l_mac(L::splat(scale), L::splat(offset));
-    let plus = |sum: L, y: L| sum.l_add(y.l_deposit_h());
+    let line = always!(|x: L, slope: i32, scale: i32, offset: i32| x
+        .l_mult(L::splat(slope))
+        .l_mac(L::splat(scale), L::splat(offset)));
+    let plus = always!(|sum: L, y: L| sum.l_add(y.l_deposit_h()));
     let zero = L::zero();
     let boundaries = [
         zero.lt(plus(line(crossings, -14680, 8192, -28521).sra::<8>(), distance)),
@@ -363,10 +368,10 @@ fn update<L: Lanes>(state: &mut VadState<L>, features: &Features<L>, distance: L
             *weight = L::select(below, L::splat((*value).into()), *weight);
         }
     }
-    let follow = |mean: &mut L, value: L, which: usize| {
+    let follow = always!(|mean: &mut L, value: L, which: usize| {
         let sum = mean.l_mult(weights[which]).l_mac(value, weights[which + 1]);
         put::<L>(updates, sum.extract_h(), mean);
-    };
+    });
     follow(&mut state.mean_background, features.energy, 0);
     follow(&mut state.mean_low_band, features.low_band, 0);
     follow(&mut state.mean_crossings, features.crossings, 2);
