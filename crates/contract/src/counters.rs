@@ -44,6 +44,14 @@ pub struct WorkerCounters {
     pub handed_over: Counter,
     /// Packets that other workers handed to this one.
     pub handed_in: Counter,
+    /// Codec batches run.
+    pub batches: Counter,
+    /// Frames in those batches; divided by their number, the mean lane fill.
+    pub batch_frames: Counter,
+    /// Nanoseconds that frames waited for their batch, summed over frames.
+    pub batch_wait_ns: Counter,
+    /// Packets of speech made up for lost ones.
+    pub frames_concealed: Counter,
     /// Flows in the table now.
     pub flows: Counter,
     /// Rounds of the poll loop; a worker whose count stands still is stuck.

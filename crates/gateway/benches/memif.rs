@@ -199,6 +199,7 @@ fn worker(socket: &str, flows: u16, path: Path) -> Result<()> {
         addresses: vec![LocalAddress { address: GATEWAY.into(), prefix_len: 24, gateway: None }],
         rtp_ports: FIRST_PORT..=u16::MAX,
         flow_capacity: flows.into(),
+        batch_deadline_us: 500,
         transcoder_capacity: 2 * u32::from(flows),
         neighbour_capacity: 64,
         media_timeout_ms: 0,

@@ -238,6 +238,7 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
             transmit_offload: capabilities.tx_ip_udp_checksum,
             verify_udp: port.verify_udp_checksums,
         },
+        batch_deadline_us: 500,
         // Both directions of every flow, if need be.
         transcoder_capacity: 2 * flow_slots(config),
         codec_level: codec_level(config.workers.codec_level),

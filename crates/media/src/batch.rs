@@ -1,101 +1,203 @@
 //! Frames of many calls, taken through a codec together.
+//!
+//! A frame joins the batch of its kind of conversion. The batch runs when it is full, when its oldest frame has waited for
+//! the deadline, or when the core is idle. A stream has one frame in a batch at most, and that frame has the stream's codec
+//! state with it: a second one makes the batch run first.
 
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
-use tandem_codec::transcode::{Input, TranscodeJob, Transcoder, transcode_batch};
+use tandem_codec::transcode::{Input, TranscodeError, TranscodeJob, transcode_batch};
 use tandem_contract::{DropReason, Nanos};
 use tandem_packet_io::PacketBuf;
 
 use crate::continuity::Heard;
 use crate::egress::Egress;
 use crate::engine::Engine;
+use crate::pipeline::{Cut, Pipeline};
 use crate::port_table::StreamIndex;
 use crate::stream::{Content, Exit};
-use crate::transcode::{MAX_PTIME_MS, Pair};
+use crate::transcode::{MAX_PAYLOAD, Pair};
 
 /// Frames in one batch at most: what the widest kernel takes in lock-step.
 pub(crate) const BATCH_CAPACITY: usize = 32;
-/// Octets of the longest payload a codec makes here.
-const MAX_PAYLOAD: usize = MAX_PTIME_MS * 8;
 
 /// One packet that waits for its batch to run. It has its stream's codec state with it.
 pub(crate) struct Pending<B> {
     pub(crate) stream: StreamIndex,
     pub(crate) frame: B,
+    /// When it was received, and when it joined the batch: the same but for what another worker handed over.
     pub(crate) received_at: Nanos,
-    pub(crate) heard: Heard,
+    pub(crate) joined_at: Nanos,
     /// Where the payload is.
     pub(crate) payload_at: usize,
     pub(crate) payload_len: usize,
-    pub(crate) transcoder: Box<Transcoder>,
+    pub(crate) pipeline: Box<Pipeline>,
 }
 
 /// The frames that wait, by kind of batch.
 pub(crate) struct Batches<B> {
     waiting: [ArrayVec<Pending<B>, BATCH_CAPACITY>; Pair::KINDS],
+    /// When the first of all frames that wait has waited long enough; never earlier than that.
+    due: Option<Nanos>,
+    deadline_ns: u64,
     /// The payloads that a batch makes, before they are put into their frames.
     made: Box<[[u8; MAX_PAYLOAD]; BATCH_CAPACITY]>,
 }
 
 impl<B: PacketBuf> Batches<B> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(deadline_ns: u64) -> Self {
         Self {
             waiting: [const { ArrayVec::new_const() }; Pair::KINDS],
+            due: None,
+            deadline_ns,
             made: Box::new([[0; MAX_PAYLOAD]; BATCH_CAPACITY]),
         }
+    }
+
+    /// Whether some batch has to run now.
+    #[inline]
+    pub(crate) fn is_due(&self, now: Nanos, idle: bool) -> bool {
+        self.due.is_some_and(|due| idle || now >= due)
+    }
+
+    /// When the oldest frame of a batch has waited long enough.
+    fn due_of(&self, kind: usize) -> Option<Nanos> {
+        self.waiting[kind].first().map(|pending| pending.joined_at.plus(self.deadline_ns))
     }
 }
 
 impl<B: PacketBuf> Engine<B> {
     /// Lets a packet join its batch, which runs when it is full.
-    pub(crate) fn join_batch<E: Egress<Buf = B>>(&mut self, pair: Pair, pending: Pending<B>, egress: &mut E) {
-        let batch = &mut self.batches.waiting[pair.kind()];
-        batch.push(pending);
-        if batch.is_full() {
-            self.run_batch(pair.kind(), egress);
+    pub(crate) fn join_batch<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        pair: Pair,
+        pending: Pending<B>,
+        egress: &mut E,
+    ) {
+        let kind = pair.kind();
+        let batches = &mut self.batches;
+        batches.waiting[kind].push(pending);
+        let due = now.plus(batches.deadline_ns);
+        batches.due = Some(batches.due.map_or(due, |earlier| earlier.min(due)));
+        if batches.waiting[kind].is_full() {
+            self.run_batch(now, kind, egress);
         }
     }
 
-    /// Runs what waits, of whatever kind.
-    #[inline]
-    pub(crate) fn run_batches<E: Egress<Buf = B>>(&mut self, egress: &mut E) {
+    /// Runs the batches whose time is up, or all of them.
+    #[cold]
+    pub(crate) fn run_due_batches<E: Egress<Buf = B>>(&mut self, now: Nanos, all: bool, egress: &mut E) {
         for kind in 0..Pair::KINDS {
-            if !self.batches.waiting[kind].is_empty() {
-                self.run_batch(kind, egress);
+            if self.batches.due_of(kind).is_some_and(|due| all || now >= due) {
+                self.run_batch(now, kind, egress);
             }
         }
+        self.batches.due = (0..Pair::KINDS).filter_map(|kind| self.batches.due_of(kind)).min();
     }
 
     /// Runs one kind of batch and sends what comes of it.
-    pub(crate) fn run_batch<E: Egress<Buf = B>>(&mut self, kind: usize, egress: &mut E) {
+    pub(crate) fn run_batch<E: Egress<Buf = B>>(&mut self, now: Nanos, kind: usize, egress: &mut E) {
         let mut batch = std::mem::take(&mut self.batches.waiting[kind]);
+        if batch.is_empty() {
+            return;
+        }
+        self.counters.batches.add(1);
+        self.counters.batch_frames.add(batch.len() as u64);
+        self.counters.batch_wait_ns.add(batch.iter().map(|pending| now.since(pending.joined_at)).sum());
         let results = transcode(self.codec_level, &mut batch, &mut self.batches.made);
         for (nth, (pending, result)) in batch.into_iter().zip(results).enumerate() {
-            let Pending { stream, frame, received_at, heard, transcoder, .. } = pending;
-            self.streams[stream.at()].transcoder = Some(transcoder);
+            let Pending { stream, frame, received_at, mut pipeline, .. } = pending;
             let sent = match result {
-                Ok(len) => self.send_made(stream, frame, received_at, heard, nth, len, egress),
+                Ok(len) => self.send_made(now, stream, frame, received_at, &mut pipeline, nth, len, egress),
                 Err(_) => Err(DropReason::PayloadLengthBad),
             };
+            self.streams[stream.at()].pipeline = Some(pipeline);
             if let Err(reason) = sent {
                 self.drop_datagram(stream, reason);
             }
         }
     }
 
-    /// Puts the nth payload made into its frame and sends it.
+    /// Sends what was made of one packet: as one packet, or cut into those that are whole by now. The packet's own frame
+    /// carries the first of them, or ends here when there is none.
     fn send_made<E: Egress<Buf = B>>(
         &mut self,
+        now: Nanos,
         index: StreamIndex,
-        mut frame: B,
+        frame: B,
         received_at: Nanos,
-        heard: Heard,
+        pipeline: &mut Pipeline,
         nth: usize,
         len: usize,
         egress: &mut E,
     ) -> Result<(), DropReason> {
-        let stream = &self.streams[index.at()];
-        let departure = match &stream.exit {
+        if let Some(cut) = pipeline.packets.cut_through(&self.batches.made[nth][..len]) {
+            return self.send_speech(now, index, frame, received_at, cut, nth, len, egress);
+        }
+        pipeline.packets.push(&self.batches.made[nth][..len]);
+        let mut frame = Some(frame);
+        while let Some((cut, len)) = pipeline.packets.pop(&mut self.batches.made[nth]) {
+            let Some(frame) = frame.take().or_else(|| self.originate(egress)) else {
+                continue; // Without a buffer its sequence number stays a gap.
+            };
+            self.send_speech(now, index, frame, received_at, cut, nth, len, egress)?;
+        }
+        if frame.is_some() {
+            self.counters.frames_consumed.add(1);
+        }
+        Ok(())
+    }
+
+    /// Makes up for `ticks` of lost speech and sends it.
+    #[cold]
+    pub(crate) fn conceal<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        index: StreamIndex,
+        received_at: Nanos,
+        pipeline: &mut Pipeline,
+        ticks: u32,
+        egress: &mut E,
+    ) {
+        let lost = Input::Lost { ticks: ticks as usize };
+        let made = pipeline.transcoder.transcode(self.codec_level, lost, &mut self.batches.made[0]);
+        let Some(len) = made.ok().filter(|len| *len > 0) else {
+            pipeline.packets.leave_gap(ticks);
+            return;
+        };
+        pipeline.packets.push(&self.batches.made[0][..len]);
+        while let Some((cut, len)) = pipeline.packets.pop(&mut self.batches.made[0]) {
+            self.counters.frames_concealed.add(1);
+            let Some(frame) = self.originate(egress) else {
+                continue;
+            };
+            if let Err(reason) = self.send_speech(now, index, frame, received_at, cut, 0, len, egress) {
+                self.drop_frame(reason);
+            }
+        }
+    }
+
+    /// A buffer for a packet more than came in.
+    fn originate<E: Egress<Buf = B>>(&self, egress: &mut E) -> Option<B> {
+        let frame = egress.allocate()?;
+        self.counters.frames_originated.add(1);
+        Some(frame)
+    }
+
+    /// Puts the nth payload made into a frame and sends it.
+    fn send_speech<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        index: StreamIndex,
+        mut frame: B,
+        received_at: Nanos,
+        cut: Cut,
+        nth: usize,
+        len: usize,
+        egress: &mut E,
+    ) -> Result<(), DropReason> {
+        let departure = match &self.streams[index.at()].exit {
             Exit::Open(departure) => departure,
             Exit::Closed(reason) => return Err(*reason),
         };
@@ -105,12 +207,20 @@ impl<B: PacketBuf> Engine<B> {
         let bytes = frame.data_mut();
         bytes[rtp_at] = tandem_wire::rtp::PLAIN_FIRST_OCTET;
         bytes[payload_at..].copy_from_slice(&self.batches.made[nth][..len]);
-        self.send_rtp(index, frame, received_at, heard, Content::Speech, egress)
+        self.send_rtp(index, frame, received_at, cut.heard(now, false), Content::Speech, egress)
+    }
+}
+
+impl Cut {
+    /// The numbers as those of a packet that was heard.
+    pub(crate) const fn heard(self, now: Nanos, is_event: bool) -> Heard {
+        let Self { sequence, timestamp, verdict, marker } = self;
+        Heard { now_us: now.0 / 1000, sequence, timestamp, marker, verdict, is_event }
     }
 }
 
 /// Octets made per packet, or why none were.
-type Results = ArrayVec<Result<usize, tandem_codec::transcode::TranscodeError>, BATCH_CAPACITY>;
+type Results = ArrayVec<Result<usize, TranscodeError>, BATCH_CAPACITY>;
 
 fn transcode<B: PacketBuf>(
     level: Level,
@@ -121,7 +231,7 @@ fn transcode<B: PacketBuf>(
     for (pending, output) in batch.iter_mut().zip(made.iter_mut()) {
         let payload = pending.frame.data().get(pending.payload_at..pending.payload_at + pending.payload_len);
         jobs.push(TranscodeJob {
-            state: &mut pending.transcoder,
+            state: &mut pending.pipeline.transcoder,
             input: Input::Payload(payload.unwrap_or_default()),
             output,
             made: Ok(0),

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use tandem_codec::transcode::Transcoder;
 use tandem_contract::{Command, DropReason, Event, FlowId, LegConfig, LegCounters, LegSide, Nanos, Refusal};
 use tandem_packet_io::PacketBuf;
 
@@ -19,7 +18,7 @@ impl<B: PacketBuf> Engine<B> {
     /// Carries out one command and returns its answer.
     pub fn on_command<E: Egress<Buf = B>>(&mut self, now: Nanos, command: &Command, egress: &mut E) -> Event {
         // What waits in a batch was received under the configuration that stands now.
-        self.run_batches(egress);
+        self.run_due_batches(now, true, egress);
         match *command {
             Command::InstallFlow { flow, epoch, legs } => self
                 .install(now, flow, &legs, egress)
@@ -46,7 +45,7 @@ impl<B: PacketBuf> Engine<B> {
         }
         let flow = self.check(id, legs)?;
         let [a, b] = legs;
-        if self.transcoders.len() < flow.transcoders() {
+        if self.pipelines.len() < flow.pipelines() {
             return Err(Refusal::TranscodersExhausted);
         }
         for (leg, from, to) in [(LegSide::A, a, b), (LegSide::B, b, a)] {
@@ -70,7 +69,7 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Result<(), Refusal> {
         let before = *self.find(id).ok_or(Refusal::UnknownFlow)?;
         let flow = self.check(id, legs)?;
-        if self.transcoders.len() + before.transcoders() < flow.transcoders() {
+        if self.pipelines.len() + before.pipelines() < flow.pipelines() {
             return Err(Refusal::TranscodersExhausted);
         }
         for leg in LegSide::BOTH {
@@ -91,26 +90,28 @@ impl<B: PacketBuf> Engine<B> {
         for leg in LegSide::BOTH {
             let index = stream_of(flow.id.slot, leg);
             self.ports.occupy(flow.locals[leg.index()], flow.legs[leg.index()].local.port(), index);
-            self.treat(index, flow.treatment(leg));
+            let ptime_ms = flow.legs[leg.other().index()].format.map_or(0, |format| format.ptime_ms);
+            self.treat(index, flow.treatment(leg), ptime_ms);
             self.open_exit(now, index, egress);
         }
     }
 
-    /// Sets what happens to a stream's payload. The codecs' state is kept where the codecs stay.
-    fn treat(&mut self, index: StreamIndex, treatment: Treatment) {
+    /// Sets what happens to a stream's payload. The codecs' state is kept where codecs and packet time stay.
+    fn treat(&mut self, index: StreamIndex, treatment: Treatment, ptime_ms: u8) {
         let stream = &mut self.streams[index.at()];
-        let kept = stream.treatment == treatment && stream.transcoder.is_some();
-        stream.treatment = treatment;
-        if kept {
+        let kept = stream.pipeline.as_ref().is_some_and(|pipeline| pipeline.packets.makes(ptime_ms));
+        if kept && stream.treatment == treatment {
             return;
         }
-        self.transcoders.extend(stream.transcoder.take());
+        stream.treatment = treatment;
+        self.pipelines.extend(stream.pipeline.take());
         if let Treatment::Transcode(Conversion::Linear(pair)) = treatment {
             // That there are enough was checked before.
-            stream.transcoder = self.transcoders.pop().map(|mut transcoder| {
-                *transcoder = Transcoder::new(pair.from, pair.to);
-                transcoder
+            stream.pipeline = self.pipelines.pop().map(|mut pipeline| {
+                pipeline.reset(pair, ptime_ms);
+                pipeline
             });
+            stream.continuity.interrupt();
         }
     }
 
@@ -125,7 +126,7 @@ impl<B: PacketBuf> Engine<B> {
             if let Exit::Open(departure) = stream.exit {
                 self.neighbours.release(departure.next_hop, &self.counters);
             }
-            self.transcoders.extend(stream.transcoder.take());
+            self.pipelines.extend(stream.pipeline.take());
             *stream = Stream::vacant();
         }
         self.flows[id.slot as usize] = None;
@@ -163,8 +164,8 @@ impl<B: PacketBuf> Engine<B> {
         if a.local == b.local {
             return Err(Refusal::LocalPortTaken);
         }
-        if let (Some(from), Some(to)) = (a.format, b.format) {
-            let joined = treatment(from.codec, to.codec).and(treatment(to.codec, from.codec));
+        if let (Some(from), Some(to)) = (&a.format, &b.format) {
+            let joined = treatment(from, to).and(treatment(to, from));
             joined.ok_or(Refusal::CodecPairUnsupported)?;
         }
         Ok(Flow { id, legs: *legs, locals })

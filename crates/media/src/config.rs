@@ -72,8 +72,11 @@ pub struct EngineConfig {
     pub rtp_ports: RangeInclusive<u16>,
     /// Flows that fit into the table.
     pub flow_capacity: u32,
-    /// Codec states: one for each direction of a flow whose codecs differ by more than the law of G.711.
+    /// Codec states: one for each direction of a flow whose codecs differ by more than the law of G.711, or whose packet
+    /// times differ.
     pub transcoder_capacity: u32,
+    /// How long a frame may wait for others to share a codec batch with, in microseconds. An idle core waits for nothing.
+    pub batch_deadline_us: u32,
     /// Neighbours (next hops) that can be known at once.
     pub neighbour_capacity: u16,
     /// A leg that should receive and accepts nothing for so long is reported.

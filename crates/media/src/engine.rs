@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
-use tandem_codec::transcode::{self, Transcoder};
+use tandem_codec::transcode;
 use tandem_contract::{DropReason, Event, Nanos, WorkerCounters};
 use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf};
 
@@ -16,9 +16,11 @@ use crate::egress::Egress;
 use crate::event_queue::EventQueue;
 use crate::flow::{Flow, leg_of};
 use crate::neighbours::{Neighbours, announce_address};
+use crate::pipeline::Pipeline;
 use crate::port_table::PortTable;
 use crate::rate_limit::RateLimit;
 use crate::stream::Stream;
+use crate::transcode::Pair;
 
 /// Unasked events that can wait to be polled.
 const EVENT_CAPACITY: usize = 1024;
@@ -55,7 +57,7 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) streams: Box<[Stream]>,
     pub(crate) batches: Batches<B>,
     /// Codec states that no stream has.
-    pub(crate) transcoders: Vec<Box<Transcoder>>,
+    pub(crate) pipelines: Vec<Box<Pipeline>>,
     pub(crate) neighbours: Neighbours<B>,
     pub(crate) events: EventQueue,
     pub(crate) counters: Arc<WorkerCounters>,
@@ -72,7 +74,7 @@ impl<B: PacketBuf> Engine<B> {
     pub fn new(config: &EngineConfig, counters: Arc<WorkerCounters>) -> Result<Self, ConfigError> {
         config.check()?;
         let capacity = config.flow_capacity as usize;
-        let unused = Transcoder::new(transcode::Codec::Pcmu, transcode::Codec::Pcmu);
+        let unused = Pair { from: transcode::Codec::Pcmu, to: transcode::Codec::Pcmu };
         Ok(Self {
             classifier: Classifier::new(config),
             link: LinkFields {
@@ -89,8 +91,8 @@ impl<B: PacketBuf> Engine<B> {
             ports: PortTable::new(&config.addresses, &config.rtp_ports)?,
             flows: (0..capacity).map(|_| None).collect(),
             streams: (0..capacity * 2).map(|_| Stream::vacant()).collect(),
-            batches: Batches::new(),
-            transcoders: (0..config.transcoder_capacity).map(|_| Box::new(unused)).collect(),
+            batches: Batches::new(u64::from(config.batch_deadline_us) * 1000),
+            pipelines: (0..config.transcoder_capacity).map(|_| Box::new(Pipeline::new(unused, 20))).collect(),
             neighbours: Neighbours::new(config.neighbour_capacity),
             events: EventQueue::new(EVENT_CAPACITY),
             counters,
@@ -136,7 +138,15 @@ impl<B: PacketBuf> Engine<B> {
                 self.drop_datagram(stream, reason);
             }
         }
-        self.run_batches(egress);
+    }
+
+    /// The end of a round: batches that wait for more frames run when their time is up, and at once when the core is idle,
+    /// which it is when this round brought nothing.
+    #[inline]
+    pub fn on_round_end<E: Egress<Buf = B>>(&mut self, now: Nanos, idle: bool, egress: &mut E) {
+        if self.batches.is_due(now, idle) {
+            self.run_due_batches(now, idle, egress);
+        }
     }
 
     /// Reads one octet of each stream, so that the cache misses of a burst overlap rather than queue up.

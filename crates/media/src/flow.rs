@@ -19,12 +19,12 @@ impl Flow {
     /// What is done to what `leg` receives.
     pub(crate) fn treatment(&self, leg: LegSide) -> Treatment {
         let (from, to) = (self.legs[leg.index()].format, self.legs[leg.other().index()].format);
-        let joined = from.zip(to).and_then(|(from, to)| treatment(from.codec, to.codec));
+        let joined = from.zip(to).and_then(|(from, to)| treatment(&from, &to));
         joined.unwrap_or(Treatment::Relay)
     }
 
     /// Codec states the flow needs.
-    pub(crate) fn transcoders(&self) -> usize {
+    pub(crate) fn pipelines(&self) -> usize {
         let needs = |leg: &LegSide| matches!(self.treatment(*leg), Treatment::Transcode(Conversion::Linear(_)));
         LegSide::BOTH.iter().filter(|leg| needs(leg)).count()
     }

@@ -4,9 +4,10 @@
 //!
 //! 1. Frames that one receive burst brought go to [`Engine::on_burst`], with the time of that burst.
 //! 2. What the engine wants done with frames (send, hand over to another worker) it tells the [`Egress`] it is given.
-//! 3. Each [`Command`](tandem_contract::Command) goes to [`Engine::on_command`] and is answered by exactly one event.
-//! 4. [`Engine::on_timeout`] is called about every millisecond; it does a bounded amount of work.
-//! 5. [`Engine::poll_event`] is called until it says `None`; what it has said it forgets.
+//! 3. [`Engine::on_round_end`] closes every round, and says whether it brought anything.
+//! 4. Each [`Command`](tandem_contract::Command) goes to [`Engine::on_command`] and is answered by exactly one event.
+//! 5. [`Engine::on_timeout`] is called about every millisecond; it does a bounded amount of work.
+//! 6. [`Engine::poll_event`] is called until it says `None`; what it has said it forgets.
 //!
 //! The invariant: a frame given to the engine ends up in exactly one place, which is the egress, a counter of
 //! [`DropReason`](tandem_contract::DropReason), `frames_consumed`, or (few, and not for long) a queue of the engine. Once
@@ -25,6 +26,7 @@ mod engine;
 mod event_queue;
 mod flow;
 mod neighbours;
+mod pipeline;
 mod port_table;
 mod rate_limit;
 mod reception;

@@ -11,10 +11,11 @@ use crate::continuity::Heard;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::leg_of;
+use crate::pipeline::{Join, Pipeline};
 use crate::port_table::StreamIndex;
 use crate::reception::Verdict;
 use crate::stream::{Admission, Content, Exit, Stream, Treatment};
-use crate::transcode::{self, Conversion, MAX_PTIME_MS, Pair};
+use crate::transcode::{self, Conversion, MAX_PAYLOAD, Pair};
 
 /// What is known of a packet once its header was read.
 struct Packet {
@@ -54,7 +55,12 @@ impl<B: PacketBuf> Engine<B> {
         // Where the RTP packet to send starts in the frame, and its length.
         let at = usize::from(datagram.at);
         let payload_at = at + packet.header_len;
+        let mut heard = packet.heard;
         let (rtp_at, rtp_len) = match (stream.treatment, packet.content) {
+            (Treatment::Transcode(Conversion::Linear(pair)), Content::Event) => {
+                heard = self.number_event(now, pair, datagram.stream, &packet, egress)?;
+                (at, usize::from(datagram.len))
+            }
             (Treatment::Relay, _) | (_, Content::Event) => (at, usize::from(datagram.len)),
             (Treatment::Transcode(Conversion::Law(from)), Content::Speech) => {
                 // A new packet: its header stands right before the payload, and neither list nor extension is kept.
@@ -65,16 +71,17 @@ impl<B: PacketBuf> Engine<B> {
                 (rtp_at, frame.len() - rtp_at)
             }
             (Treatment::Transcode(Conversion::Linear(pair)), Content::Speech) => {
-                return self.transcode(pair, datagram.stream, frame, received_at, &packet, payload_at, egress);
+                return self.transcode(now, pair, datagram.stream, frame, received_at, &packet, payload_at, egress);
             }
         };
         place(&mut frame, rtp_at, rtp_len, datagram.stream, &self.streams)?;
-        self.send_rtp(datagram.stream, frame, received_at, packet.heard, packet.content, egress)
+        self.send_rtp(datagram.stream, frame, received_at, heard, packet.content, egress)
     }
 
     /// Gives a packet to its batch.
     fn transcode<E: Egress<Buf = B>>(
         &mut self,
+        now: Nanos,
         pair: Pair,
         index: StreamIndex,
         frame: B,
@@ -83,22 +90,60 @@ impl<B: PacketBuf> Engine<B> {
         payload_at: usize,
         egress: &mut E,
     ) -> Result<(), DropReason> {
-        if packet.payload_len == 0 || packet.payload_len > MAX_PTIME_MS * 8 {
+        let length_holds = pair
+            .from
+            .ticks_of_payload(packet.payload_len)
+            .is_some_and(|ticks| (1..=MAX_PAYLOAD).contains(&ticks) && pair.to.octets_of_speech(ticks).is_some());
+        if !length_holds {
             return Err(DropReason::PayloadLengthBad);
         }
         if packet.heard.verdict == Verdict::Reordered {
             // The codec's state is past it.
             return Err(DropReason::TooLate);
         }
-        if self.streams[index.at()].transcoder.is_none() {
-            // The packet before this one still waits, and has the codec's state with it.
-            self.run_batch(pair.kind(), egress);
+        let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
+        let Heard { verdict, timestamp, marker, .. } = packet.heard;
+        if let Join::Lost(ticks) = pipeline.packets.join(verdict, timestamp, marker) {
+            self.conceal(now, index, received_at, &mut pipeline, ticks, egress);
         }
-        let transcoder = self.streams[index.at()].transcoder.take().ok_or(DropReason::PeerNotReady)?;
-        let (heard, payload_len) = (packet.heard, packet.payload_len);
-        let pending = Pending { stream: index, frame, received_at, heard, payload_at, payload_len, transcoder };
-        self.join_batch(pair, pending, egress);
+        let payload_len = packet.payload_len;
+        let pending = Pending { stream: index, frame, received_at, joined_at: now, payload_at, payload_len, pipeline };
+        self.join_batch(now, pair, pending, egress);
         Ok(())
+    }
+
+    /// The stream's codec state. If the packet before this one still waits with it, that one goes first.
+    fn take_pipeline<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        pair: Pair,
+        index: StreamIndex,
+        egress: &mut E,
+    ) -> Result<Box<Pipeline>, DropReason> {
+        if self.streams[index.at()].pipeline.is_none() {
+            self.run_batch(now, pair.kind(), egress);
+        }
+        // Every stream that needs one was given one when it was configured.
+        self.streams[index.at()].pipeline.take().ok_or(DropReason::NotNegotiated)
+    }
+
+    /// Numbers an event among the packets of speech that are made anew.
+    fn number_event<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        pair: Pair,
+        index: StreamIndex,
+        packet: &Packet,
+        egress: &mut E,
+    ) -> Result<Heard, DropReason> {
+        if packet.heard.verdict == Verdict::Reordered {
+            return Err(DropReason::TooLate);
+        }
+        let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
+        let Heard { verdict, timestamp, marker, .. } = packet.heard;
+        let cut = pipeline.packets.event(verdict, timestamp, marker);
+        self.streams[index.at()].pipeline = Some(pipeline);
+        Ok(cut.heard(now, true))
     }
 
     /// Numbers and sends an RTP packet that stands at the end of the departure's headers.

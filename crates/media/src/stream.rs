@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use tandem_codec::transcode::Transcoder;
 use tandem_contract::{Codec, DropReason, Event, FlowId, Format, LegConfig, LegSide, Nanos, SourcePolicy};
 
 use crate::continuity::{Continuity, Start};
 use crate::departure::Departure;
 use crate::event_queue::EventQueue;
+use crate::pipeline::Pipeline;
 use crate::reception::Reception;
 use crate::transcode::Conversion;
 
@@ -70,7 +70,7 @@ pub(crate) struct Stream {
     pub(crate) continuity: Continuity,
     pub(crate) exit: Exit,
     /// The codecs' state; a packet that waits in a batch has it with it.
-    pub(crate) transcoder: Option<Box<Transcoder>>,
+    pub(crate) pipeline: Option<Box<Pipeline>>,
     pub(crate) packets_sent: u64,
     pub(crate) octets_sent: u64,
 }
@@ -99,7 +99,7 @@ impl Stream {
             packets_dropped: 0,
             continuity: Continuity::new(start, 8, 8),
             exit: Exit::Closed(DropReason::PeerNotReady),
-            transcoder: None,
+            pipeline: None,
             packets_sent: 0,
             octets_sent: 0,
         }
@@ -245,7 +245,12 @@ pub(crate) enum Admission {
     Refused,
 }
 
-/// What is done to speech between two codecs, `None` when they cannot be joined.
-pub(crate) fn treatment(from: Codec, to: Codec) -> Option<Treatment> {
-    if from == to { Some(Treatment::Relay) } else { Conversion::between(from, to).map(Treatment::Transcode) }
+/// What is done to speech between two formats, `None` when they cannot be joined.
+pub(crate) fn treatment(from: &Format, to: &Format) -> Option<Treatment> {
+    let same = from.codec == to.codec;
+    // Opus packets say themselves how long they are; whoever decodes one takes any length.
+    if same && (from.ptime_ms == to.ptime_ms || from.codec == Codec::Opus) {
+        return Some(Treatment::Relay);
+    }
+    Conversion::between(from, to).map(Treatment::Transcode)
 }

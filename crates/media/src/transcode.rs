@@ -3,7 +3,7 @@
 use tandem_codec::Level;
 use tandem_codec::g711::{self, Law};
 use tandem_codec::transcode;
-use tandem_contract::{Codec, DropReason};
+use tandem_contract::{Codec, DropReason, Format};
 use tandem_packet_io::PacketBuf;
 
 /// A conversion between two codecs.
@@ -45,16 +45,19 @@ const fn codec(codec: Codec) -> Option<transcode::Codec> {
         Codec::Pcmu => Some(transcode::Codec::Pcmu),
         Codec::Pcma => Some(transcode::Codec::Pcma),
         Codec::G722 => Some(transcode::Codec::G722),
-        Codec::G729 | Codec::Opus => None,
+        Codec::G729 => Some(transcode::Codec::G729),
+        Codec::Opus => None,
     }
 }
 
 impl Conversion {
-    /// `None` when the two cannot be joined.
-    pub(crate) const fn between(from: Codec, to: Codec) -> Option<Self> {
-        match (codec(from), codec(to)) {
-            (Some(transcode::Codec::Pcmu), Some(transcode::Codec::Pcma)) => Some(Self::Law(Law::Mu)),
-            (Some(transcode::Codec::Pcma), Some(transcode::Codec::Pcmu)) => Some(Self::Law(Law::A)),
+    /// What is done between two codecs and packet times; `None` when the codecs cannot be joined. Different packet times of
+    /// the same codec need re-framing, where the codec library knows its frames.
+    pub(crate) fn between(from: &Format, to: &Format) -> Option<Self> {
+        let same_ptime = from.ptime_ms == to.ptime_ms;
+        match (codec(from.codec), codec(to.codec)) {
+            (Some(transcode::Codec::Pcmu), Some(transcode::Codec::Pcma)) if same_ptime => Some(Self::Law(Law::Mu)),
+            (Some(transcode::Codec::Pcma), Some(transcode::Codec::Pcmu)) if same_ptime => Some(Self::Law(Law::A)),
             (Some(from), Some(to)) => Some(Self::Linear(Pair { from, to })),
             _ => None,
         }
@@ -63,11 +66,15 @@ impl Conversion {
 
 /// Longest payload, in milliseconds of speech, that is transcoded.
 pub(crate) const MAX_PTIME_MS: usize = 120;
+/// The RTP clock of every codec that is transcoded here (G.722's too: RFC 3551 §4.5.2).
+pub(crate) const TICKS_PER_MS: usize = 8;
+/// Octets of the longest payload that is made: no codec here needs more than an octet per tick.
+pub(crate) const MAX_PAYLOAD: usize = MAX_PTIME_MS * TICKS_PER_MS;
 
 /// Converts the payload that stands at `at..` of the frame from one law to the other in place.
 pub(crate) fn convert_law<B: PacketBuf>(level: Level, from: Law, frame: &mut B, at: usize) -> Result<(), DropReason> {
     let payload = frame.data_mut().get_mut(at..).ok_or(DropReason::RtpHeaderBad)?;
-    if payload.is_empty() || payload.len() > MAX_PTIME_MS * 8 {
+    if payload.is_empty() || payload.len() > MAX_PAYLOAD {
         return Err(DropReason::PayloadLengthBad);
     }
     g711::transcode_in_place(level, from, payload);

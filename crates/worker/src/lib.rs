@@ -9,8 +9,9 @@
 //! 2. commands, at most [`COMMANDS_PER_POLL`], and no more than the event ring has room to answer;
 //! 3. frames that other workers handed over;
 //! 4. one receive burst;
-//! 5. once a millisecond, the engine's timers;
-//! 6. events out, transmit burst.
+//! 5. codec batches, if they are due or the round brought nothing;
+//! 6. once a millisecond, the engine's timers;
+//! 7. events out, transmit burst.
 //!
 //! The clock is read once per round. Nothing on the way allocates, locks, logs or makes a system call.
 #![forbid(unsafe_code)]

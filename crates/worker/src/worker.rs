@@ -88,23 +88,25 @@ impl<Io: PacketIo> Worker<Io> {
             self.engine.on_start(&mut self.port);
         }
 
-        let mut busy = self.take_commands(now);
+        let commanded = self.take_commands(now);
+        let mut received = false;
         for ring in 0..self.from.len() {
-            busy |= self.take_handover(now, ring);
+            received |= self.take_handover(now, ring);
         }
         self.port.io.rx_burst(&mut self.burst);
         if !self.burst.is_empty() {
-            busy = true;
+            received = true;
             self.counters.frames_received.add(self.burst.len() as u64);
             self.engine.on_burst(now, Origin::Device, &mut self.burst, &mut self.port);
         }
+        self.engine.on_round_end(now, !received, &mut self.port);
         if now >= self.tick_due {
             self.tick_due = now.plus(TICK_NS);
             self.engine.on_timeout(now, &mut self.port);
         }
         self.give_events();
         self.port.flush();
-        self.last_was_busy = busy;
+        self.last_was_busy = commanded || received;
     }
 
     fn take_commands(&mut self, now: Nanos) -> bool {

@@ -3,7 +3,7 @@
 mod rig;
 
 use rig::*;
-use tandem_contract::{Codec, Command};
+use tandem_contract::{Codec, Command, Format};
 use tandem_testkit::{
     CountingAllocator, Endpoint, MemoryBuf, allocations_during, arp_request_frame, echo_request_frame,
 };
@@ -31,8 +31,9 @@ fn allocations(rig: &mut Rig, frames: &[Vec<u8>]) -> u64 {
     counted
 }
 
-fn packets(endpoint: &mut Endpoint, count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|n| endpoint.send(&[n as u8; 160], 160)).collect()
+fn packets(endpoint: &mut Endpoint, count: usize, len: usize) -> Vec<Vec<u8>> {
+    let all = (0..count).map(|n| endpoint.send(&vec![n as u8; len], 160));
+    all.enumerate().filter(|(n, _)| n % 10 != 9).map(|(_, frame)| frame).collect()
 }
 
 #[test]
@@ -51,14 +52,30 @@ fn no_packet_costs_an_allocation_on_any_way_through_the_worker() {
         (Codec::Pcma, Codec::Pcmu),
         (Codec::Pcmu, Codec::G722),
         (Codec::G722, Codec::Pcma),
+        (Codec::G729, Codec::Pcmu),
+        (Codec::G722, Codec::G729),
     ] {
         let mut rig = Rig::new();
         rig.install(legs(a, b));
         let (mut caller, mut callee) = (caller(a), callee(b));
-        // From the very first packet on, media start events included.
-        assert_eq!(allocations(&mut rig, &packets(&mut caller, 40)), 0, "{a:?} to {b:?}");
-        assert_eq!(allocations(&mut rig, &packets(&mut callee, 40)), 0, "{b:?} to {a:?}");
+        let len = |codec| if codec == Codec::G729 { 20 } else { 160 };
+        // From the very first packet on, media start events included; every tenth packet is lost.
+        assert_eq!(allocations(&mut rig, &packets(&mut caller, 44, len(a))), 0, "{a:?} to {b:?}");
+        assert_eq!(allocations(&mut rig, &packets(&mut callee, 44, len(b))), 0, "{b:?} to {a:?}");
         assert!(rig.counters.rtp_forwarded.get() >= 80);
+    }
+}
+
+#[test]
+fn reframing_costs_no_allocation() {
+    for (from_ms, to_ms) in [(20, 10), (20, 30)] {
+        let mut rig = Rig::new();
+        let mut legs = legs(Codec::Pcmu, Codec::Pcma);
+        legs[0].format = legs[0].format.map(|format| Format { ptime_ms: from_ms, ..format });
+        legs[1].format = legs[1].format.map(|format| Format { ptime_ms: to_ms, ..format });
+        rig.install(legs);
+        assert_eq!(allocations(&mut rig, &packets(&mut caller(Codec::Pcmu), 44, 160)), 0);
+        assert!(rig.counters.rtp_forwarded.get() > 20);
     }
 }
 

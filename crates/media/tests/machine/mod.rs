@@ -26,8 +26,8 @@ const FIRST_PORT: u16 = 20_000;
 const MTU: u16 = 400;
 const TRANSCODERS: usize = 4;
 const NEIGHBOURS: u16 = 3;
-/// Packets that can wait for neighbours.
-const WAITING: i64 = 4 * NEIGHBOURS as i64;
+/// Packets that can wait: four for each neighbour, one of each stream in a batch.
+const WAITING: i64 = 4 * NEIGHBOURS as i64 + TRANSCODERS as i64;
 
 /// The octets that decide what happens next; zeros when they are used up.
 struct Choices<'a>(&'a [u8]);
@@ -151,6 +151,7 @@ impl Machine {
             addresses: ADDRESSES.map(local).to_vec(),
             rtp_ports: FIRST_PORT..=FIRST_PORT + 2 * u16::from(PORT_PAIRS) - 1,
             flow_capacity: SLOTS.into(),
+            batch_deadline_us: 500,
             transcoder_capacity: TRANSCODERS as u32,
             neighbour_capacity: NEIGHBOURS,
             media_timeout_ms: 100,
@@ -241,6 +242,7 @@ impl Machine {
         self.counters.frames_received.add(burst.len() as u64);
         self.engine.on_burst(self.now, Origin::Device, &mut burst, &mut self.exit);
         assert!(burst.is_empty());
+        self.engine.on_round_end(self.now, false, &mut self.exit);
     }
 
     fn frame(&mut self, choices: &mut Choices<'_>) -> Vec<u8> {
@@ -303,6 +305,7 @@ impl Machine {
         for _ in 0..=choices.below(20) {
             self.now = self.now.plus(u64::from(choices.octet()) * 2_000_000);
             self.engine.on_timeout(self.now, &mut self.exit);
+            self.engine.on_round_end(self.now, choices.octet() > 200, &mut self.exit);
         }
         while let Some(event) = self.engine.poll_event() {
             assert!(matches!(event, Event::MediaStarted { .. } | Event::MediaTimeout { .. }), "{event:?}");

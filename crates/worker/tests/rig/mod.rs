@@ -46,6 +46,7 @@ pub fn engine_config() -> EngineConfig {
         addresses: vec![LocalAddress { address: GATEWAY_IP.into(), prefix_len: 24, gateway: None }],
         rtp_ports: 10_000..=19_999,
         flow_capacity: 100,
+        batch_deadline_us: 500,
         transcoder_capacity: 20,
         neighbour_capacity: 16,
         media_timeout_ms: 5000,
