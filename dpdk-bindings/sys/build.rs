@@ -27,7 +27,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_(rx|tx)_burst",
     "rte_eth_tx_prepare",
     "rte_eth_dev_(get_port_by_name|count_avail|info_get|configure|start|stop|close|set_mtu|get_mtu|socket_id)",
-    "rte_eth_dev_(adjust_nb_rx_tx_desc|default_mac_addr_set|rss_reta_query|rss_hash_conf_get)",
+    "rte_eth_dev_(adjust_nb_rx_tx_desc|default_mac_addr_set|rss_reta_query|rss_hash_conf_get|rss_hash_update)",
     "rte_eth_(rx|tx)_queue_setup",
     "rte_eth_macaddr_get",
     "rte_eth_promiscuous_(enable|disable|get)",

@@ -1,5 +1,7 @@
 //! Ethernet ports: configured and started in one step, stopped and closed when the last holder is gone.
 
+mod rss;
+mod setup;
 mod stats;
 
 use std::ffi::{CStr, CString};
@@ -10,13 +12,18 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use dpdk_sys as c;
 use tandem_packet_io::Capabilities;
 
-use crate::device::{Device, MemifRole};
+use crate::device::Device;
 use crate::eal::{Eal, Running};
 use crate::error::Errno;
 use crate::mempool::Mempool;
 use crate::queue::QueuePair;
+use setup::{Offloads, Setup};
 
+pub use rss::Rss;
 pub use stats::{PortStats, Xstat};
+
+/// Octets of a hash key as most devices have it.
+pub const RSS_KEY_LEN: usize = 40;
 
 /// How a port is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +39,7 @@ pub struct PortConfig {
     /// Use the device's checksum offloads where it has them.
     pub checksum_offload: bool,
     /// Key of the receive side scaling hash over addresses and ports; the driver's own if not given. Older ENA refuses one.
-    pub rss_key: Option<[u8; 40]>,
+    pub rss_key: Option<[u8; RSS_KEY_LEN]>,
     /// Receive what is addressed to others, too.
     pub promiscuous: bool,
     /// The MAC address to have instead of the device's own.
@@ -166,9 +173,6 @@ struct Claim {
     eal: Arc<Running>,
 }
 
-/// What Ethernet puts around an IP packet: header, two VLAN tags, frame check sequence.
-const LINK_OVERHEAD: u32 = 14 + 2 * 4 + 4;
-
 static CLAIMED: [AtomicBool; c::RTE_MAX_ETHPORTS as usize] =
     [const { AtomicBool::new(false) }; c::RTE_MAX_ETHPORTS as usize];
 
@@ -185,73 +189,14 @@ impl Port {
         mempool: &Mempool,
     ) -> Result<(Self, Vec<QueuePair>), PortError> {
         let claim = Claim::new(eal, device)?;
-        let name = device.name();
-        let step = |step: &'static str, rc: i32| {
-            Errno::check(rc).map_err(|errno| PortError::Step { device: name.clone(), step, errno })
-        };
-        let id = claim.id;
-
-        let mut info = c::rte_eth_dev_info::default();
-        // SAFETY: a valid port number, and a structure for the answer.
-        step("rte_eth_dev_info_get", unsafe { c::rte_eth_dev_info_get(id, &mut info) })?;
-        let most = info.max_rx_queues.min(info.max_tx_queues);
-        if config.queue_pairs == 0 || config.queue_pairs > most {
-            return Err(PortError::QueuePairs { device: name, wanted: config.queue_pairs, most });
-        }
-        if config.mtu < info.min_mtu || config.mtu > info.max_mtu {
-            let (least, most) = (info.min_mtu, info.max_mtu);
-            return Err(PortError::Mtu { device: name, wanted: config.mtu, least, most });
-        }
-        let needed = u32::from(config.mtu) + LINK_OVERHEAD;
-        if needed > u32::from(mempool.packet_room()) {
-            let (mtu, room) = (config.mtu, mempool.packet_room());
-            return Err(PortError::MbufRoom { device: name, mtu, needed, room });
-        }
-
+        let setup = Setup { id: claim.id, device, config, mempool };
+        let info = setup.info()?;
+        setup.check(&info)?;
         let offloads = Offloads::choose(config, &info);
-        let mut key = config.rss_key;
-        let eth = ethdev_config(config, &info, &offloads, key.as_mut());
-        // SAFETY: a valid port that is not started, and a complete configuration, which DPDK copies.
-        step("rte_eth_dev_configure", unsafe {
-            c::rte_eth_dev_configure(id, config.queue_pairs, config.queue_pairs, &eth)
-        })?;
-        let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
-        // SAFETY: a configured port, and two numbers to be rounded.
-        step("rte_eth_dev_adjust_nb_rx_tx_desc", unsafe { c::rte_eth_dev_adjust_nb_rx_tx_desc(id, &mut rx, &mut tx) })?;
-        // SAFETY: a valid port number. (-1, "any node", is what DPDK means by u32::MAX too.)
-        let node = unsafe { c::rte_eth_dev_socket_id(id) } as u32;
-        for queue in 0..config.queue_pairs {
-            let mut rxconf = info.default_rxconf;
-            rxconf.offloads = offloads.rx;
-            let pool = mempool.as_ptr();
-            // SAFETY: a configured port that is not started; the pool outlives it, being a field of `Started`; DPDK copies the configuration.
-            step("rte_eth_rx_queue_setup", unsafe { c::rte_eth_rx_queue_setup(id, queue, rx, node, &rxconf, pool) })?;
-            let mut txconf = info.default_txconf;
-            txconf.offloads = offloads.tx;
-            // SAFETY: a configured port that is not started; DPDK copies the configuration.
-            step("rte_eth_tx_queue_setup", unsafe { c::rte_eth_tx_queue_setup(id, queue, tx, node, &txconf) })?;
-        }
-        if let Some(mac) = config.mac {
-            let mut address = c::rte_ether_addr { addr_bytes: mac };
-            // SAFETY: a valid port and an address, which DPDK copies.
-            step("rte_eth_dev_default_mac_addr_set", unsafe { c::rte_eth_dev_default_mac_addr_set(id, &mut address) })?;
-        }
-        // SAFETY: a configured port, all of whose queues are set up.
-        let started = step("rte_eth_dev_start", unsafe { c::rte_eth_dev_start(id) });
-        if matches!(device, Device::Memif { role: MemifRole::Client, .. }) && started.is_err() {
-            return Err(PortError::NoServer { device: name });
-        }
-        started?;
-        if config.promiscuous {
-            // SAFETY: a started port.
-            step("rte_eth_promiscuous_enable", unsafe { c::rte_eth_promiscuous_enable(id) })?;
-        }
-        let mut mac = c::rte_ether_addr::default();
-        // SAFETY: a valid port, and room for its address.
-        step("rte_eth_macaddr_get", unsafe { c::rte_eth_macaddr_get(id, &mut mac) })?;
-        let mut mtu = 0;
-        // SAFETY: a valid port, and room for the number.
-        step("rte_eth_dev_get_mtu", unsafe { c::rte_eth_dev_get_mtu(id, &mut mtu) })?;
+        setup.configure(&info, &offloads)?;
+        setup.queues(&info, &offloads)?;
+        setup.run()?;
+        let (mac, mtu) = setup.identity()?;
 
         // SAFETY: the driver's name is a static C string.
         let driver = unsafe { CStr::from_ptr(info.driver_name) }.to_string_lossy().into_owned();
@@ -260,7 +205,7 @@ impl Port {
             device: device.clone(),
             driver,
             capabilities: Capabilities {
-                mac: mac.addr_bytes,
+                mac,
                 mtu,
                 rx_ip_udp_checksum: offloads.rx_checksum,
                 tx_ip_udp_checksum: offloads.tx_checksum,
@@ -360,53 +305,4 @@ impl Drop for Claim {
         }
         CLAIMED[usize::from(self.id)].store(false, Ordering::Release);
     }
-}
-
-/// The offloads that are both wanted and there.
-struct Offloads {
-    rx: u64,
-    tx: u64,
-    rx_checksum: bool,
-    tx_checksum: bool,
-}
-
-impl Offloads {
-    fn choose(config: &PortConfig, info: &c::rte_eth_dev_info) -> Self {
-        let rx_all = u64::from(c::RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) | u64::from(c::RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
-        let tx_all = u64::from(c::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) | u64::from(c::RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
-        let rx_checksum = config.checksum_offload && info.rx_offload_capa & rx_all == rx_all;
-        let tx_checksum = config.checksum_offload && info.tx_offload_capa & tx_all == tx_all;
-        Self {
-            rx: if rx_checksum { rx_all } else { 0 },
-            tx: if tx_checksum { tx_all } else { 0 },
-            rx_checksum,
-            tx_checksum,
-        }
-    }
-}
-
-/// DPDK's configuration of the whole port.
-fn ethdev_config(
-    config: &PortConfig,
-    info: &c::rte_eth_dev_info,
-    offloads: &Offloads,
-    rss_key: Option<&mut [u8; 40]>,
-) -> c::rte_eth_conf {
-    let mut eth = c::rte_eth_conf::default();
-    eth.rxmode.mtu = config.mtu.into();
-    eth.rxmode.offloads = offloads.rx;
-    eth.txmode.offloads = offloads.tx;
-    // Addresses and ports where the device can hash both; addresses alone keep fragments and older devices working.
-    let wanted =
-        [c::RTE_ETH_RSS_IPV4, c::RTE_ETH_RSS_NONFRAG_IPV4_UDP, c::RTE_ETH_RSS_IPV6, c::RTE_ETH_RSS_NONFRAG_IPV6_UDP];
-    let hash = wanted.into_iter().fold(0, |all, one| all | one as u64) & info.flow_type_rss_offloads;
-    if config.queue_pairs > 1 && hash != 0 {
-        eth.rxmode.mq_mode = c::RTE_ETH_MQ_RX_RSS;
-        eth.rx_adv_conf.rss_conf.rss_hf = hash;
-        if let Some(key) = rss_key {
-            eth.rx_adv_conf.rss_conf.rss_key = key.as_mut_ptr();
-            eth.rx_adv_conf.rss_conf.rss_key_len = key.len() as _;
-        }
-    }
-    eth
 }

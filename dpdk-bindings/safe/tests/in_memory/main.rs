@@ -26,7 +26,7 @@ fn config() -> EalConfig {
     EalConfig {
         file_prefix: format!("tandem-test-{}", std::process::id()),
         memory: Memory::NoHugePages,
-        memory_mib: 64,
+        memory_mib: 128,
         ..EalConfig::default()
     }
 }

@@ -87,7 +87,7 @@ fn a_core_that_is_not_there_is_named() {
 
 #[test]
 fn a_pool_that_does_not_fit_says_so() {
-    let config = MempoolConfig::new(&format!("pool-{}", unique()), 1 << 20);
+    let config = MempoolConfig::new(&format!("pool-{}", unique()), 1 << 26); // whose ring alone does not fit: nothing is taken
     let error = Mempool::new(eal(), &config).unwrap_err();
     assert!(matches!(error, MempoolError::Create { errno: Errno::NoMemory | Errno::NoBuffers, .. }), "{error}");
     assert!(error.to_string().contains("Give EAL more memory"), "{error}");

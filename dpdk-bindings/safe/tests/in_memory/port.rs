@@ -154,6 +154,25 @@ fn a_null_device_swallows_what_it_is_sent() {
 }
 
 #[test]
+fn a_port_tells_how_it_spreads_packets_over_its_queues() {
+    let pool = pool(4095);
+    let key = std::array::from_fn(|i| i as u8);
+    let config = PortConfig { queue_pairs: 2, rss_key: Some(key), ..PortConfig::default() };
+    let (port, queues) = Port::start(eal(), &attach("net_null", ""), &config, &pool).unwrap();
+    assert_eq!(queues.iter().map(QueuePair::number).collect::<Vec<_>>(), [0, 1]);
+    let rss = port.rss().unwrap();
+    assert!(rss.table.len().is_power_of_two());
+    assert!(rss.table.iter().all(|queue| *queue < 2));
+    assert_eq!(rss.key, key);
+}
+
+#[test]
+fn a_port_that_spreads_nothing_says_so() {
+    let (_pool, port, _queue) = looped(63);
+    assert_eq!(port.rss(), Err(dpdk::error::Errno::NotSupported));
+}
+
+#[test]
 fn packets_go_into_a_capture_and_come_out_of_it() {
     let path = std::env::temp_dir().join(format!("dpdk-test-{}-{}.pcap", std::process::id(), unique()));
     let pool = pool(255);
