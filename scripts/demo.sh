@@ -108,7 +108,7 @@ ctl ready >/dev/null
 capture() { # namespace file
     ip netns exec "$1" taskset -c "$others" tcpdump -i eth0 -B 16384 -s 0 -w "$work/$2" udp and host 10.77.0.10 2>"$work/$2.log" &
     pids+=($!)
-    for _ in {1..50}; do grep -q listening "$work/$2.log" && return; sleep 0.1; done
+    for _ in {1..50}; do grep -qs listening "$work/$2.log" && return; sleep 0.1; done
     echo "demo: tcpdump did not start: $(cat "$work/$2.log")" >&2
     exit 1
 }
