@@ -164,6 +164,18 @@ fn peers_of_rfc_2543_are_matched_without_a_branch() {
 }
 
 #[test]
+fn branch_without_the_magic_cookie_identifies_nothing() {
+    for branch in ["branch=1", "branch=z9hG4bK"] {
+        let mut endpoint = Endpoint::new(Transport::Udp);
+        let old = |call| incoming("OPTIONS", call).replace(&format!("branch=z9hG4bK{call}"), branch);
+        endpoint.accept(&old("a"));
+        endpoint.accept(&old("b"));
+        assert_eq!(endpoint.receive(&old("a")), [], "a retransmission");
+        assert_eq!(endpoint.layer.live(), 2);
+    }
+}
+
+#[test]
 fn response_with_a_strange_branch_is_dropped_and_counted() {
     let mut endpoint = Endpoint::new(Transport::Udp);
     let (_, branch) = endpoint.send(Method::Invite);
