@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod codec;
 mod ctl;
 #[cfg(feature = "dpdk")]
 mod dataplane;
 mod docs;
 mod exit;
+mod machine;
 mod run;
 
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ enum Command {
     Check(check::Arguments),
     /// Asks a running gateway, or tells it what to do.
     Ctl(ctl::Arguments),
+    /// Encodes, decodes and transcodes speech files offline, with the code that calls run through.
+    Codec(codec::CodecArgs),
     /// Prints parts of the manual that are made from the program itself.
     Docs(docs::Arguments),
 }
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Ctl(arguments) => ctl::run(&arguments),
+        Command::Codec(arguments) => codec::run(arguments).map_err(|error| Failure::Running(error.into())),
         Command::Docs(arguments) => docs::run(&arguments),
     };
     match done {
