@@ -35,7 +35,10 @@ fn envelope(path: &Path) -> Vec<f64> {
     let mut reader = hound::WavReader::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let frame = reader.spec().sample_rate as usize / 50;
     let samples: Vec<f64> = reader.samples::<i16>().map(|sample| f64::from(sample.expect("a sample"))).collect();
-    samples.chunks_exact(frame).map(|frame| (frame.iter().map(|s| s * s).sum::<f64>() / frame.len() as f64).sqrt()).collect()
+    samples
+        .chunks_exact(frame)
+        .map(|frame| (frame.iter().map(|s| s * s).sum::<f64>() / frame.len() as f64).sqrt())
+        .collect()
 }
 
 /// The correlation of two envelopes at the lag where it is highest: 1 is the same speech.
@@ -57,7 +60,8 @@ fn likeness(said: &[f64], heard: &[f64]) -> f64 {
 }
 
 fn heard(home: &Path) -> PathBuf {
-    let mut recordings: Vec<_> = fs::read_dir(home.join("heard")).expect("a directory").flatten().map(|entry| entry.path()).collect();
+    let mut recordings: Vec<_> =
+        fs::read_dir(home.join("heard")).expect("a directory").flatten().map(|entry| entry.path()).collect();
     recordings.retain(|path| path.to_string_lossy().ends_with("-dec.wav"));
     assert_eq!(recordings.len(), 1, "one call was heard: {recordings:?}");
     recordings.remove(0)

@@ -24,7 +24,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A gateway with short timers: T1 is 100 ms, a callee may ring for 1 s, media may be silent for `silence_s`.
+    /// A gateway with short timers: a callee may ring for 1 s, media may be silent for `silence_s`.
     fn new(max_calls: u32, silence_s: u32) -> Self {
         let scratch = Scratch::new();
         let (sip_port, http_port) = (free_udp_port(SIP), free_udp_port(SIP));
@@ -39,7 +39,6 @@ workers: {{ cores: [1] }}
 media: {{ inactivity_timeout_s: {silence_s} }}
 sip:
   listen: [{{ name: main, address: "{SIP}:{sip_port}" }}]
-  t1_ms: 100
   no_answer_timeout_s: 1
 limits: {{ max_calls: {max_calls}, retry_after_s: 7 }}
 peers:
@@ -62,7 +61,7 @@ shutdown: {{ drain_timeout_s: 1 }}
         let file = repository().join(format!("crates/gateway/tests/sipp/{scenario}.xml"));
         let mut command = Command::new("sipp");
         command.arg("-sf").arg(file).args(["-i", address, "-mi", address, "-p", &port.to_string()]);
-        command.args(["-m", "1", "-nostdin", "-timeout", "40s", "-timeout_error"]);
+        command.args(["-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"]);
         command.current_dir(self.scratch.path());
         command
     }
@@ -91,9 +90,9 @@ shutdown: {{ drain_timeout_s: 1 }}
     /// Runs one call to its end on both sides; the gateway must have forgotten it then. Gives its record.
     fn call(self, caller: &str, callee: Option<&str>, number: &str) -> Value {
         let mut callee = callee.map(|scenario| self.callee(scenario));
-        self.caller(caller, number).expect_success(45);
+        self.caller(caller, number).expect_success(65);
         if let Some(callee) = &mut callee {
-            callee.expect_success(45);
+            callee.expect_success(65);
         }
         self.finish().pop().expect("one record")
     }
@@ -108,7 +107,11 @@ shutdown: {{ drain_timeout_s: 1 }}
 
 #[track_caller]
 fn assert_record(record: &Value, status: u16, ended_by: &str) {
-    assert_eq!((record["status"].as_u64(), record["ended_by"].as_str()), (Some(status.into()), Some(ended_by)), "{record}");
+    assert_eq!(
+        (record["status"].as_u64(), record["ended_by"].as_str()),
+        (Some(status.into()), Some(ended_by)),
+        "{record}"
+    );
 }
 
 #[test]

@@ -236,7 +236,10 @@ impl Network {
     }
 
     fn run(&self, action: &str) -> ExitStatus {
-        Command::new(repository().join("scripts/network.sh")).args([action, &self.id]).status().expect("network.sh runs")
+        Command::new(repository().join("scripts/network.sh"))
+            .args([action, &self.id])
+            .status()
+            .expect("network.sh runs")
     }
 
     pub fn gateway(&self) -> String {
