@@ -29,7 +29,7 @@ fn main() {
         &speech[first..first + PACKET_FRAMES]
     };
     let audio_s = (CALLS * PACKETS * PACKET_FRAMES) as f64 * 0.01;
-    println!("G.729A decode, {CALLS} calls of real speech, channels per core:");
+    println!("G.729A decode, {CALLS} calls of real speech, channels per core and ns per frame:");
     // Names of levels on the command line restrict the run to them.
     let wanted: Vec<Level> = std::env::args().skip(1).filter_map(|name| Level::from_name(&name)).collect();
     for level in Level::available().filter(|level| wanted.is_empty() || wanted.contains(level)) {
@@ -48,7 +48,7 @@ fn main() {
                 clock += 1;
             }
         });
-        println!("  {level:<12}{channels:>8.0}");
+        report(level.name(), channels);
     }
     if !wanted.is_empty() {
         return;
@@ -72,5 +72,10 @@ fn main() {
             clock += 1;
         }
     });
-    println!("  {:<12}{channels:>8.0}", "bcg729");
+    report("bcg729", channels);
+}
+
+fn report(name: &str, channels: f64) {
+    const FRAMES_PER_S: f64 = 100.0;
+    println!("  {name:<12}{channels:>8.0}{:>8.0}", 1e9 / (channels * FRAMES_PER_S));
 }

@@ -8,12 +8,10 @@ mod encoder;
 mod filter;
 mod functions;
 mod gain;
-#[allow(dead_code)]
 mod lsp;
 mod random;
 mod rows;
 mod sid;
-#[allow(dead_code)]
 mod tables;
 
 pub use decoder::{DecodeJob, Decoder, decode_batch};

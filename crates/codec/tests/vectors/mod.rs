@@ -23,12 +23,22 @@ impl Vectors {
         None
     }
 
+    /// All files of the folder, by name.
+    #[allow(dead_code, reason = "not every test lists")]
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.folder).expect("the folder can be listed");
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry can be read").path()).collect();
+        files.sort();
+        files
+    }
+
     /// A file's octets, if it is there: some files of each set may be kept elsewhere.
     pub(crate) fn octets(&self, name: &str) -> Option<Vec<u8>> {
         std::fs::read(self.folder.join(name)).ok()
     }
 
     /// A file of 16-bit little-endian words.
+    #[allow(dead_code, reason = "not every test reads whole files of words")]
     pub(crate) fn words(&self, name: &str) -> Option<Vec<i16>> {
         let octets = self.octets(name)?;
         Some(octets.chunks_exact(2).map(|word| i16::from_le_bytes([word[0], word[1]])).collect())
@@ -36,7 +46,11 @@ impl Vectors {
 }
 
 /// The first place where two sequences differ, with what is there; a missing element is a difference.
-pub(crate) fn first_difference<T: PartialEq + Copy>(actual: &[T], expected: &[T]) -> Option<(usize, Option<T>, Option<T>)> {
+#[allow(dead_code, reason = "some tests name frames and samples")]
+pub(crate) fn first_difference<T: PartialEq + Copy>(
+    actual: &[T],
+    expected: &[T],
+) -> Option<(usize, Option<T>, Option<T>)> {
     let length = actual.len().max(expected.len());
     (0..length)
         .map(|i| (i, actual.get(i).copied(), expected.get(i).copied()))
