@@ -9,10 +9,10 @@ use crate::isa::{BasicOp, Lanes};
 pub(crate) const PAST_EXCITATION: usize = 154;
 
 /// Taps of the interpolation filter.
-const TAPS: usize = 20;
+pub(crate) const TAPS: usize = 20;
 
 /// The filter of each phase over an ascending window, `[1..]` for outputs at even places, `[..]` for odd ones.
-static INTERPOLATION: [[i16; TAPS + 2]; 3] = {
+pub(crate) static INTERPOLATION: [[i16; TAPS + 2]; 3] = {
     let mut filters = [[0; TAPS + 2]; 3];
     let mut phase = 0;
     while phase < 3 {
@@ -28,7 +28,7 @@ static INTERPOLATION: [[i16; TAPS + 2]; 3] = {
 };
 
 /// The greatest sum of the magnitudes of a phase's coefficients.
-const WEIGHT: i32 = {
+pub(crate) const WEIGHT: i32 = {
     let (mut greatest, mut phase) = (0, 0);
     while phase < 3 {
         let (mut sum, mut i) = (0, 0);

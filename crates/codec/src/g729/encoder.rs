@@ -23,11 +23,12 @@ use arrayvec::ArrayVec;
 
 use self::closed_loop::scaled;
 use self::correlation::{Subframe, Weighed};
+use self::fixed_codebook::Correlations;
 use self::lp_analysis::{Autocorrelation, LAGS, Split};
 use self::sid_quantiser::SidCodes;
 use self::state::{CallLanes, SilenceLanes};
 use super::adaptive_codebook::PAST_EXCITATION;
-use super::bitstream::{Frame, SidParameters, SpeechParameters};
+use super::bitstream::{Frame, SPEECH_OCTETS, SidParameters};
 use super::cng::{NOISE_SEED, noise_excitation};
 use super::filter::{LpFilter, MEMORY_PAIRS, SUBFRAME_PAIRS};
 use super::rows::{self, LANES_MAX, Rows};
@@ -69,13 +70,20 @@ impl WithLanes for EncodeBatch<'_, '_> {
 
     fn run<L: Lanes>(self) {
         let frames = self.0.iter().map(|job| job.pcm.len().min(job.frames.len())).max().unwrap_or(0);
+        if frames == 0 {
+            return;
+        }
+        let mut work = L::stage(
+            #[inline(always)]
+            || Workspace::<L>::new(),
+        );
         for index in 0..frames {
             let mut groups = Groups::default();
             for job in self.0.iter_mut() {
                 let (Some(pcm), Some(frame)) = (job.pcm.get(index), job.frames.get_mut(index)) else { continue };
-                groups.push::<L>(Slot { state: job.state, pcm, frame });
+                groups.push(Slot { state: job.state, pcm, frame }, &mut work);
             }
-            groups.finish::<L>();
+            groups.finish(&mut work);
         }
     }
 }
@@ -93,52 +101,68 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    fn push<L: Lanes>(&mut self, slot: Slot<'a>) {
+    fn push<L: Lanes>(&mut self, slot: Slot<'a>, work: &mut Workspace<L>) {
         if slot.state.annex_b == 0 {
             self.plain.push(slot);
             if self.plain.len() == L::N {
-                encode_plain::<L>(&mut self.plain);
+                encode_plain(&mut self.plain, work);
             }
         } else {
             self.undecided.push(slot);
             if self.undecided.len() == L::N {
-                self.decide::<L>();
+                self.decide(work);
             }
         }
     }
 
     /// Analyses the undecided slots and sorts them.
-    fn decide<L: Lanes>(&mut self) {
-        let voice = detect_voice::<L>(&mut self.undecided);
+    fn decide<L: Lanes>(&mut self, work: &mut Workspace<L>) {
+        let voice = detect_voice(&mut self.undecided, work);
         for (l, slot) in self.undecided.drain(..).enumerate() {
             if voice >> l & 1 == 1 {
                 self.voice.push(slot);
                 if self.voice.len() == L::N {
-                    encode_voice::<L>(&mut self.voice);
+                    encode_voice(&mut self.voice, work);
                 }
             } else {
                 self.silence.push(slot);
                 if self.silence.len() == L::N {
-                    encode_silence::<L>(&mut self.silence);
+                    encode_silence(&mut self.silence, work);
                 }
             }
         }
     }
 
     /// Encodes what is left.
-    fn finish<L: Lanes>(&mut self) {
+    fn finish<L: Lanes>(&mut self, work: &mut Workspace<L>) {
         if !self.plain.is_empty() {
-            encode_plain::<L>(&mut self.plain);
+            encode_plain(&mut self.plain, work);
         }
         if !self.undecided.is_empty() {
-            self.decide::<L>();
+            self.decide(work);
         }
         if !self.voice.is_empty() {
-            encode_voice::<L>(&mut self.voice);
+            encode_voice(&mut self.voice, work);
         }
         if !self.silence.is_empty() {
-            encode_silence::<L>(&mut self.silence);
+            encode_silence(&mut self.silence, work);
         }
+    }
+}
+
+/// Where a group is encoded: what is too large to be handed from stage to stage by value.
+struct Workspace<L: Lanes> {
+    call: CallLanes<L>,
+    filters: [Filters<L>; 2],
+    correlations: Correlations<L>,
+}
+
+impl<L: Lanes> Workspace<L> {
+    #[inline(always)]
+    fn new() -> Self {
+        let none = LpFilter::new(&[L::zero(); lsp::ORDER + 1]);
+        let filters = Filters { lp: none, weighting: none, open_loop: none };
+        Self { call: CallLanes::zero(), filters: [filters; 2], correlations: Correlations::none() }
     }
 }
 
@@ -158,6 +182,7 @@ struct SubframeParameters<L> {
 }
 
 /// The filters of a subframe.
+#[derive(Clone, Copy)]
 struct Filters<L> {
     /// A(z), quantised.
     lp: LpFilter<L>,
@@ -189,32 +214,31 @@ impl<L: Lanes> Filters<L> {
 }
 
 /// Encodes a frame of each slot as speech.
-fn encode_plain<L: Lanes>(group: &mut Group<'_>) {
-    let mut call = L::stage(
+fn encode_plain<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
+    L::stage(
         #[inline(always)]
         || {
-            let mut call = CallLanes::<L>::load(&states(group), 0);
-            take_in(group, &mut call);
-            call
+            work.call.load(&states(group), 0);
+            take_in(group, &mut work.call);
         },
     );
-    analyse(&mut call);
-    encode_speech(group, &mut call);
+    analyse(&mut work.call);
+    encode_speech(group, work);
 }
 
 /// Analyses a frame of each slot; tells which have voice, lane by lane as bits.
-fn detect_voice<L: Lanes>(group: &mut Group<'_>) -> u32 {
-    let (mut call, mut silence) = L::stage(
+fn detect_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) -> u32 {
+    let call = &mut work.call;
+    let mut silence = L::stage(
         #[inline(always)]
         || {
             let states = states(group);
-            let mut call = CallLanes::<L>::load(&states, 0);
-            let silence = SilenceLanes::<L>::load(&states);
-            take_in(group, &mut call);
-            (call, silence)
+            call.load(&states, 0);
+            take_in(group, call);
+            SilenceLanes::<L>::load(&states)
         },
     );
-    let (autocorrelation, r) = analyse(&mut call);
+    let (autocorrelation, r) = analyse(call);
     L::stage(
         #[inline(always)]
         || {
@@ -235,29 +259,31 @@ fn detect_voice<L: Lanes>(group: &mut Group<'_>) -> u32 {
 }
 
 /// Encodes a frame of each slot, analysed and found to have voice.
-fn encode_voice<L: Lanes>(group: &mut Group<'_>) {
-    let mut call = L::stage(
+fn encode_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
+    L::stage(
         #[inline(always)]
-        || CallLanes::<L>::load(&states(group), FRAME_PAIRS),
+        || work.call.load(&states(group), FRAME_PAIRS),
     );
-    encode_speech(group, &mut call);
+    encode_speech(group, work);
 }
 
 /// Encodes a frame of each slot, analysed and found to be without voice: a descriptor or nothing (clauses B.4.1 to B.4.4).
-fn encode_silence<L: Lanes>(group: &mut Group<'_>) {
-    let (mut call, mut silence) = L::stage(
+fn encode_silence<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
+    let Workspace { call, filters, .. } = work;
+    let mut silence = L::stage(
         #[inline(always)]
         || {
             let states = states(group);
-            (CallLanes::<L>::load(&states, FRAME_PAIRS), SilenceLanes::<L>::load(&states))
+            call.load(&states, FRAME_PAIRS);
+            SilenceLanes::<L>::load(&states)
         },
     );
     let after_voice = L::stage(
         #[inline(always)]
         || silence.vad.last.eq(L::splat(1)),
     );
-    let description = dtx::describe(&mut silence.dtx, &mut call, after_voice);
-    let filters = interpolated_filters(&mut call, &description.lsp);
+    let description = dtx::describe(&mut silence.dtx, call, after_voice);
+    interpolate_filters(call, &description.lsp, filters);
 
     let mut noise = [[L::zero(); SUBFRAME_PAIRS]; 2];
     {
@@ -282,7 +308,7 @@ fn encode_silence<L: Lanes>(group: &mut Group<'_>) {
     }
     let residual = L::stage(
         #[inline(always)]
-        || weigh(&filters, &mut call),
+        || weigh(filters, call),
     );
     L::stage(
         #[inline(always)]
@@ -364,41 +390,47 @@ fn take_in<L: Lanes>(group: &Group<'_>, call: &mut CallLanes<L>) {
     preprocess::high_pass(&input, &mut call.speech[newest..], &mut call.high_pass_in, &mut call.high_pass_out);
 }
 
-/// Writes the frames.
+/// Writes the frames: the fields of ITU-T G.729 Table 8 in its order, put together in all lanes at once.
 #[inline(always)]
 fn send<L: Lanes>(group: &mut Group<'_>, parameters: &Parameters<L>) {
-    let lsf = [parameters.lsf.mode, parameters.lsf.stage1, parameters.lsf.low, parameters.lsf.high].map(L::to_array);
-    let subframes = parameters.subframes.each_ref().map(|subframe| {
-        [subframe.pitch, subframe.positions, subframe.signs, subframe.gain_a, subframe.gain_b].map(L::to_array)
-    });
+    let [first, second] = &parameters.subframes;
+    let append = always!(|bits: L, field: L, width: i32| bits.sllv(L::splat(width)).or(field));
+    // Odd parity over the six upper bits of P1.
+    let upper = first.pitch.srl::<2>();
+    let folded = upper.xor(upper.srl::<3>());
+    let parity = folded.xor(folded.srl::<1>()).xor(folded.srl::<2>()).and(L::splat(1)).xor(L::splat(1));
+
+    let lsf = &parameters.lsf;
+    let mut octets_0_to_3 = append(lsf.mode, lsf.stage1, 7);
+    octets_0_to_3 = append(octets_0_to_3, lsf.low, 5);
+    octets_0_to_3 = append(octets_0_to_3, lsf.high, 5);
+    octets_0_to_3 = append(octets_0_to_3, first.pitch, 8);
+    octets_0_to_3 = append(octets_0_to_3, parity, 1);
+    octets_0_to_3 = append(octets_0_to_3, first.positions.srl::<8>(), 5);
+    let mut octets_4_to_7 = append(first.positions.and(L::splat(0xff)), first.signs, 4);
+    octets_4_to_7 = append(octets_4_to_7, first.gain_a, 3);
+    octets_4_to_7 = append(octets_4_to_7, first.gain_b, 4);
+    octets_4_to_7 = append(octets_4_to_7, second.pitch, 5);
+    octets_4_to_7 = append(octets_4_to_7, second.positions.srl::<5>(), 8);
+    let mut octets_8_to_9 = append(second.positions.and(L::splat(0x1f)), second.signs, 4);
+    octets_8_to_9 = append(octets_8_to_9, second.gain_a, 3);
+    octets_8_to_9 = append(octets_8_to_9, second.gain_b, 4);
+
+    let (start, middle, end) = (octets_0_to_3.to_array(), octets_4_to_7.to_array(), octets_8_to_9.to_array());
     for (l, slot) in group.iter_mut().enumerate() {
-        let of_subframe = always!(|i: usize| {
-            let [pitch, positions, signs, gain_a, gain_b] = subframes[i].each_ref().map(|values| values[l]);
-            super::bitstream::SubframeParameters {
-                pitch: pitch as u8,
-                positions: positions as u16,
-                signs: signs as u8,
-                gain_a: gain_a as u8,
-                gain_b: gain_b as u8,
-            }
-        });
-        let parameters = SpeechParameters {
-            lsf_mode: lsf[0][l] as u8,
-            lsf_stage1: lsf[1][l] as u8,
-            lsf_low: lsf[2][l] as u8,
-            lsf_high: lsf[3][l] as u8,
-            // Odd parity over the six upper bits of P1.
-            parity: 1 ^ ((subframes[0][0][l] as u8 >> 2).count_ones() & 1) as u8,
-            subframes: [of_subframe(0), of_subframe(1)],
-        };
-        *slot.frame = Frame::Speech(parameters.to_octets());
+        let mut octets = [0; SPEECH_OCTETS];
+        octets[..4].copy_from_slice(&start[l].to_be_bytes());
+        octets[4..8].copy_from_slice(&middle[l].to_be_bytes());
+        octets[8..].copy_from_slice(&(end[l] as u16).to_be_bytes());
+        *slot.frame = Frame::Speech(octets);
     }
 }
 
 /// Encodes a frame of each slot as speech; the window has been analysed.
-fn encode_speech<L: Lanes>(group: &mut Group<'_>, call: &mut CallLanes<L>) {
+fn encode_speech<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
+    let Workspace { call, filters, correlations } = work;
     let (lsf, quantised) = lsf_quantiser::quantise(&call.new_lsp, &mut call.lsf_memory);
-    let filters = interpolated_filters(call, &quantised);
+    interpolate_filters(call, &quantised, filters);
     call.lsp = call.new_lsp;
 
     let subframes = {
@@ -406,19 +438,22 @@ fn encode_speech<L: Lanes>(group: &mut Group<'_>, call: &mut CallLanes<L>) {
         let residual = L::stage(
             #[inline(always)]
             || {
-                let residual = weigh(&filters, call);
+                let residual = weigh(filters, call);
                 rows::store(residual.as_flattened(), &mut calls, PAST_EXCITATION);
                 residual
             },
         );
         let lag = L::stage(
             #[inline(always)]
-            || open_loop::open_loop_lag(&call.weighted),
+            || open_loop::first_range(open_loop::open_loop_lag(&call.weighted)),
         );
-        let mut first_lag = open_loop::first_range(lag);
-        [0, 1].map(|subframe| {
-            encode_subframe(subframe, &filters[subframe], &residual[subframe], &mut first_lag, call, &mut calls)
-        })
+        let mut first_lag = lag;
+        let mut encode = |subframe: usize| {
+            let (filters, residual) = (&filters[subframe], &residual[subframe]);
+            encode_subframe(subframe, filters, residual, &mut first_lag, call, correlations, &mut calls)
+        };
+        let first = encode(0);
+        [first, encode(1)]
     };
     L::stage(
         #[inline(always)]
@@ -435,16 +470,16 @@ fn encode_speech<L: Lanes>(group: &mut Group<'_>, call: &mut CallLanes<L>) {
 }
 
 /// The filters of both subframes from the quantised LSP of this frame and the one before.
-fn interpolated_filters<L: Lanes>(call: &mut CallLanes<L>, lsp: &lsp::Coefficients<L>) -> [Filters<L>; 2] {
-    let filters = L::stage(
+fn interpolate_filters<L: Lanes>(call: &mut CallLanes<L>, lsp: &lsp::Coefficients<L>, filters: &mut [Filters<L>; 2]) {
+    L::stage(
         #[inline(always)]
         || {
             let between = lsp::interpolate_lsp(lsp, &call.quantised_lsp);
-            [Filters::new(&between), Filters::new(lsp)]
+            filters[0] = Filters::new(&between);
+            filters[1] = Filters::new(lsp);
+            call.quantised_lsp = *lsp;
         },
     );
-    call.quantised_lsp = *lsp;
-    filters
 }
 
 /// LP analysis of the window, to LSP. Returns the autocorrelation before and after the lag window.
@@ -509,16 +544,18 @@ fn encode_subframe<L: Lanes>(
     residual: &Subframe<L>,
     first_lag: &mut L,
     call: &mut CallLanes<L>,
+    correlations: &mut Correlations<L>,
     calls: &mut [&mut [i16]],
 ) -> SubframeParameters<L> {
     let start = PAST_EXCITATION + subframe * SUBFRAME_SAMPLES;
-    let silence = [L::zero(); MEMORY_PAIRS];
-    let (mut h, x) = L::stage(
+    let (mut h, x, silence) = L::stage(
         #[inline(always)]
         || {
+            let silence = [L::zero(); MEMORY_PAIRS];
             let mut impulse = [L::zero(); SUBFRAME_PAIRS];
             impulse[0] = L::splat_pair(4096, 0);
-            (synthesise(&filters.weighting, &impulse, &silence), synthesise(&filters.weighting, residual, &call.target))
+            let h = synthesise(&filters.weighting, &impulse, &silence);
+            (h, synthesise(&filters.weighting, residual, &call.target), silence)
         },
     );
     let target = L::stage(
@@ -529,28 +566,31 @@ fn encode_subframe<L: Lanes>(
         #[inline(always)]
         || closed_loop::integer_lag(&target, *first_lag, if subframe == 0 { 7 } else { 10 }, calls, start),
     );
-    let whole = if subframe == 0 { lag.gt(L::splat(84)) } else { L::mask_from_bits(0) };
-    let (fraction, adaptive) = L::stage(
+    let (fraction, adaptive, pitch_index) = L::stage(
         #[inline(always)]
-        || closed_loop::fraction(&target, lag, whole, calls, start),
+        || {
+            let whole = if subframe == 0 { lag.gt(L::splat(84)) } else { L::mask_from_bits(0) };
+            let (fraction, adaptive) = closed_loop::fraction(&target, lag, whole, calls, start);
+            let index = if subframe == 0 {
+                let (index, least) = closed_loop::first_index(lag, fraction);
+                *first_lag = least;
+                index
+            } else {
+                closed_loop::second_index(lag, fraction, *first_lag)
+            };
+            (fraction, adaptive, index)
+        },
     );
-    let pitch_index = if subframe == 0 {
-        let (index, least) = closed_loop::first_index(lag, fraction);
-        *first_lag = least;
-        index
-    } else {
-        closed_loop::second_index(lag, fraction, *first_lag)
-    };
-
-    let (mut pitch, y1) = L::stage(
+    let (pitch, y1, tame) = L::stage(
         #[inline(always)]
         || {
             let y1 = synthesise(&filters.weighting, &adaptive, &silence);
-            (closed_loop::pitch_gain(&x, &y1), y1)
+            let mut pitch = closed_loop::pitch_gain(&x, &y1);
+            let tame = taming::must_tame(&call.taming, lag, fraction);
+            pitch.gain = L::select(tame, pitch.gain.min(L::splat(taming::GAIN_MAX)), pitch.gain);
+            (pitch, y1, tame)
         },
     );
-    let tame = taming::must_tame(&call.taming, lag, fraction);
-    pitch.gain = L::select(tame, pitch.gain.min(L::splat(taming::GAIN_MAX)), pitch.gain);
 
     let fixed_target = L::stage(
         #[inline(always)]
@@ -559,7 +599,7 @@ fn encode_subframe<L: Lanes>(
             closed_loop::remove_pitch(&x, &y1, pitch.gain)
         },
     );
-    let fixed = fixed_codebook::search(&h, &fixed_target, lag, call.sharpening);
+    let fixed = fixed_codebook::search(&h, &fixed_target, lag, call.sharpening, correlations);
 
     let gains = L::stage(
         #[inline(always)]

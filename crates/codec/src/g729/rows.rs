@@ -16,23 +16,21 @@ static NO_CALL: [i16; 256] = [0; 256];
 /// Loads pairs of every call from its buffer at the offset given for its lane; lanes without a call are zero.
 #[inline(always)]
 pub(crate) fn load<L: Lanes>(rows: &[&mut [i16]], offset: impl Fn(usize) -> usize, out: &mut [L]) {
-    let rows: [&[i16]; LANES_MAX] = core::array::from_fn(|l| rows.get(l).map_or(&NO_CALL[..], |row| &row[offset(l)..]));
-    L::load_pairs(&rows, out);
+    let mut starts: [&[i16]; LANES_MAX] = [&NO_CALL; LANES_MAX];
+    for (l, (start, row)) in starts.iter_mut().zip(rows).enumerate() {
+        *start = &row[offset(l)..];
+    }
+    L::load_pairs(&starts, out);
 }
 
 /// Stores pairs into every call's buffer at the same offset.
 #[inline(always)]
 pub(crate) fn store<L: Lanes>(values: &[L], rows: &mut [&mut [i16]], offset: usize) {
-    let mut rows: Rows<'_> = rows.iter_mut().map(|row| &mut row[offset..]).collect();
-    L::store_pairs(values, &mut rows);
+    let mut starts = Rows::new();
+    for row in rows {
+        starts.push(&mut row[offset..]);
+    }
+    L::store_pairs(values, &mut starts);
 }
 
-/// [`core::array::from_fn`] for lanes, always inlined: what is not inlined into a stage lacks its instructions.
-#[inline(always)]
-pub(crate) fn each<L: Lanes, const N: usize>(mut value: impl FnMut(usize) -> L) -> [L; N] {
-    let mut values = [L::zero(); N];
-    for (i, slot) in values.iter_mut().enumerate() {
-        *slot = value(i);
-    }
-    values
-}
+pub(crate) use crate::isa::each;

@@ -257,13 +257,9 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn narrow(self) -> __m128i {
-        // The low halves to the front of each 128-bit half, then both fronts together.
-        let order = op!(_mm256_setr_epi8(
-            0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1, 0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1,
-            -1, -1,
-        ));
-        let fronts = op!(_mm256_shuffle_epi8(self.0, order));
-        op!(_mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(fronts)))
+        // Each 128-bit half twice over, then one of each.
+        let halves = op!(_mm256_packs_epi32(self.0, self.0));
+        op!(_mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(halves)))
     }
     #[inline(always)]
     fn widen(narrow: __m128i) -> Self {
@@ -287,6 +283,10 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn dot2(self, a: Self, b: Self) -> Self {
         Self(op!(_mm256_add_epi32(self.0, _mm256_madd_epi16(a.0, b.0))))
+    }
+    #[inline(always)]
+    fn products(self, b: Self) -> Self {
+        Self(op!(_mm256_madd_epi16(self.0, b.0)))
     }
     #[inline(always)]
     fn dot2_positive(self, a: Self, b: Self) -> Self {

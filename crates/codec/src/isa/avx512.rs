@@ -289,7 +289,7 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
 
     #[inline(always)]
     fn narrow(self) -> __m256i {
-        op!(_mm512_cvtepi32_epi16(self.0))
+        op!(_mm512_cvtsepi32_epi16(self.0))
     }
     #[inline(always)]
     fn widen(narrow: __m256i) -> Self {
@@ -315,6 +315,10 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
         } else {
             Self(op!(_mm512_add_epi32(self.0, _mm512_madd_epi16(a.0, b.0))))
         }
+    }
+    #[inline(always)]
+    fn products(self, b: Self) -> Self {
+        Self(op!(_mm512_madd_epi16(self.0, b.0)))
     }
     #[inline(always)]
     fn dot2_positive(self, a: Self, b: Self) -> Self {

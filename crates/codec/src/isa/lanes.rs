@@ -18,7 +18,7 @@ pub(crate) trait Lanes: Copy + 'static {
     /// One truth value per lane.
     type Mask: LaneMask;
 
-    /// The 16 low bits of each lane: how large tables of words are kept.
+    /// 16 bits of each lane: how large tables of words are kept.
     type Narrow: Copy + 'static;
 
     /// Runs `f` as one function compiled for this instruction set. Wrap each stage of a codec in it, with
@@ -111,7 +111,7 @@ pub(crate) trait Lanes: Copy + 'static {
 
     // Narrow.
 
-    /// Drops the upper halves.
+    /// Limits to 16 bits.
     fn narrow(self) -> Self::Narrow;
     /// Sign-extends to words.
     fn widen(narrow: Self::Narrow) -> Self;
@@ -126,6 +126,8 @@ pub(crate) trait Lanes: Copy + 'static {
     fn pair_between(a: Self, b: Self) -> Self;
     /// `self + a.0 * b.0 + a.1 * b.1`, wrapping: two unsaturated multiply-accumulates *without* the ITU-T doubling.
     fn dot2(self, a: Self, b: Self) -> Self;
+    /// `a.0 * b.0 + a.1 * b.1`, wrapping. With an upper half zero on either side this is the product of the lower halves.
+    fn products(self, b: Self) -> Self;
     /// `self + a.0 * b.0 + a.1 * b.1` computed exactly, then limited to 32 bits, where none of the three is negative.
     fn dot2_positive(self, a: Self, b: Self) -> Self;
     /// Both halves `a + b`, limited to 16 bits.

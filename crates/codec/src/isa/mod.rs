@@ -38,6 +38,17 @@ pub(crate) fn inlined<F>(closure: F) -> F {
     closure
 }
 
+/// [`core::array::from_fn`], always inlined.
+#[inline(always)]
+pub(crate) fn each<T: Copy, const N: usize>(mut value: impl FnMut(usize) -> T) -> [T; N] {
+    let mut values = [const { core::mem::MaybeUninit::<T>::uninit() }; N];
+    for (i, slot) in values.iter_mut().enumerate() {
+        slot.write(value(i));
+    }
+    // SAFETY: the loop has written every element, and `MaybeUninit<T>` has the size and alignment of `T`.
+    unsafe { core::mem::transmute_copy(&values) }
+}
+
 pub(crate) use basic_op::BasicOp;
 pub(crate) use lanes::{LaneMask, Lanes};
 

@@ -165,7 +165,7 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn narrow(self) -> i16 {
-        self.0 as i16
+        self.0.clamp(-0x8000, 0x7fff) as i16
     }
     #[inline(always)]
     fn widen(narrow: i16) -> Self {
@@ -190,6 +190,10 @@ impl Lanes for Scalar {
         let low = i32::from(a.0) * i32::from(b.0);
         let high = i32::from(a.1) * i32::from(b.1);
         Self(self.0.wrapping_add(low).wrapping_add(high))
+    }
+    #[inline(always)]
+    fn products(self, b: Self) -> Self {
+        Self(0).dot2(self, b)
     }
     #[inline(always)]
     fn dot2_positive(self, a: Self, b: Self) -> Self {

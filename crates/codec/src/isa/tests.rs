@@ -138,14 +138,18 @@ impl WithLanes for Operands {
             let ((xl, xh), (yl, yh)) = (halves(x), halves(y));
             wrap(z + xl * yl + xh * yh)
         });
+        check("products", xv.products(yv), &|x, y, _| {
+            let ((xl, xh), (yl, yh)) = (halves(x), halves(y));
+            wrap(xl * yl + xh * yh)
+        });
         let squares = yv.and(L::splat(i32::MAX)).dot2_squares(xv);
         check("dot2_squares", squares, &|x, y, _| {
             let (low, high) = halves(x);
             sat32(positive(y) + low * low + high * high)
         });
-        check("narrow", L::widen(xv.narrow()), &|x, _, _| a(x));
+        check("narrow", L::widen(xv.narrow()), &|x, _, _| sat16(x));
         let either = L::select_narrow(xv.gt(yv).xor(yv.gt(zv)), xv.narrow(), yv.narrow());
-        check("select_narrow", L::widen(either), &|x, y, z| if (x > y) != (y > z) { a(x) } else { b(y) });
+        check("select_narrow", L::widen(either), &|x, y, z| sat16(if (x > y) != (y > z) { x } else { y }));
         check("pick", L::pick(&[xv, yv, zv], zv), &|x, y, z| [x, y, z][(z as u32 as usize).min(2)]);
         check("add_x2", xv.add_x2(yv), &|x, y, _| each(x, y, |a, b| sat16(a + b)));
         check("sub_x2", xv.sub_x2(yv), &|x, y, _| each(x, y, |a, b| sat16(a - b)));

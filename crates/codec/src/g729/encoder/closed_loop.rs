@@ -3,7 +3,8 @@
 
 use super::correlation::{LIMIT, Subframe, Weighed, dot, dot_limited, dot_watched, half_energy};
 use super::open_loop::{LAG_MAX, LAG_MIN};
-use crate::g729::adaptive_codebook::adaptive_vector;
+use crate::g729::SUBFRAME_SAMPLES;
+use crate::g729::adaptive_codebook::{INTERPOLATION, TAPS, WEIGHT, adaptive_vector};
 use crate::g729::filter::{Peak, SUBFRAME_PAIRS};
 use crate::g729::rows;
 use crate::isa::{BasicOp, LaneMask, Lanes, always};
@@ -56,6 +57,98 @@ pub(super) fn integer_lag<L: Lanes>(
     first.add_wrap(best.1)
 }
 
+/// Pairs of past excitation that the vectors of all three fractions are made of.
+const WINDOW: usize = SUBFRAME_PAIRS + TAPS / 2;
+
+/// The adaptive-codebook vectors at `lag` and a third before and after it: fractions 0, -1 and 1.
+///
+/// Like [`adaptive_vector`], but for one fraction in all lanes, and without writing to the calls.
+#[inline(always)]
+fn three_vectors<L: Lanes>(lag: L, calls: &mut [&mut [i16]], start: usize) -> [Subframe<L>; 3] {
+    const PHASES: [usize; 3] = [0, 1, 2];
+    let lags = lag.to_array();
+    // From ten samples before the lag on: that is where phase 2 begins, the others one later.
+    let mut window = [L::zero(); WINDOW];
+    rows::load(
+        calls,
+        #[inline(always)]
+        |l| start - lags[l] as usize - TAPS / 2,
+        &mut window,
+    );
+    let mut shortest = lags[0] as usize;
+    for lag in &lags[1..L::N] {
+        shortest = shortest.min(*lag as usize);
+    }
+    let mut windows = [window; 3];
+    let mut vectors = [[L::zero(); SUBFRAME_PAIRS]; 3];
+    // The outputs as pairs at every place: entry `n` is (output n - 1, output n), and the first has only output 0.
+    let mut outputs = [[L::zero(); SUBFRAME_SAMPLES]; 3];
+    for m in 0..SUBFRAME_PAIRS {
+        let newest = m + TAPS / 2;
+        if 2 * newest + 1 >= shortest + TAPS / 2 {
+            // Lags this short repeat what has just been put out.
+            let entry = L::splat(2 * newest as i32 - TAPS as i32 / 2 + 1).sub_wrap(lag);
+            let (repeats, begins) = (entry.gt(L::zero()), entry.eq(L::zero()));
+            for phase in PHASES {
+                let output = L::pick(&outputs[phase], entry);
+                let old = windows[phase][newest];
+                let mixed = L::pair(old, output.high());
+                windows[phase][newest] = L::select(repeats, output, L::select(begins, mixed, old));
+            }
+        }
+        for phase in PHASES {
+            let taps = &INTERPOLATION[phase];
+            let window = &windows[phase][m..=newest];
+            // Eleven pairs where the filter begins at the second sample of a pair, else ten.
+            let mut straddling = L::splat(0x4000);
+            for k in 0..=TAPS / 2 {
+                straddling = straddling.dot2(window[k], L::splat_pair(taps[2 * k], taps[2 * k + 1]));
+            }
+            let first = usize::from(phase < 2);
+            let mut aligned = L::splat(0x4000);
+            for k in 0..TAPS / 2 {
+                aligned = aligned.dot2(window[k + first], L::splat_pair(taps[2 * k + 1], taps[2 * k + 2]));
+            }
+            let (even, odd) = if phase < 2 { (straddling, aligned) } else { (aligned, straddling) };
+            let (even, odd) = (even.sra::<15>().saturate(), odd.sra::<15>().saturate());
+            let pair = L::pair(even, odd);
+            let before = if m == 0 { L::zero() } else { vectors[phase][m - 1] };
+            vectors[phase][m] = pair;
+            outputs[phase][2 * m] = L::pair_between(before, pair);
+            outputs[phase][2 * m + 1] = pair;
+        }
+    }
+    let mut peak = Peak::of(&window);
+    for vector in &vectors {
+        for pair in vector {
+            peak.see(*pair);
+        }
+    }
+    if !peak.stays_inside(L::splat(WEIGHT + 1)) {
+        return L::stage(
+            #[inline(always)]
+            || {
+                let residual: Subframe<L> = {
+                    let mut residual = [L::zero(); SUBFRAME_PAIRS];
+                    rows::load(
+                        calls,
+                        #[inline(always)]
+                        |_| start,
+                        &mut residual,
+                    );
+                    residual
+                };
+                for (vector, fraction) in vectors.iter_mut().zip([0, -1, 1]) {
+                    *vector = adaptive_vector(calls, start, &lags, &[fraction; 16]);
+                }
+                rows::store(&residual, calls, start);
+                vectors
+            },
+        );
+    }
+    vectors
+}
+
 /// The adaptive-codebook vector at `lag`, and its fraction -1, 0 or 1: the best of the three. Only 0 where `whole` is set.
 #[inline(always)]
 pub(super) fn fraction<L: Lanes>(
@@ -65,11 +158,9 @@ pub(super) fn fraction<L: Lanes>(
     calls: &mut [&mut [i16]],
     start: usize,
 ) -> (L, Subframe<L>) {
-    let lags = lag.to_array();
-    let mut vector_at = always!(|fraction: i32| adaptive_vector::<L>(calls, start, &lags, &[fraction; 16]));
-    let (before, at, after) = (vector_at(-1), vector_at(0), vector_at(1));
+    let vectors = three_vectors(lag, calls, start);
     let mut peak = Peak::new();
-    for vector in [&before, &at, &after] {
+    for vector in &vectors {
         for pair in vector {
             peak.see(*pair);
         }
@@ -80,9 +171,9 @@ pub(super) fn fraction<L: Lanes>(
     } else {
         dot_limited(&target.pairs, vector)
     });
-    let mut best = correlation(&at);
+    let [mut vector, before, after] = vectors;
+    let mut best = correlation(&vector);
     let mut fraction = L::zero();
-    let mut vector = at;
     for (tried, thirds) in [(&before, -1), (&after, 1)] {
         let found = correlation(tried);
         let better = found.gt(best).and(whole.not());
@@ -197,7 +288,7 @@ pub(super) fn remove_pitch<L: Lanes>(x: &Subframe<L>, y: &Subframe<L>, gain: L) 
 /// Both samples of a pair times a gain, shifted down.
 #[inline(always)]
 pub(super) fn scaled<L: Lanes, const K: u32>(pair: L, gain: L) -> (L, L) {
-    let low = L::zero().dot2(pair, gain.and(L::splat(0xffff))).sra::<K>();
-    let high = L::zero().dot2(pair, gain.sll::<16>()).sra::<K>();
+    let low = pair.products(gain.and(L::splat(0xffff))).sra::<K>();
+    let high = pair.products(gain.sll::<16>()).sra::<K>();
     (low, high)
 }

@@ -103,14 +103,20 @@ pub(super) fn overlapping<L: Lanes>(h: &Subframe<L>) -> [L; SUBFRAME_SAMPLES] {
 pub(super) fn backward_filter<L: Lanes>(h: &Subframe<L>, x: &Subframe<L>) -> Subframe<L> {
     let mut y = [L::zero(); SUBFRAME_SAMPLES];
     if Weighed::new(h).stays_inside(&Peak::of(x)) {
-        let h = overlapping(h);
-        for (i, y) in y.iter_mut().enumerate() {
-            let mut sums = [L::zero(); 2];
+        // Four at a time; pairs before the first of the response are zero.
+        const STEP: usize = 4;
+        let mut shifted = [L::zero(); SUBFRAME_SAMPLES + STEP - 2];
+        shifted[STEP - 2..].copy_from_slice(&overlapping(h));
+        for i in (0..SUBFRAME_SAMPLES).step_by(STEP) {
+            let mut sums = [L::zero(); STEP];
             for m in i / 2..SUBFRAME_PAIRS {
-                sums[m % 2] = sums[m % 2].dot2(x[m], h[2 * m + 1 - i]);
+                for (step, sum) in sums.iter_mut().enumerate() {
+                    *sum = sum.dot2(x[m], shifted[2 * m + STEP - 1 - i - step]);
+                }
             }
-            let sum = sums[0].add_wrap(sums[1]);
-            *y = sum.add_wrap(sum);
+            for (step, sum) in sums.iter().enumerate() {
+                y[i + step] = sum.add_wrap(*sum);
+            }
         }
     } else {
         L::stage(

@@ -49,7 +49,7 @@ pub(super) fn sharpen_response<L: Lanes>(h: &mut Subframe<L>, lag: L, sharpening
 }
 
 /// Correlations of the impulse response with itself, signed by those of the target, as the search wants them.
-struct Correlations<L: Lanes> {
+pub(super) struct Correlations<L: Lanes> {
     /// Energies by track and index.
     energy: [[L::Narrow; PLACES]; TRACKS],
     /// Between tracks `a < b`: `[block(a, b)][index in a][index in b]`.
@@ -70,19 +70,24 @@ const fn block(a: usize, b: usize) -> usize {
 }
 
 impl<L: Lanes> Correlations<L> {
+    /// Room for them.
     #[inline(always)]
-    fn new(h: &Subframe<L>, target: &Subframe<L>) -> Self {
+    pub(super) fn none() -> Self {
         let none = L::zero().narrow();
-        let mut this = Self {
+        Self {
             energy: [[none; PLACES]; TRACKS],
             cross: [[[none; PLACES]; PLACES]; 9],
             target: [[L::zero(); PLACES]; TRACKS],
             negative: [[L::mask_from_bits(0); PLACES]; TRACKS],
-        };
+        }
+    }
+
+    #[inline(always)]
+    fn compute(&mut self, h: &Subframe<L>, target: &Subframe<L>) {
         for n in 0..SUBFRAME_SAMPLES {
             let value = half(target, n);
-            this.negative[n % TRACKS][n / TRACKS] = value.lt(L::zero());
-            this.target[n % TRACKS][n / TRACKS] = value.abs_s();
+            self.negative[n % TRACKS][n / TRACKS] = value.lt(L::zero());
+            self.target[n % TRACKS][n / TRACKS] = value.abs_s();
         }
 
         // Scaled so that the energy of all of it, the greatest sum there is, fills 31 bits.
@@ -90,50 +95,42 @@ impl<L: Lanes> Correlations<L> {
         let halve = energy.extract_h().gt(L::splat(32000));
         let places = energy.norm_l().sra::<1>();
         let mut g = [L::zero(); SUBFRAME_SAMPLES];
+        let mut low = [L::zero(); SUBFRAME_SAMPLES];
+        let mut sum = L::zero();
         for n in 0..SUBFRAME_SAMPLES {
             let value = half(h, n);
             g[n] = L::select(halve, value.sra::<1>(), value.sllv(places));
+            low[n] = g[n].and(L::splat(0xffff));
+            sum = sum.dot2_squares(low[n]);
         }
-        let scaled: Subframe<L> = rows::each(
-            #[inline(always)]
-            |m| L::pair(g[2 * m], g[2 * m + 1]),
-        );
-        if half_energy(&scaled).ge(L::splat(LIMIT)).any() {
+        if sum.ge(L::splat(LIMIT)).any() {
             L::stage(
                 #[inline(always)]
                 || {
-                    this.fill(
+                    self.sum_all(
+                        &g,
                         &g,
                         #[inline(always)]
                         |sum: L, x, y| sum.l_mac(x, y),
-                        L::extract_h,
-                    )
+                        #[inline(always)]
+                        |sum: L| sum.extract_h(),
+                    );
                 },
             );
         } else {
-            let low: [L; SUBFRAME_SAMPLES] = rows::each(
-                #[inline(always)]
-                |n| g[n].and(L::splat(0xffff)),
-            );
-            this.fill_with(
+            self.sum_all(
                 &g,
                 &low,
                 #[inline(always)]
                 |sum: L, x, y| sum.dot2(x, y),
-                L::sra::<15>,
+                #[inline(always)]
+                |sum: L| sum.sra::<15>(),
             );
         }
-        this
     }
 
     #[inline(always)]
-    fn fill(&mut self, g: &[L; SUBFRAME_SAMPLES], mac: impl Fn(L, L, L) -> L, upper: impl Fn(L) -> L) {
-        self.fill_with(g, g, mac, upper);
-    }
-
-    /// All sums over one distance of places are snapshots of one running sum, from the last places backwards.
-    #[inline(always)]
-    fn fill_with(
+    fn sum_all(
         &mut self,
         g: &[L; SUBFRAME_SAMPLES],
         factor: &[L; SUBFRAME_SAMPLES],
@@ -146,23 +143,47 @@ impl<L: Lanes> Correlations<L> {
             sum = mac(sum, g[k], factor[k]);
             self.energy[n % TRACKS][n / TRACKS] = upper(sum).narrow();
         }
+        for places in 0..PLACES {
+            self.sum_distance::<1>(places, g, factor, &mac, &upper);
+            self.sum_distance::<2>(places, g, factor, &mac, &upper);
+            self.sum_distance::<3>(places, g, factor, &mac, &upper);
+            self.sum_distance::<4>(places, g, factor, &mac, &upper);
+        }
+    }
+
+    /// All sums over one distance, `TRACKS * places + APART`, are snapshots of one running sum, from the last places
+    /// of the subframe backwards.
+    #[inline(always)]
+    fn sum_distance<const APART: usize>(
+        &mut self,
+        places: usize,
+        g: &[L; SUBFRAME_SAMPLES],
+        factor: &[L; SUBFRAME_SAMPLES],
+        mac: &impl Fn(L, L, L) -> L,
+        upper: &impl Fn(L) -> L,
+    ) {
+        let delayed = &g[TRACKS * places + APART..];
         let one = L::splat(1);
-        for distance in (1..SUBFRAME_SAMPLES).filter(|distance| distance % TRACKS != 0) {
-            let mut sum = L::zero();
-            for k in 0..SUBFRAME_SAMPLES - distance {
-                sum = mac(sum, g[k + distance], factor[k]);
-                let later = SUBFRAME_SAMPLES - 1 - k;
-                let earlier = later - distance;
-                let (a, b) = (earlier % TRACKS, later % TRACKS);
+        let mut sum = L::zero();
+        for (round, (delayed, factor)) in delayed.chunks(TRACKS).zip(factor.chunks_exact(TRACKS)).enumerate() {
+            let j = PLACES - 1 - round;
+            for step in 0..TRACKS {
+                // The later place is in track b, the earlier one in track a.
+                let b = TRACKS - 1 - step;
+                let (a, borrow) = if b >= APART { (b - APART, 0) } else { (b + TRACKS - APART, 1) };
+                if step >= delayed.len() || j < places + borrow {
+                    break;
+                }
+                let i = j - places - borrow;
+                sum = mac(sum, delayed[step], factor[step]);
                 if a.min(b) == 3 {
                     continue;
                 }
-                let (i, j) = (earlier / TRACKS, later / TRACKS);
                 let value = upper(sum);
                 let opposite = self.negative[a][i].xor(self.negative[b][j]);
-                // Equal signs are multiplied by 32767, which takes one from what is positive.
+                // Opposite signs: the negative. Equal signs are multiplied by 32767: one less for what is positive.
                 let equal = value.sub_wrap(one).max(value.min(L::zero()));
-                let signed = L::select(opposite, value.negate(), equal).narrow();
+                let signed = L::select(opposite, L::zero().sub_wrap(value), equal).narrow();
                 if a < b {
                     self.cross[block(a, b)][i][j] = signed;
                 } else {
@@ -245,6 +266,7 @@ fn two_largest<L: Lanes>(track: &Track<L>) -> [(L, L); 2] {
 /// The best candidate so far: squared correlation over energy, without the division.
 #[derive(Clone, Copy)]
 struct Best<L> {
+    /// Never negative but in the beginning; the upper half is always zero.
     square: L,
     energy: L,
     /// The pulses of the candidate, as the search numbers them.
@@ -254,18 +276,19 @@ struct Best<L> {
 impl<L: Lanes> Best<L> {
     #[inline(always)]
     fn none() -> Self {
-        Self { square: L::splat(-1), energy: L::splat(1), choice: L::zero() }
+        Self { square: L::splat_pair(-1, 0), energy: L::splat(1), choice: L::zero() }
     }
 
     /// The lanes in which a candidate is strictly better.
     #[inline(always)]
     fn beaten_by(&self, square: L, energy: L) -> L::Mask {
-        self.energy.mul16(square).gt(energy.mul16(self.square))
+        self.energy.products(square).gt(energy.products(self.square))
     }
 
     #[inline(always)]
     fn see(&mut self, correlation: L, energy: L, choice: L) -> L::Mask {
-        let square = correlation.mul16(correlation).sra::<15>();
+        // Sums of magnitudes are not negative.
+        let square = correlation.products(correlation).sra::<15>();
         let better = self.beaten_by(square, energy);
         self.square = L::select(better, square, self.square);
         self.energy = L::select(better, energy, self.energy);
@@ -301,7 +324,7 @@ fn search_first_pair<L: Lanes>(r: &Correlations<L>, from: usize, to: usize) -> P
         ))
         .add_wrap(L::splat(2));
         for k in 0..PLACES {
-            let sum = value.add(r.target[to][k]);
+            let sum = value.add_wrap(r.target[to][k]).min(L::splat(0x7fff));
             let cross = with_first[k].add_wrap(with_first[k]);
             let energy = own.add_wrap(cross).add_wrap(energies[k]).sra::<2>();
             let better = best.see(sum, energy, index.sll::<3>().add_wrap(L::splat(k as i32)));
@@ -341,59 +364,69 @@ fn search_second_pair<L: Lanes>(
     let mut best = Best::none();
     for i in 0..PLACES {
         let part_x = base.add_wrap(with_x[i]).add_wrap(energies_x[i]);
-        let sum_x = pair.correlation.add(r.target[x][i]);
+        let sum_x = pair.correlation.add_wrap(r.target[x][i]).min(L::splat(0x7fff));
         for j in 0..PLACES {
             let cross = L::widen(r.cross[block(x, y)][i][j]);
             let energy = part_x.add_wrap(part_y[j]).add_wrap(cross.add_wrap(cross)).sra::<4>();
-            best.see(sum_x.add(r.target[y][j]), energy, L::splat((8 * i + j) as i32));
+            let sum = sum_x.add_wrap(r.target[y][j]).min(L::splat(0x7fff));
+            best.see(sum, energy, L::splat((8 * i + j) as i32));
         }
     }
     best
 }
 
-/// Searches the code vector for the target `x` left by the adaptive codebook; `h` is the sharpened impulse response.
-#[inline(always)]
-pub(super) fn search<L: Lanes>(h: &Subframe<L>, x: &Subframe<L>, lag: L, sharpening: L) -> FixedCode<L> {
+/// Searches the code vector for the target `x` left by the adaptive codebook; `h` is the sharpened impulse response, `r` a
+/// place to work in.
+pub(super) fn search<L: Lanes>(
+    h: &Subframe<L>,
+    x: &Subframe<L>,
+    lag: L,
+    sharpening: L,
+    r: &mut Correlations<L>,
+) -> FixedCode<L> {
     let target = L::stage(
         #[inline(always)]
         || backward_filter(h, x),
     );
-    let r = L::stage(
+    L::stage(
         #[inline(always)]
-        || Correlations::new(h, &target),
+        || r.compute(h, &target),
     );
 
     // Index in tracks 0, 1, 2 and the fourth, and which track that is.
-    let mut pulses = [L::zero(); 4];
-    let mut fourth_track = L::zero();
-    let mut best = Best::none();
+    let (mut pulses, mut fourth_track, mut best) = L::stage(
+        #[inline(always)]
+        || ([L::zero(); 4], L::zero(), Best::none()),
+    );
     for fourth in [3, 4] {
         // The first pair in tracks 2 and fourth, then fourth and 0.
         for tree in 0..2 {
             let (tracks, rest) = if tree == 0 { ((2, fourth), (0, 1)) } else { ((fourth, 0), (1, 2)) };
             let pair = L::stage(
                 #[inline(always)]
-                || search_first_pair(&r, tracks.0, tracks.1),
+                || search_first_pair(r, tracks.0, tracks.1),
             );
-            let found = L::stage(
+            L::stage(
                 #[inline(always)]
-                || search_second_pair(&r, &pair, tracks, rest),
+                || {
+                    let found = search_second_pair(r, &pair, tracks, rest);
+                    let (x, y) = (found.choice.sra::<3>(), found.choice.and(L::splat(7)));
+                    let found_pulses =
+                        if tree == 0 { [x, y, pair.first, pair.second] } else { [pair.second, x, y, pair.first] };
+                    let better = best.beaten_by(found.square, found.energy);
+                    best.square = L::select(better, found.square, best.square);
+                    best.energy = L::select(better, found.energy, best.energy);
+                    for k in 0..4 {
+                        pulses[k] = L::select(better, found_pulses[k], pulses[k]);
+                    }
+                    fourth_track = L::select(better, L::splat(fourth as i32 - 3), fourth_track);
+                },
             );
-            let (x, y) = (found.choice.sra::<3>(), found.choice.and(L::splat(7)));
-            let found_pulses =
-                if tree == 0 { [x, y, pair.first, pair.second] } else { [pair.second, x, y, pair.first] };
-            let better = best.beaten_by(found.square, found.energy);
-            best.square = L::select(better, found.square, best.square);
-            best.energy = L::select(better, found.energy, best.energy);
-            for k in 0..4 {
-                pulses[k] = L::select(better, found_pulses[k], pulses[k]);
-            }
-            fourth_track = L::select(better, L::splat(fourth as i32 - 3), fourth_track);
         }
     }
     L::stage(
         #[inline(always)]
-        || build(h, &r, &pulses, fourth_track, lag, sharpening),
+        || build(h, r, &pulses, fourth_track, lag, sharpening),
     )
 }
 

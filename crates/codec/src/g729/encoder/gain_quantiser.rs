@@ -211,6 +211,52 @@ fn preselect<L: Lanes>((pitch, code): (L, L), (predicted, places): (L, L)) -> (L
     (first_a, first_b)
 }
 
+/// The pair of entries with the least error, the first counted from `first_a` (times 8) and the second from `first_b`; and
+/// what `add` said about limits. `add` adds half of a product to the error.
+#[inline(always)]
+fn search<L: Lanes>(
+    terms: &[(L, L); 5],
+    (first_a, first_b): (L, L),
+    predicted: L,
+    tame: L::Mask,
+    add: impl Fn(L, L) -> (L, L),
+) -> (L, L) {
+    // No gain is negative, and so neither is any of their products.
+    let product = always!(|a: L, b: L| a.products(b).sra::<15>());
+    let entries_b: [L; TRIED_B] = rows::each(
+        #[inline(always)]
+        |j| L::lookup(&ENTRIES_B, first_b.add_wrap(L::splat(j as i32))),
+    );
+    let mut least = L::splat(i32::MAX);
+    let mut choice = L::zero();
+    let mut limits = L::zero();
+    for i in 0..TRIED_A {
+        let a = L::lookup(&ENTRIES_A, first_a.add_wrap(L::splat(i as i32)));
+        for (j, b) in entries_b.iter().enumerate() {
+            let pitch_gain = a.add_x2(*b).and(L::splat(0xffff));
+            let code_gain = product(predicted, a.high().add_wrap(b.high()).sra::<1>());
+            let gains = [
+                product(pitch_gain, pitch_gain),
+                pitch_gain,
+                product(code_gain, code_gain),
+                code_gain,
+                product(code_gain, pitch_gain),
+            ];
+            let mut error = L::zero();
+            for (term, gain) in terms.iter().zip(gains) {
+                let limit;
+                (error, limit) = add(error, term.0.products(gain).add_wrap(product(term.1, gain)));
+                limits = limits.or(limit);
+            }
+            let left_out = tame.and(pitch_gain.ge(L::splat(TAMED_ENTRY)));
+            let better = error.lt(least).and(left_out.not());
+            least = L::select(better, error, least);
+            choice = L::select(better, L::splat((i * TRIED_B + j) as i32), choice);
+        }
+    }
+    (choice, limits)
+}
+
 /// Quantises both gains of a subframe and updates the predictor memory. `x` is the target of the adaptive codebook, `y1`
 /// and `y2` the filtered vectors of both codebooks, `code` the code vector.
 #[inline(always)]
@@ -230,26 +276,37 @@ pub(super) fn quantise<L: Lanes>(
     let (first_a, first_b) = preselect((best_pitch, best_code), predicted);
     let terms = terms.aligned(predicted.1);
 
-    let mut least = L::splat(i32::MAX);
-    let mut choice = L::zero();
-    for i in 0..TRIED_A {
-        let a = L::lookup(&ENTRIES_A, first_a.add_wrap(L::splat(i as i32)));
-        for j in 0..TRIED_B {
-            let b = L::lookup(&ENTRIES_B, first_b.add_wrap(L::splat(j as i32)));
-            let pitch_gain = a.add_x2(b).low();
-            let factor = a.high().add_wrap(b.high()).sra::<1>();
-            let code_gain = predicted.0.mult(factor);
-            let mut error = L::mpy_32_16(terms[0], pitch_gain.mult(pitch_gain));
-            error = error.l_add(L::mpy_32_16(terms[1], pitch_gain));
-            error = error.l_add(L::mpy_32_16(terms[2], code_gain.mult(code_gain)));
-            error = error.l_add(L::mpy_32_16(terms[3], code_gain));
-            error = error.l_add(L::mpy_32_16(terms[4], code_gain.mult(pitch_gain)));
-            let left_out = tame.and(pitch_gain.ge(L::splat(TAMED_ENTRY)));
-            let better = error.lt(least).and(left_out.not());
-            least = L::select(better, error, least);
-            choice = L::select(better, L::splat((i * TRIED_B + j) as i32), choice);
-        }
-    }
+    let (choice, over) = search(
+        &terms,
+        (first_a, first_b),
+        predicted.0,
+        tame,
+        #[inline(always)]
+        |sum: L, product: L| {
+            // Half of the sum; it has stayed inside its limits where its upper two bits are alike.
+            let sum = sum.add_wrap(product);
+            (sum, sum.xor(sum.add_wrap(sum)))
+        },
+    );
+    let choice = if over.lt(L::zero()).any() {
+        L::stage(
+            #[inline(always)]
+            || {
+                let doubled = always!(|half: L| half.add_wrap(half));
+                search(
+                    &terms,
+                    (first_a, first_b),
+                    predicted.0,
+                    tame,
+                    #[inline(always)]
+                    |sum: L, product: L| (sum.l_add(doubled(product)), L::zero()),
+                )
+                .0
+            },
+        )
+    } else {
+        choice
+    };
     let index_a = first_a.add_wrap(choice.sra::<3>());
     let index_b = first_b.add_wrap(choice.and(L::splat(7)));
     let (a, b) = (L::lookup(&ENTRIES_A, index_a), L::lookup(&ENTRIES_B, index_b));

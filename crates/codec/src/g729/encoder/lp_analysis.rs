@@ -2,6 +2,7 @@
 
 use super::state::WINDOW_PAIRS;
 use crate::g729::lsp::{Coefficients, ORDER};
+use crate::g729::rows;
 use crate::g729::tables::lp::{LAG_WINDOW_HI, LAG_WINDOW_LO, LP_WINDOW};
 use crate::isa::{BasicOp, LaneMask, Lanes, always};
 
@@ -56,10 +57,14 @@ pub(super) fn autocorrelate<L: Lanes>(speech: &[L; WINDOW_PAIRS]) -> Autocorrela
         sum = energy(&y);
     }
     // No other lag can exceed lag 0.
+    let odd: [L; WINDOW_PAIRS + LAGS / 2] = rows::each(
+        #[inline(always)]
+        |k| L::pair_between(y[k], y[k + 1]),
+    );
     let mut sums = [L::zero(); LAGS + 1];
     for k in 0..WINDOW_PAIRS {
         for m in 0..LAGS / 2 {
-            sums[2 * m + 1] = sums[2 * m + 1].dot2(y[k], L::pair_between(y[k + m], y[k + m + 1]));
+            sums[2 * m + 1] = sums[2 * m + 1].dot2(y[k], odd[k + m]);
             sums[2 * m + 2] = sums[2 * m + 2].dot2(y[k], y[k + m + 1]);
         }
     }

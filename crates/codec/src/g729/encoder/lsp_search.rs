@@ -55,33 +55,41 @@ impl<L: Lanes> Polynomials<L> {
         Self { f, coarse, any_coarse }
     }
 
-    /// The value of polynomial `p` at `x` (Q15), Q14, limited; by Clenshaw's recurrence. `largest` collects what tells
-    /// whether any intermediate value was too large for the sums to stay exact.
+    /// The value of polynomial `p` at `x` (Q15), Q14, limited; by Clenshaw's recurrence.
     #[inline(always)]
-    fn value(&self, p: usize, x: L, largest: &mut L) -> L {
+    fn value(&self, p: usize, x: L) -> L {
         let f = &self.f[p];
         let x_low = x.and(L::splat(0xffff));
         let x_high = x.sll::<16>();
         // Half of a split number times a Q15 one: the upper half of the word is the high part.
         let half_product = always!(|b: L| {
-            let low = L::zero().dot2(b.srl::<1>().and(L::splat(0x7fff)), x_low).sra::<15>();
+            let low = b.srl::<1>().and(L::splat(0x7fff)).products(x_low).sra::<15>();
             low.dot2(b, x_high)
         });
         let even = L::splat(!1);
         // One in Q24, or Q23.
-        let one = if self.any_coarse {
-            L::select(self.coarse, L::splat(1 << 23), L::splat(1 << 24))
+        let fine = (L::splat(1 << 24), x.sll::<10>());
+        let (mut b2, first) = if self.any_coarse {
+            let choose = always!(|coarse: L, fine: L| L::select(self.coarse, coarse, fine));
+            (choose(L::splat(1 << 23), fine.0), choose(x.sll::<9>(), fine.1))
         } else {
-            L::splat(1 << 24)
+            fine
         };
-        let first = if self.any_coarse { L::select(self.coarse, x.sll::<9>(), x.sll::<10>()) } else { x.sll::<10>() };
-        let mut b2 = one;
         let mut b1 = first.add_wrap(f[1].sll::<13>()).and(even);
-        *largest = largest.or(b1.xor(b1.sra::<31>()));
+        let (mut least, mut greatest) = (L::zero(), L::zero());
         for i in 2..5 {
             let b = half_product(b1).sll::<2>().sub_wrap(b2).add_wrap(f[i].sll::<13>()).and(even);
-            *largest = largest.or(b.xor(b.sra::<31>()));
+            (least, greatest) = (least.min(b), greatest.max(b));
             (b2, b1) = (b1, b);
+        }
+        // While all terms stay below this, 2 x b1, b2 and f add up to less than 2^32 less the same, so that what wraps
+        // is seen here as well; what does not has met none of the limits.
+        const LARGEST: i32 = (1 << 30) - (1 << 26);
+        if greatest.ge(L::splat(LARGEST)).or(least.le(L::splat(-LARGEST))).any() {
+            return L::stage(
+                #[inline(always)]
+                || self.value_limited(p, x),
+            );
         }
         let sum = half_product(b1).sll::<1>().sub_wrap(b2).add_wrap(f[5].sll::<12>());
         let value = sum.sra::<10>().saturate();
@@ -108,43 +116,18 @@ impl<L: Lanes> Polynomials<L> {
     }
 }
 
-/// Sums of the recurrence stay exact while all its terms stay below this.
-const LARGEST: i32 = 1 << 29;
-
 /// LSP of A(z), Q15; `previous` in lanes where fewer than ten roots are found.
 #[inline(always)]
 pub(super) fn lsp_of<L: Lanes>(a: &[L; ORDER + 1], previous: &Coefficients<L>) -> Coefficients<L> {
-    let polynomials = Polynomials::new(a);
-    let mut largest = L::zero();
-    let roots = L::stage(
+    L::stage(
         #[inline(always)]
-        || {
-            search(
-                previous,
-                #[inline(always)]
-                |p, x| polynomials.value(p, x, &mut largest),
-            )
-        },
-    );
-    // All bits of what was seen, so at least its greatest value.
-    if largest.ge(L::splat(LARGEST)).any() {
-        return L::stage(
-            #[inline(always)]
-            || {
-                search(
-                    previous,
-                    #[inline(always)]
-                    |p, x| polynomials.value_limited(p, x),
-                )
-            },
-        );
-    }
-    roots
+        || search(&Polynomials::new(a), previous),
+    )
 }
 
 /// The ten roots in descending order, alternating between the polynomials.
 #[inline(always)]
-fn search<L: Lanes>(previous: &Coefficients<L>, mut value: impl FnMut(usize, L) -> L) -> Coefficients<L> {
+fn search<L: Lanes>(polynomials: &Polynomials<L>, previous: &Coefficients<L>) -> Coefficients<L> {
     const POINTS: usize = GRID.len();
     let one = L::splat(1);
     let zero = L::zero();
@@ -153,7 +136,7 @@ fn search<L: Lanes>(previous: &Coefficients<L>, mut value: impl FnMut(usize, L) 
     let mut crossings = [[zero; 2]; 2];
     for p in 0..2 {
         for j in 0..POINTS {
-            y[p][j] = value(p, L::splat(GRID[j]));
+            y[p][j] = polynomials.value(p, L::splat(GRID[j]));
             if j > 0 {
                 let bit = L::select(y[p][j].mul16(y[p][j - 1]).gt(zero), zero, L::splat(1 << (j % 32)));
                 crossings[p][j / 32] = crossings[p][j / 32].or(bit);
@@ -192,7 +175,7 @@ fn search<L: Lanes>(previous: &Coefficients<L>, mut value: impl FnMut(usize, L) 
         let mut y_low = L::pick(&y[p], j);
         for _ in 0..2 {
             let x_mid = x_low.sra::<1>().add(x_high.sra::<1>());
-            let y_mid = value(p, x_mid);
+            let y_mid = polynomials.value(p, x_mid);
             let upper = y_low.mul16(y_mid).gt(zero);
             x_low = L::select(upper, x_mid, x_low);
             y_low = L::select(upper, y_mid, y_low);
@@ -201,7 +184,7 @@ fn search<L: Lanes>(previous: &Coefficients<L>, mut value: impl FnMut(usize, L) 
         }
         lsp[n] = intersect(x_low, y_low, x_high, y_high);
         x_from = lsp[n];
-        y_from = value(1 - p, x_from);
+        y_from = polynomials.value(1 - p, x_from);
     }
     rows::each(
         #[inline(always)]

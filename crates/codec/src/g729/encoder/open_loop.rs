@@ -44,20 +44,23 @@ impl<L: Lanes> Decimated<L> {
         &side[start..start + TERMS]
     }
 
-    /// Half the correlation of the frame with what was `lag` samples before, and half its energy.
+    /// Half the correlations of the frame with what was `lag`, `lag + 2` .. samples before.
     #[inline(always)]
-    fn correlation(&self, lag: usize) -> L {
+    fn correlations<const M: usize>(&self, lag: usize) -> [L; M] {
         let present = &self.even[PRESENT..PRESENT + TERMS];
-        let delayed = self.delayed(lag);
-        let mut sums = [L::zero(); 2];
-        for k in (0..TERMS).step_by(4) {
-            sums[0] = sums[0].dot2(present[k], delayed[k]);
-            sums[1] = sums[1].dot2(present[k + 2], delayed[k + 2]);
+        let side = if lag % 2 == 0 { &self.even } else { &self.odd };
+        let first = PRESENT - lag.div_ceil(2) - (M - 1);
+        let delayed = &side[first..first + TERMS + M - 1];
+        let mut sums = [L::zero(); M];
+        for k in (0..TERMS).step_by(2) {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = sum.dot2(present[k], delayed[k + M - 1 - i]);
+            }
         }
-        sums[0].add_wrap(sums[1])
+        sums
     }
 
-    /// [`Decimated::correlation`], doubled, with the limits of the Recommendation.
+    /// One of [`Decimated::correlations`], doubled, with the limits of the Recommendation.
     #[inline(always)]
     fn correlation_limited(&self, lag: usize) -> L {
         let present = &self.even[PRESENT..PRESENT + TERMS];
@@ -116,93 +119,128 @@ pub(super) fn open_loop_lag<L: Lanes>(weighted: &[L; WEIGHTED_PAIRS]) -> L {
     }
     let decimated = Decimated::new(&v);
     let (odd, even) = energies(&v);
-    if odd.max(even).ge(limit).any() {
-        L::stage(
-            #[inline(always)]
-            || {
+    let exact = !odd.max(even).ge(limit).any();
+    let correlations = L::stage(
+        #[inline(always)]
+        || if exact { decimated.all_correlations() } else { decimated.all_correlations_limited() },
+    );
+    L::stage(
+        #[inline(always)]
+        || {
+            if exact {
+                let energies = decimated.all_energies();
+                let energy = always!(|lag: L| {
+                    let half = L::pick(&energies, lag.sub_wrap(L::splat(LAG_MIN as i32)));
+                    half.add_wrap(half).add_wrap(L::splat(1))
+                });
+                search(&correlations, energy)
+            } else {
                 search(
+                    &correlations,
                     #[inline(always)]
-                    |lag| decimated.correlation_limited(lag),
-                    #[inline(always)]
-                    |lag| {
-                        // The windows differ from lane to lane: all of them, and each lane keeps its own.
-                        let mut found = L::splat(1);
-                        for candidate in LAG_MIN - 1..=LAG_MAX {
-                            let mut sum = L::splat(1);
-                            for pair in decimated.delayed(candidate) {
-                                sum = sum.l_mac(pair.low(), pair.low());
-                            }
-                            found = L::select(lag.eq(L::splat(candidate as i32)), sum, found);
-                        }
-                        found
-                    },
+                    |lag| decimated.energy_limited(lag),
                 )
-            },
-        )
-    } else {
-        L::stage(
-            #[inline(always)]
-            || {
-                // No correlation exceeds the energy of all, and nothing was limited.
-                let doubled = always!(|sum: L| sum.add_wrap(sum));
-                let energies = lag_energies(&decimated);
-                search(
-                    #[inline(always)]
-                    |lag| doubled(decimated.correlation(lag)),
-                    #[inline(always)]
-                    |lag| doubled(L::pick(&energies, lag.sub_wrap(L::splat(LAG_MIN as i32 - 1)))).add_wrap(L::splat(1)),
-                )
-            },
-        )
+            }
+        },
+    )
+}
+
+/// Lags, one value for each.
+const LAGS: usize = LAG_MAX - LAG_MIN + 1;
+/// Lags whose correlations are computed side by side.
+const BLOCK: usize = 6;
+
+impl<L: Lanes> Decimated<L> {
+    /// Correlations of all lags. None exceeds the energy of all samples, where that is not limited.
+    #[inline(always)]
+    fn all_correlations(&self) -> [L; LAGS] {
+        let mut all = [L::zero(); LAGS];
+        for first in (0..LAGS - 4).step_by(2 * BLOCK) {
+            for parity in 0..2 {
+                let sums: [L; BLOCK] = self.correlations(LAG_MIN + first + parity);
+                for (i, sum) in sums.iter().enumerate() {
+                    all[first + parity + 2 * i] = sum.add_wrap(*sum);
+                }
+            }
+        }
+        for parity in 0..2 {
+            let sums: [L; 2] = self.correlations(LAG_MIN + LAGS - 4 + parity);
+            for (i, sum) in sums.iter().enumerate() {
+                all[LAGS - 4 + parity + 2 * i] = sum.add_wrap(*sum);
+            }
+        }
+        all
+    }
+
+    /// The same with the limits of the Recommendation.
+    #[inline(always)]
+    fn all_correlations_limited(&self) -> [L; LAGS] {
+        let mut all = [L::zero(); LAGS];
+        for (i, sum) in all.iter_mut().enumerate() {
+            *sum = self.correlation_limited(LAG_MIN + i);
+        }
+        all
+    }
+
+    /// Half the energy of the delayed samples for every lag, each from that two samples before.
+    #[inline(always)]
+    fn all_energies(&self) -> [L; LAGS] {
+        let mut energies = [L::zero(); LAGS];
+        let low = L::splat(0xffff);
+        for parity in 0..2 {
+            let first = self.delayed(LAG_MIN + parity);
+            let mut energy = L::zero();
+            for pair in first.iter().step_by(2) {
+                energy = energy.dot2(*pair, *pair);
+            }
+            energies[parity] = energy;
+            for i in (parity + 2..LAGS).step_by(2) {
+                let newest = self.delayed(LAG_MIN + i - 2)[TERMS - 1].and(low);
+                let oldest = self.delayed(LAG_MIN + i)[0].and(low);
+                energy = energy.dot2(oldest, oldest).sub_wrap(newest.products(newest));
+                energies[i] = energy;
+            }
+        }
+        energies
+    }
+
+    /// The energy at each lane's own lag, with the limits of the Recommendation.
+    #[inline(always)]
+    fn energy_limited(&self, lag: L) -> L {
+        let mut found = L::zero();
+        for candidate in LAG_MIN..=LAG_MAX {
+            let mut sum = L::splat(1);
+            for pair in self.delayed(candidate) {
+                let sample = pair.low();
+                sum = sum.l_mac(sample, sample);
+            }
+            found = L::select(lag.eq(L::splat(candidate as i32)), sum, found);
+        }
+        found
     }
 }
 
-/// Half the energy of the delayed samples for every lag from 19 on, each from that two samples before.
 #[inline(always)]
-fn lag_energies<L: Lanes>(decimated: &Decimated<L>) -> [L; LAG_MAX - LAG_MIN + 2] {
-    let mut energies = [L::zero(); LAG_MAX - LAG_MIN + 2];
-    for first in [LAG_MIN - 1, LAG_MIN] {
-        let mut energy = L::zero();
-        for pair in decimated.delayed(first).iter().step_by(2) {
-            energy = energy.dot2(*pair, *pair);
-        }
-        energies[first + 1 - LAG_MIN] = energy;
-        let mut lag = first + 2;
-        while lag <= LAG_MAX {
-            let newest = decimated.delayed(lag - 2)[TERMS - 1].and(L::splat(0xffff));
-            let oldest = decimated.delayed(lag)[0].and(L::splat(0xffff));
-            energy = energy.dot2(oldest, oldest).sub_wrap(L::zero().dot2(newest, newest));
-            energies[lag + 1 - LAG_MIN] = energy;
-            lag += 2;
-        }
-    }
-    energies
-}
-
-#[inline(always)]
-fn search<L: Lanes>(correlation: impl Fn(usize) -> L, energy: impl Fn(L) -> L) -> L {
-    let range = always!(|lags: &mut dyn Iterator<Item = usize>| {
+fn search<L: Lanes>(correlations: &[L; LAGS], energy: impl Fn(L) -> L) -> L {
+    let at = always!(|lag: usize| correlations[lag - LAG_MIN]);
+    let range = always!(|first: usize, last: usize| {
         let mut best = Candidate::new(LAG_MIN);
-        for lag in lags {
-            best.see(L::splat(lag as i32), correlation(lag));
+        for lag in first..=last {
+            best.see(L::splat(lag as i32), at(lag));
         }
         best
     });
-    let mut short = range(&mut (20..40));
-    let mut medium = range(&mut (40..80));
+    let mut short = range(20, 39);
+    let mut medium = range(40, 79);
 
     // Every second lag first, then the neighbours of the best.
-    let mut all = [L::zero(); LAG_MAX - 79 + 1];
-    for (i, sum) in all.iter_mut().enumerate() {
-        *sum = correlation(79 + i);
-    }
     let mut long = Candidate::new(80);
     let (mut above, mut below) = (L::zero(), L::zero());
     for lag in (80..143).step_by(2) {
-        let better = all[lag - 79].gt(long.correlation);
-        above = L::select(better, all[lag - 78], above);
-        below = L::select(better, all[lag - 80], below);
-        long.see(L::splat(lag as i32), all[lag - 79]);
+        let better = at(lag).gt(long.correlation);
+        above = L::select(better, at(lag + 1), above);
+        below = L::select(better, at(lag - 1), below);
+        long.see(L::splat(lag as i32), at(lag));
     }
     let centre = long.lag;
     long.see(centre.add_wrap(L::splat(1)), above);

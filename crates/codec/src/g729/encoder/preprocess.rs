@@ -15,15 +15,16 @@ pub(super) fn high_pass<L: Lanes>(input: &[L; 40], output: &mut [L], past_in: &m
     // Full-scale input and output add up to less than 2^31 before the last shift, so that nothing saturates until then.
     let mut recurse = always!(|forward: L| {
         let ((h1, l1), (h2, l2)) = (y1.l_extract(), y2.l_extract());
-        let low = L::zero().dot2(l1, a1).sra::<15>().add_wrap(L::zero().dot2(l2, a2).sra::<15>());
-        let sum = forward.add_wrap(low).dot2(h2, a2).dot2(h1, a1);
+        // What depends on the newest output comes last.
+        let earlier = forward.add_wrap(l2.products(a2).sra::<15>()).dot2(h2, a2);
+        let sum = earlier.dot2(h1, a1).add_wrap(l1.products(a1).sra::<15>());
         (y2, y1) = (y1, sum.l_shl_n::<4>());
         y1.round()
     });
     for (x, y) in input.iter().zip(output) {
         // `before` is (x[n-2], x[n-1]), `x` is (x[n], x[n+1]).
-        let even = L::zero().dot2(before, L::splat_pair(b2, b1)).dot2(*x, L::splat_pair(b0, 0));
-        let odd = L::zero().dot2(before, L::splat_pair(0, b2)).dot2(*x, L::splat_pair(b1, b0));
+        let even = before.products(L::splat_pair(b2, b1)).dot2(*x, L::splat_pair(b0, 0));
+        let odd = before.products(L::splat_pair(0, b2)).dot2(*x, L::splat_pair(b1, b0));
         let first = recurse(even);
         *y = L::pair(first, recurse(odd));
         before = *x;

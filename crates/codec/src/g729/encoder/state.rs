@@ -218,8 +218,9 @@ impl<L: Lanes> SilenceLanes<L> {
 }
 
 impl<L: Lanes> CallLanes<L> {
+    /// Room for calls.
     #[inline(always)]
-    fn zero() -> Self {
+    pub(super) fn zero() -> Self {
         let zero = L::zero();
         Self {
             speech: [zero; WINDOW_PAIRS],
@@ -261,8 +262,8 @@ impl<L: Lanes> CallLanes<L> {
     /// Spreads up to as many calls as there are lanes; the first one also fills the lanes without a call. `newest` are
     /// the pairs of the newest frame that the window has already taken in.
     #[inline(always)]
-    pub(super) fn load(calls: &[&Encoder], newest: usize) -> Self {
-        let mut lanes = Self::zero();
+    pub(super) fn load(&mut self, calls: &[&Encoder], newest: usize) {
+        let lanes = self;
         let kept = WINDOW_PAIRS - FRAME_PAIRS + newest;
         L::load_pairs(
             &rows(
@@ -305,7 +306,6 @@ impl<L: Lanes> CallLanes<L> {
             #[inline(always)]
             |word| *word = take(),
         );
-        lanes
     }
 
     /// Puts the calls back, the inverse of [`CallLanes::load`].
