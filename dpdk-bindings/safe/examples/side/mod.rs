@@ -80,21 +80,23 @@ impl Side {
     }
 }
 
-/// Polls for some time, from the first packet on. The clock is read once in a thousand polls.
+/// Polls for some time, from the first packet on, for which it waits as long again. The clock is read once in a thousand polls.
 fn measure(
     time: Duration,
     queue: &mut QueuePair,
     mut poll: impl FnMut(&mut QueuePair, &mut Counted),
 ) -> (Counted, Duration) {
     let mut counted = Counted::default();
-    while counted.received + counted.sent == 0 {
-        poll(queue, &mut counted);
-    }
-    counted = Counted::default();
-    let start = Instant::now();
+    let mut started = false;
+    let mut start = Instant::now();
     loop {
         for _ in 0..1000 {
             poll(queue, &mut counted);
+        }
+        if !started && counted.received + counted.sent > 0 {
+            started = true;
+            counted = Counted::default();
+            start = Instant::now();
         }
         let elapsed = start.elapsed();
         if elapsed >= time {
