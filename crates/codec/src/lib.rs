@@ -9,6 +9,9 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod audio_level;
+pub mod cn;
+pub mod dtmf;
 pub mod g711;
 pub mod g722;
 pub mod g729;
