@@ -13,6 +13,8 @@ pub(crate) enum Refused {
     TooManyForPeer,
     /// No worker has a slot and two ports.
     NoMediaCapacity,
+    /// What is left of SIP transactions is kept for the calls that are up.
+    TooManyTransactions,
 }
 
 impl Refused {
@@ -22,6 +24,7 @@ impl Refused {
             Self::TooManyCalls => "the limit of concurrent calls is reached",
             Self::TooManyForPeer => "the peer's limit of concurrent calls is reached",
             Self::NoMediaCapacity => "no media capacity is left",
+            Self::TooManyTransactions => "the limit of SIP transactions is near",
         }
     }
 }

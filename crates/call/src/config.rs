@@ -147,7 +147,9 @@ pub struct Limits {
     pub max_calls: u32,
     /// What `Retry-After` of such a 503 says, in seconds.
     pub retry_after_s: u32,
-    /// SIP transactions at one time; beyond it new requests are dropped, and so retransmitted by their senders.
+    /// SIP transactions at one time. A call leaves four behind for some 100 transaction-seconds together (RFC 3261
+    /// §17: timers J, K, L and M), so 1,000 calls a second need 110,000. New calls are answered 503 from nine tenths
+    /// on, every new request at the limit.
     pub max_transactions: u32,
 }
 
@@ -173,7 +175,7 @@ pub struct WallClock {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_calls: 1_000, retry_after_s: 10, max_transactions: 50_000 }
+        Self { max_calls: 1_000, retry_after_s: 10, max_transactions: 250_000 }
     }
 }
 

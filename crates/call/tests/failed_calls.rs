@@ -481,3 +481,29 @@ fn a_bye_before_the_answer_ends_the_attempt() {
     stage.bob.expect_request("CANCEL");
     stage.assert_clean();
 }
+
+#[test]
+fn calls_that_are_up_can_be_ended_where_no_new_one_fits() {
+    let mut config = config();
+    config.limits.max_transactions = 10;
+    let mut stage = Stage::with(config);
+    stage.ordinary_call();
+    let (call, tag) = (stage.alice.call_id.clone(), stage.alice.tag.clone());
+    let (remote_tag, cseq) = (stage.alice.remote_tag.clone(), stage.alice.cseq);
+    for number in 2..20 {
+        stage.alice.next_call(number);
+        let invite = stage.alice.invite("900", &offer());
+        stage.alice_sends(invite);
+    }
+    assert!(stage.alice.drain("SIP/2.0 404") >= 5);
+    stage.alice.next_call(20);
+    let invite = stage.alice.invite("200", &offer());
+    stage.alice_sends(invite);
+    stage.alice.expect_status(503);
+    stage.pass_ms(3_000);
+    (stage.alice.call_id, stage.alice.tag, stage.alice.remote_tag, stage.alice.cseq) = (call, tag, remote_tag, cseq);
+    let number = stage.switch.snapshot(stage.now)[0].number;
+    stage.switch.hang_up(stage.now, number);
+    stage.settle();
+    assert!(stage.bob.inbox.iter().any(|message| message.method() == "BYE"), "{:?}", stage.bob.inbox);
+}
