@@ -203,6 +203,7 @@ fn worker(socket: &str, flows: u16, path: Path) -> Result<()> {
         transcoder_capacity: 2 * u32::from(flows),
         neighbour_capacity: 64,
         media_timeout_ms: 0,
+        report_interval_ms: 0,
         traffic_class: 0xb8,
         checksums: Checksums { transmit_offload: capabilities.tx_ip_udp_checksum, verify_udp: true },
         codec_level: Level::detect(),

@@ -1,5 +1,6 @@
 //! DPDK, one port, and one worker per core: everything that touches packets, started and stopped as one.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -23,6 +24,7 @@ use tandem_wire::ethernet::{MacAddress, VlanId};
 use tandem_worker::{HandoverEnds, Parts, TscClock, Worker, mesh};
 
 use crate::exit::Failure;
+use crate::machine::free_mib;
 
 /// Commands, or events, that may wait on a ring; further commands wait in control.
 const RING_ENTRIES: usize = 4096;
@@ -120,7 +122,7 @@ impl DataPlane {
             let job = Job { eal: eal.clone(), engine, ends, queue, handover, clock: clock.clone() };
             let (stop, started) = (data_plane.stop.clone(), started.clone());
             let name = format!("worker-{}", job.ends.worker.0);
-            let thread = std::thread::Builder::new().name(name).spawn(move || job.run(&stop, &started));
+            let thread = std::thread::Builder::new().name(name).spawn(move || job.run(&stop, started));
             data_plane.workers.push(thread.context("cannot start a worker's thread")?);
         }
         drop(started);
@@ -179,7 +181,7 @@ struct Job {
 }
 
 impl Job {
-    fn run(mut self, stop: &AtomicBool, started: &mpsc::Sender<anyhow::Result<()>>) {
+    fn run(mut self, stop: &AtomicBool, started: mpsc::Sender<anyhow::Result<()>>) {
         let core = self.ends.core;
         // Pinned first: the memory of the engine is then that of the core's own NUMA node.
         let registered = match lcore::enter(&self.eal, core) {
@@ -205,6 +207,8 @@ impl Job {
             }
         };
         let _ = started.send(Ok(()));
+        // Whoever waits for all outcomes waits until nobody can send one.
+        drop(started);
         worker.run(&mut self.clock, stop);
         // Packets go back to the pool while this thread still has its cache.
         drop(worker);
@@ -233,6 +237,7 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
         neighbour_capacity: NEIGHBOURS,
         // 0 says never, which 49 days come close to.
         media_timeout_ms: if inactivity_s == 0 { u32::MAX } else { inactivity_s.saturating_mul(1000) },
+        report_interval_ms: 5000,
         traffic_class: config.media.dscp << 2,
         checksums: Checksums {
             transmit_offload: capabilities.tx_ip_udp_checksum,
@@ -259,27 +264,9 @@ fn memory(config: &Config) -> Memory {
     match config.dpdk.huge_pages {
         HugePages::On => Memory::HugePages,
         HugePages::Off => Memory::NoHugePages,
-        HugePages::Auto if free_huge_pages_mib() >= u64::from(config.dpdk.memory_mib) => Memory::HugePages,
-        HugePages::Auto => {
-            tracing::info!(
-                "ordinary memory: too few huge pages are free (`sysctl vm.nr_hugepages={}` sets them aside)",
-                config.dpdk.memory_mib.div_ceil(2)
-            );
-            Memory::NoHugePages
-        }
+        HugePages::Auto if free_mib(Path::new("/")) >= u64::from(config.dpdk.memory_mib) => Memory::HugePages,
+        HugePages::Auto => Memory::NoHugePages,
     }
-}
-
-/// Free huge pages of all sizes, in MiB.
-fn free_huge_pages_mib() -> u64 {
-    let Ok(sizes) = std::fs::read_dir("/sys/kernel/mm/hugepages") else { return 0 };
-    let kib = sizes.flatten().filter_map(|size| {
-        let name = size.file_name();
-        let kib: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
-        let free: u64 = std::fs::read_to_string(size.path().join("free_hugepages")).ok()?.trim().parse().ok()?;
-        Some(kib * free)
-    });
-    kib.sum::<u64>() / 1024
 }
 
 /// The counters that every driver has, and the driver's own that are not zero.

@@ -45,9 +45,7 @@ impl Collector for Scrape {
                 _ if metric.is_gauge => MetricType::Gauge,
                 _ => MetricType::Counter,
             };
-            // A full stop is put behind the help text by the encoder.
-            let help = metric.help.strip_suffix('.').unwrap_or(metric.help);
-            self.values(metric, encoder.encode_descriptor(metric.name, help, None, kind)?)?;
+            self.values(metric, encoder.encode_descriptor(metric.name, metric.help, None, kind)?)?;
         }
         Ok(())
     }

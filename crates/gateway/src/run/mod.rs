@@ -27,10 +27,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     use anyhow::Context;
     use tandem_control::{Control, Setup};
 
+    use crate::check;
     use crate::dataplane::{self, DataPlane};
 
     let config = tandem_config::load(&arguments.config)?;
     let log = tandem_control::init_logging(&config.log);
+    for finding in check::machine_check(&config)? {
+        tracing::info!("{finding}");
+    }
 
     // Control's threads inherit where this thread may run, so this comes before they do. They come before DPDK, so that
     // the gateway can be asked, and can be told to stop, while that starts.
