@@ -36,7 +36,10 @@ pub enum Device {
         /// `start_queue`, `queue_count`, ...
         options: Options,
     },
-    /// Shared memory between two processes of one machine.
+    /// Shared memory between two processes of one machine. For measurements and tests.
+    ///
+    /// When the peer goes, DPDK's driver unmaps the shared memory on EAL's interrupt thread, without regard to a worker that is polling at that moment,
+    /// which may then fault (seen with 22.11). So stop polling, or stop the whole process, before the peer goes.
     Memif {
         /// The number in its name.
         number: u16,

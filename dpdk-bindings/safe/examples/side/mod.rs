@@ -4,8 +4,9 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use dpdk::device::Device;
+use dpdk::device::{Device, MemifRole};
 use dpdk::eal::{Eal, EalConfig, Memory};
+use dpdk::error::Errno;
 use dpdk::lcore;
 use dpdk::mempool::{Mempool, MempoolConfig};
 use dpdk::port::{Port, PortConfig};
@@ -68,6 +69,9 @@ impl Side {
             });
             worker.join().expect("the worker does not panic")
         })?;
+        if matches!(self.device, Device::Memif { role: MemifRole::Client, .. }) {
+            outlast_peer(&port)?;
+        }
         let seconds = elapsed.as_secs_f64();
         println!(
             "{{\"received_per_second\":{:.0},\"sent_per_second\":{:.0},\"unsent\":{},\"idle_polls\":{},\"seconds\":{seconds:.3}}}",
@@ -78,6 +82,18 @@ impl Side {
         );
         Ok(())
     }
+}
+
+/// Holds still until the far side has closed its end. To close this one while the far side polls would be its end: see [`Device::Memif`].
+fn outlast_peer(port: &Port) -> Result<(), Errno> {
+    for _ in 0..10_000 {
+        if !port.link()?.up {
+            std::thread::sleep(Duration::from_millis(50)); // the driver marks the link down first, and then tears down
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Polls for some time, from the first packet on, for which it waits as long again. The clock is read once in a thousand polls.
