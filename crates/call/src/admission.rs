@@ -13,8 +13,6 @@ pub(crate) enum Refused {
     TooManyForPeer,
     /// No worker has a slot and two ports.
     NoMediaCapacity,
-    /// What is left of SIP transactions is kept for the calls that are up.
-    TooManyTransactions,
 }
 
 impl Refused {
@@ -24,7 +22,6 @@ impl Refused {
             Self::TooManyCalls => "the limit of concurrent calls is reached",
             Self::TooManyForPeer => "the peer's limit of concurrent calls is reached",
             Self::NoMediaCapacity => "no media capacity is left",
-            Self::TooManyTransactions => "the limit of SIP transactions is near",
         }
     }
 }

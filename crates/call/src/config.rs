@@ -148,8 +148,8 @@ pub struct Limits {
     /// What `Retry-After` of such a 503 says, in seconds.
     pub retry_after_s: u32,
     /// SIP transactions at one time. A call leaves four behind for some 100 transaction-seconds together (RFC 3261
-    /// §17: timers J, K, L and M), so 1,000 calls a second need 110,000. New calls are answered 503 from nine tenths
-    /// on, every new request at the limit.
+    /// §17: timers J, K, L and M), so 1,000 calls a second need 110,000. Requests outside a dialog are answered 503 from
+    /// nine tenths on, every new one at the limit.
     pub max_transactions: u32,
 }
 

@@ -100,12 +100,6 @@ impl Call {
             reason: reason.reason().into(),
             retry_after_s,
         };
-        // A tenth is kept, so that calls that are up can be held, resumed and ended.
-        let most = exchange.config.limits.max_transactions as usize;
-        if exchange.transactions.live() >= most - most / 10 {
-            exchange.counters.refused_busy += 1;
-            return Err(busy(crate::admission::Refused::TooManyTransactions));
-        }
         let [(a_id, a), (b_id, b)] = &attempt.peers;
         let entered = exchange.admission.enter(&exchange.config.limits, [(*a_id, a), (*b_id, b)]);
         if let Err(reason) = entered {

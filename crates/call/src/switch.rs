@@ -317,6 +317,8 @@ impl Switch {
                 });
             }
             Some(Purpose::Relay { .. }) if status.is_final() => self.on_relay_end(now, tx, Some(response)),
+            // The transaction lingers for repeated answers; nobody waits for it.
+            Some(Purpose::Bye) if status.is_final() => drop(self.exchange.requests.remove(&tx)),
             _ => {}
         }
     }

@@ -287,8 +287,7 @@ fn a_draining_gateway_takes_no_calls_and_lets_those_it_has_go_on() {
     let invite = stage.alice.invite("200", &offer());
     stage.alice_sends(invite);
     assert!(stage.alice.expect_status(503).find("Retry-After").is_some());
-    stage.pass_ms(10_000);
-    assert!(stage.switch.is_drained());
+    assert!(stage.switch.is_drained(), "an answered BYE is not waited for");
 }
 
 #[test]
@@ -485,18 +484,18 @@ fn a_bye_before_the_answer_ends_the_attempt() {
 #[test]
 fn calls_that_are_up_can_be_ended_where_no_new_one_fits() {
     let mut config = config();
-    config.limits.max_transactions = 10;
+    config.limits.max_transactions = 20;
     let mut stage = Stage::with(config);
     stage.ordinary_call();
     let (call, tag) = (stage.alice.call_id.clone(), stage.alice.tag.clone());
     let (remote_tag, cseq) = (stage.alice.remote_tag.clone(), stage.alice.cseq);
-    for number in 2..20 {
+    for number in 2..40 {
         stage.alice.next_call(number);
         let invite = stage.alice.invite("900", &offer());
         stage.alice_sends(invite);
     }
     assert!(stage.alice.drain("SIP/2.0 404") >= 5);
-    stage.alice.next_call(20);
+    stage.alice.next_call(40);
     let invite = stage.alice.invite("200", &offer());
     stage.alice_sends(invite);
     stage.alice.expect_status(503);

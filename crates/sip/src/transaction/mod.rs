@@ -123,7 +123,7 @@ pub struct TransactionConfig {
     pub timers: TimerValues,
     /// Bounds on received messages.
     pub limits: crate::Limits,
-    /// Most transactions at a time; new requests beyond get 503.
+    /// Most transactions at a time. Requests outside a dialog get 503 from nine tenths on, every new one at the limit.
     pub max_transactions: usize,
     /// Retry-After of that 503, in seconds.
     pub overload_retry_after_s: u32,

@@ -159,7 +159,10 @@ impl Transactions {
     }
 
     fn begin_server(&mut self, now: Instant, from: Peer, request: Request) {
-        if self.live() >= self.config.max_transactions {
+        // A tenth is kept, so that dialogs that are up can be changed and ended.
+        let most = self.config.max_transactions;
+        let begins_nothing_new = request.to_tag().is_some();
+        if self.live() >= if begins_nothing_new { most } else { most - most / 10 } {
             self.refuse_for_overload(from, &request);
             return;
         }
