@@ -69,14 +69,67 @@ impl OctetMap {
 pub(crate) fn map_octets(level: Level, map: &OctetMap, octets: &mut [u8]) {
     let rest = match Level::clamped(level) {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512 | Level::Avx512Vnni => {
-            // SAFETY: a clamped level has been detected, and these levels include AVX2.
+        Level::Avx512 | Level::Avx512Vnni => {
+            // SAFETY: a clamped level has been detected, and these levels include AVX-512 F and BW.
+            unsafe { avx512::map_all(map, octets) }
+            return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => {
+            // SAFETY: a clamped level has been detected, and it includes AVX2.
             unsafe { avx2::map_blocks(map, octets) }
         }
         _ => octets,
     };
     for octet in rest {
         *octet = map.get(*octet);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use core::arch::x86_64::*;
+
+    use super::OctetMap;
+
+    /// Maps any number of octets.
+    ///
+    /// The image of the low seven bits is an octet of one of 64 words, which one permutation of words finds for every second octet; two serve
+    /// all.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn map_all(map: &OctetMap, octets: &mut [u8]) {
+        let upper: &[u8; 128] = map.whole.last_chunk().expect("half of the map");
+        // SAFETY: reads the first 64 of 128 octets.
+        let low_table = unsafe { _mm512_loadu_si512(upper.as_ptr().cast()) };
+        // SAFETY: reads the last 64 of 128 octets.
+        let high_table = unsafe { _mm512_loadu_si512(upper[64..].as_ptr().cast()) };
+        // SAFETY: reads the 16 octets of the array.
+        let exceptions = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(map.exceptions.as_ptr().cast()) });
+        let block = _mm512_set1_epi8(map.block as i8);
+        let sign = _mm512_set1_epi8(0x80_u8 as i8);
+        let eight = _mm512_set1_epi16(8);
+        let low_octets = _mm512_set1_epi16(0xff);
+        for chunk in octets.chunks_mut(64) {
+            let present = u64::MAX >> (64 - chunk.len());
+            // SAFETY: reads no more octets than the chunk has.
+            let octets = unsafe { _mm512_maskz_loadu_epi8(present, chunk.as_ptr().cast()) };
+            // Only the six lowest bits of an index count; the seventh of the octet's low bits picks the half of the word.
+            let even = _mm512_permutex2var_epi16(low_table, _mm512_srli_epi16::<1>(octets), high_table);
+            let odd = _mm512_permutex2var_epi16(low_table, _mm512_srli_epi16::<9>(octets), high_table);
+            let even_half = _mm512_and_si512(_mm512_slli_epi16::<3>(octets), eight);
+            let odd_half = _mm512_and_si512(_mm512_srli_epi16::<5>(octets), eight);
+            let even = _mm512_and_si512(_mm512_srlv_epi16(even, even_half), low_octets);
+            let odd = _mm512_slli_epi16::<8>(_mm512_srlv_epi16(odd, odd_half));
+            let image = _mm512_or_si512(even, odd);
+            // Where the octet is below 128, its image differs by the sign bit, or as the exceptions say.
+            let below = _mm512_testn_epi8_mask(octets, sign);
+            let exceptional =
+                _mm512_mask_cmpeq_epi8_mask(below, _mm512_and_si512(octets, _mm512_set1_epi8(0x70)), block);
+            let difference = _mm512_mask_shuffle_epi8(sign, exceptional, exceptions, octets);
+            let image = _mm512_mask_blend_epi8(below, image, _mm512_xor_si512(image, difference));
+            // SAFETY: writes no more octets than the chunk has.
+            unsafe { _mm512_mask_storeu_epi8(chunk.as_mut_ptr().cast(), present, image) };
+        }
     }
 }
 

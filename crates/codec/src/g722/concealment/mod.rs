@@ -258,6 +258,12 @@ impl ConcealingDecoder {
     }
 }
 
+impl Default for ConcealingDecoder {
+    fn default() -> Self {
+        Self::new(Mode::Kbit64)
+    }
+}
+
 /// One call's part of a batch.
 #[derive(Debug)]
 pub struct ConcealingJob<'a> {
