@@ -19,6 +19,12 @@ pub struct LegCounters {
     pub packets_dropped: u64,
     /// Interarrival jitter (RFC 3550 §A.8) in microseconds.
     pub jitter_us: u32,
+    /// Time to the peer and back in microseconds, from its latest report that allows to tell (RFC 3550 §6.4.1); 0 before.
+    pub round_trip_us: u32,
+    /// Packets of ours that the peer's latest report says were lost.
+    pub peer_packets_lost: u32,
+    /// Interarrival jitter that the peer's latest report says, in microseconds.
+    pub peer_jitter_us: u32,
 }
 
 /// A worker's totals since it started: written by that worker alone, readable at any time by anyone.
@@ -44,6 +50,10 @@ pub struct WorkerCounters {
     pub handed_over: Counter,
     /// Packets that other workers handed to this one.
     pub handed_in: Counter,
+    /// RTCP reports sent.
+    pub reports_sent: Counter,
+    /// RTCP packets taken in.
+    pub reports_received: Counter,
     /// Codec batches run.
     pub batches: Counter,
     /// Frames in those batches; divided by their number, the mean lane fill.

@@ -41,6 +41,7 @@ drop_reasons! {
     NoFlow, "no_flow", "No flow listens on the destination port.";
     RtpHeaderBad, "rtp_header_bad", "Not RTP version 2, or its CSRC list, extension or padding runs past the end.";
     RtcpUnhandled, "rtcp_unhandled", "RTCP that this leg does not take.";
+    RtcpMalformed, "rtcp_malformed", "RTCP whose lengths contradict each other.";
     StunUnhandled, "stun_unhandled", "STUN or DTLS on a leg that has neither.";
     NotNegotiated, "not_negotiated", "The leg's format is not negotiated yet.";
     PayloadTypeUnknown, "payload_type_unknown", "A payload type that was not negotiated.";

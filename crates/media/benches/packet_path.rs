@@ -71,6 +71,7 @@ fn engine(flows: usize, offload: bool, a: Codec, b: Codec) -> Engine<MemoryBuf> 
         transcoder_capacity: 2 * flows as u32,
         neighbour_capacity: 16,
         media_timeout_ms: 60_000,
+        report_interval_ms: 0,
         traffic_class: 0xb8,
         checksums: Checksums { transmit_offload: offload, verify_udp: false },
         codec_level: Level::detect(),

@@ -179,7 +179,7 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// A buffer for a packet more than came in.
-    fn originate<E: Egress<Buf = B>>(&self, egress: &mut E) -> Option<B> {
+    pub(crate) fn originate<E: Egress<Buf = B>>(&self, egress: &mut E) -> Option<B> {
         let frame = egress.allocate()?;
         self.counters.frames_originated.add(1);
         Some(frame)

@@ -33,6 +33,8 @@ pub(crate) struct Datagram {
     pub(crate) stream: StreamIndex,
     pub(crate) kind: Kind,
     pub(crate) source: SocketAddr,
+    /// Our port.
+    pub(crate) port: u16,
     /// Octets before the UDP payload, and of it.
     pub(crate) at: u16,
     pub(crate) len: u16,
@@ -157,6 +159,7 @@ impl Classifier {
             stream,
             kind: Self::kind(port, udp.payload()),
             source: SocketAddr::new(ip.source().into(), udp.source_port()),
+            port,
             at: (at + udp::HEADER_LEN) as u16,
             len: udp.payload().len() as u16,
         }))

@@ -149,6 +149,9 @@ impl<B: PacketBuf> Engine<B> {
                 packets_lost: receives.reception.lost(),
                 packets_dropped: receives.packets_dropped,
                 jitter_us: receives.jitter_us(),
+                round_trip_us: receives.reporting.round_trip_us,
+                peer_packets_lost: receives.reporting.peer_packets_lost,
+                peer_jitter_us: receives.reporting.peer_jitter_us,
             }
         })
     }

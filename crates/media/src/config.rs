@@ -81,6 +81,8 @@ pub struct EngineConfig {
     pub neighbour_capacity: u16,
     /// A leg that should receive and accepts nothing for so long is reported.
     pub media_timeout_ms: u32,
+    /// Mean time between two RTCP reports of a leg; 0 sends none. RFC 3550 §6.2 recommends at least 5000.
+    pub report_interval_ms: u32,
     /// Differentiated services field of what is sent; 0xb8 is expedited forwarding (RFC 3246).
     pub traffic_class: u8,
     /// Who makes and judges checksums.

@@ -85,6 +85,13 @@ impl Continuity {
         self.start.ssrc
     }
 
+    /// The timestamp of this instant, going on from the last packet sent; `None` before the first.
+    pub(crate) fn timestamp_at(&self, now_us: u64) -> Option<u32> {
+        let elapsed_us = now_us.saturating_sub(self.last_us);
+        let elapsed = (elapsed_us.saturating_mul(self.out_khz.into()) / 1000) as u32;
+        (self.state != State::Fresh).then(|| self.last_out.wrapping_add(elapsed))
+    }
+
     /// The leg or what feeds it was configured anew.
     pub(crate) fn reconfigure(&mut self, start: Start, in_khz: u32, out_khz: u32) {
         if start != self.start {
@@ -152,7 +159,7 @@ impl Continuity {
     fn has_jumped(&self, heard: &Heard) -> bool {
         let ticks = heard.timestamp.wrapping_sub(self.last_in) as i32;
         let elapsed_ms = heard.now_us.saturating_sub(self.last_us) / 1000;
-        ticks < 0 || u64::from(ticks as u32 / self.in_khz) > elapsed_ms + MAX_RUSH_MS
+        ticks < 0 || u64::from(ticks as u32) > (elapsed_ms + MAX_RUSH_MS) * u64::from(self.in_khz)
     }
 
     #[cold]

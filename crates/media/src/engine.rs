@@ -17,7 +17,7 @@ use crate::event_queue::EventQueue;
 use crate::flow::{Flow, leg_of};
 use crate::neighbours::{Neighbours, announce_address};
 use crate::pipeline::Pipeline;
-use crate::port_table::PortTable;
+use crate::port_table::{PortTable, StreamIndex};
 use crate::rate_limit::RateLimit;
 use crate::stream::Stream;
 use crate::transcode::Pair;
@@ -51,6 +51,7 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) workers: u16,
     pub(crate) codec_level: Level,
     media_timeout_ms: u32,
+    pub(crate) report_interval_ms: u32,
     pub(crate) ports: PortTable,
     pub(crate) flows: Box<[Option<Flow>]>,
     /// Two per flow: what leg A receives, what leg B receives.
@@ -88,6 +89,7 @@ impl<B: PacketBuf> Engine<B> {
             workers: config.workers,
             codec_level: config.codec_level,
             media_timeout_ms: config.media_timeout_ms,
+            report_interval_ms: config.report_interval_ms,
             ports: PortTable::new(&config.addresses, &config.rtp_ports)?,
             flows: (0..capacity).map(|_| None).collect(),
             streams: (0..capacity * 2).map(|_| Stream::vacant()).collect(),
@@ -149,11 +151,10 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
-    /// Reads one octet of each stream, so that the cache misses of a burst overlap rather than queue up.
+    /// Reads a little of each part of each stream, so that the cache misses of a burst overlap rather than queue up.
     #[inline]
     fn fetch(&self, datagrams: &[(B, Datagram)]) {
-        let touched =
-            datagrams.iter().fold(0, |touched, (_, d)| touched ^ self.streams[d.stream.at()].packets_received);
+        let touched = datagrams.iter().fold(0, |touched, (_, d)| touched ^ self.streams[d.stream.at()].touch());
         std::hint::black_box(touched);
     }
 
@@ -165,10 +166,12 @@ impl<B: PacketBuf> Engine<B> {
         }
         for _ in 0..self.streams.len().div_ceil(TICKS_PER_SWEEP) {
             self.sweep_at = (self.sweep_at + 1) % self.streams.len();
-            let (slot, leg) = leg_of(crate::port_table::StreamIndex(self.sweep_at as u32));
+            let index = StreamIndex(self.sweep_at as u32);
+            let (slot, leg) = leg_of(index);
             if let Some(flow) = &self.flows[slot as usize] {
                 let stream = &mut self.streams[self.sweep_at];
                 stream.on_timeout(now, self.media_timeout_ms, flow.id, leg, &mut self.events);
+                self.report(now, index, egress);
             }
         }
     }

@@ -30,6 +30,7 @@ mod pipeline;
 mod port_table;
 mod rate_limit;
 mod reception;
+mod reports;
 mod rtp_path;
 mod stream;
 mod transcode;

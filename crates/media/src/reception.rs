@@ -136,6 +136,12 @@ impl Reception {
         self.lost_before + expected.saturating_sub(self.received)
     }
 
+    /// Who sends, and the highest sequence number, extended by its cycles; `None` before the first packet.
+    pub(crate) fn source(&self) -> Option<(u32, u32)> {
+        let heard = self.received > 0;
+        heard.then(|| (self.ssrc, (self.highest - FIRST_CYCLE) as u32))
+    }
+
     /// Interarrival jitter in timestamp units.
     pub(crate) fn jitter(&self) -> u32 {
         self.jitter >> 4

@@ -39,7 +39,7 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Result<(), DropReason> {
         match datagram.kind {
             Kind::Rtp => {}
-            Kind::Rtcp => return Err(DropReason::RtcpUnhandled),
+            Kind::Rtcp => return self.on_rtcp(now, &frame, &datagram),
             Kind::Stun | Kind::Dtls | Kind::Zrtp | Kind::TurnChannel => return Err(DropReason::StunUnhandled),
             Kind::Unknown => return Err(DropReason::RtpHeaderBad),
         }

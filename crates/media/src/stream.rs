@@ -9,6 +9,7 @@ use crate::departure::Departure;
 use crate::event_queue::EventQueue;
 use crate::pipeline::Pipeline;
 use crate::reception::Reception;
+use crate::reports::Reporting;
 use crate::transcode::Conversion;
 
 /// Whether the receiving leg takes RTP, or the name under which it is dropped.
@@ -66,6 +67,7 @@ pub(crate) struct Stream {
     pub(crate) packets_received: u64,
     pub(crate) octets_received: u64,
     pub(crate) packets_dropped: u64,
+    pub(crate) reporting: Reporting,
     // What is needed to send.
     pub(crate) continuity: Continuity,
     pub(crate) exit: Exit,
@@ -97,6 +99,7 @@ impl Stream {
             packets_received: 0,
             octets_received: 0,
             packets_dropped: 0,
+            reporting: Reporting::default(),
             continuity: Continuity::new(start, 8, 8),
             exit: Exit::Closed(DropReason::PeerNotReady),
             pipeline: None,
@@ -136,6 +139,17 @@ impl Stream {
 
     fn event_type(format: Option<Format>) -> u8 {
         format.and_then(|f| f.telephone_event).map_or(NO_PAYLOAD_TYPE, |t| t.get())
+    }
+
+    /// Something of what is looked at first, of the numbers in both directions, and of the headers to send.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        let next_hop = match &self.exit {
+            Exit::Open(departure) => departure.header_len(),
+            Exit::Closed(_) => 0,
+        };
+        let numbers = self.packets_received ^ self.packets_sent ^ u64::from(self.continuity.ssrc());
+        numbers ^ next_hop as u64 ^ u64::from(self.reception.jitter()) ^ u64::from(self.receive_payload_type)
     }
 
     /// What a payload type means on the receiving leg.

@@ -155,6 +155,7 @@ impl Machine {
             transcoder_capacity: TRANSCODERS as u32,
             neighbour_capacity: NEIGHBOURS,
             media_timeout_ms: 100,
+            report_interval_ms: 200,
             traffic_class: 0,
             checksums: Checksums { transmit_offload: false, verify_udp: true },
             codec_level: Level::detect(),

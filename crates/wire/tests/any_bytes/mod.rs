@@ -88,6 +88,9 @@ fn payload(octets: &[u8]) {
     let mut rest = octets;
     while let Ok((packet, remaining)) = Rtcp::split(rest) {
         assert!(packet.body.len() + remaining.len() < rest.len());
+        if let Some(report) = packet.report() {
+            assert_eq!(report.blocks().count(), usize::from(packet.count));
+        }
         rest = remaining;
     }
 }

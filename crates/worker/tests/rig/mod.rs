@@ -50,6 +50,7 @@ pub fn engine_config() -> EngineConfig {
         transcoder_capacity: 20,
         neighbour_capacity: 16,
         media_timeout_ms: 5000,
+        report_interval_ms: 0,
         traffic_class: 0xb8,
         checksums: Checksums { transmit_offload: false, verify_udp: true },
         codec_level: Level::detect(),

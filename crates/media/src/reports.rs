@@ -1,0 +1,227 @@
+//! RTCP (RFC 3550 §6), ended on every leg: each peer gets reports about what we send it and what it sends us, and its own
+//! reports tell us the way to it.
+//!
+//! There is no wall clock here: the NTP timestamps of our reports count from the worker's start, which §4 allows.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use arrayvec::ArrayString;
+use tandem_contract::{DropReason, Nanos};
+use tandem_packet_io::PacketBuf;
+use tandem_wire::rtcp::{self, ReportBlock, ReportFields, Rtcp, RtcpError, SenderInfo};
+
+use crate::classify::Datagram;
+use crate::departure::Departure;
+use crate::egress::Egress;
+use crate::engine::Engine;
+use crate::flow::leg_of;
+use crate::port_table::StreamIndex;
+use crate::stream::{Exit, Stream};
+
+/// Round trips longer than this are taken for a mistake: 10 s in 65536ths of a second.
+const MAX_ROUND_TRIP: u32 = 10 << 16;
+/// The longest canonical name: eight digits, "@", an IPv6 address.
+const CNAME_LEN: usize = 8 + 1 + 39;
+/// A sender report with one block and the canonical name, with room to spare.
+const MAX_COMPOUND_LEN: usize = 160;
+
+/// What a leg's reports need to remember.
+#[derive(Debug, Default)]
+pub(crate) struct Reporting {
+    due: Option<Nanos>,
+    /// The peer's latest sender report: its time stamp's middle 32 bits, and when it came.
+    last_sender_report: Option<(u32, Nanos)>,
+    /// Where the peer's RTCP comes from: there goes ours.
+    source: Option<SocketAddr>,
+    /// The peer sends RTCP to the RTP port (RFC 5761).
+    is_multiplexed: bool,
+    /// Received, lost and sent at the last report.
+    received_before: u64,
+    lost_before: u64,
+    sent_before: u64,
+    pub(crate) round_trip_us: u32,
+    pub(crate) peer_packets_lost: u32,
+    pub(crate) peer_jitter_us: u32,
+}
+
+impl<B: PacketBuf> Engine<B> {
+    /// Takes in the RTCP of a leg's peer.
+    pub(crate) fn on_rtcp(&mut self, now: Nanos, frame: &B, datagram: &Datagram) -> Result<(), DropReason> {
+        let our_ssrc = self.streams[datagram.stream.reverse().at()].continuity.ssrc();
+        let stream = &mut self.streams[datagram.stream.at()];
+        if stream.gate == Err(DropReason::NotNegotiated) {
+            return Err(DropReason::NotNegotiated);
+        }
+        if stream.remote().is_none_or(|remote| remote.ip() != datagram.source.ip()) {
+            return Err(DropReason::SourceNotAllowed);
+        }
+        let at = usize::from(datagram.at);
+        let compound = frame.data().get(at..at + usize::from(datagram.len)).ok_or(DropReason::FrameTruncated)?;
+        // Nothing of a damaged compound is believed.
+        check(compound).map_err(|_| DropReason::RtcpMalformed)?;
+        stream.reporting.source = Some(datagram.source);
+        stream.reporting.is_multiplexed = datagram.port.is_multiple_of(2);
+        let mut rest = compound;
+        while let Ok((packet, remaining)) = Rtcp::split(rest) {
+            rest = remaining;
+            let Some(report) = packet.report() else { continue };
+            if let Some(sender) = report.sender {
+                stream.reporting.last_sender_report = Some(((sender.ntp >> 16) as u32, now));
+            }
+            for block in report.blocks().filter(|block| block.ssrc == our_ssrc) {
+                stream.hear_report(now, &block);
+            }
+        }
+        self.counters.reports_received.add(1);
+        self.counters.frames_consumed.add(1);
+        Ok(())
+    }
+
+    /// Sends the report of the leg that receives this stream, when it is due.
+    pub(crate) fn report<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, egress: &mut E) {
+        if self.report_interval_ms == 0 {
+            return;
+        }
+        let mean_ns = u64::from(self.report_interval_ms) * 1_000_000;
+        let ssrc = self.streams[index.reverse().at()].continuity.ssrc();
+        let reporting = &mut self.streams[index.at()].reporting;
+        let is_due = reporting.due.is_some_and(|due| now >= due);
+        if is_due || reporting.due.is_none() {
+            reporting.due = Some(now.plus(randomized(mean_ns, ssrc, now)));
+        }
+        let Exit::Open(departure) = self.streams[index.reverse().at()].exit else {
+            return;
+        };
+        let Some(mac) = self.neighbours.mac(departure.next_hop).filter(|_| is_due) else {
+            return;
+        };
+        let Some(report_way) = self.report_way(index, &departure) else {
+            return;
+        };
+        let mut compound = [0; MAX_COMPOUND_LEN];
+        let Some(len) = self.write_compound(now, index, &mut compound) else {
+            return;
+        };
+        let Some(mut frame) = self.originate(egress) else {
+            return;
+        };
+        let header_len = report_way.header_len();
+        let fits = frame.set_len(header_len + len).is_ok();
+        if let (true, Some(payload)) = (fits, frame.data_mut().get_mut(header_len..)) {
+            payload.copy_from_slice(&compound[..len]);
+        }
+        if !fits || report_way.write(&mut frame, mac).is_err() {
+            self.drop_frame(DropReason::FrameTooLong);
+            return;
+        }
+        self.counters.reports_sent.add(1);
+        egress.send(frame);
+    }
+
+    /// Where the reports of a leg go: to where its peer's come from, else to the port above its RTP (RFC 3550 §11).
+    fn report_way(&self, index: StreamIndex, departure: &Departure) -> Option<Departure> {
+        let (slot, leg) = leg_of(index);
+        let flow = self.flows[slot as usize].as_ref()?;
+        let stream = &self.streams[index.at()];
+        let remote = stream.remote()?;
+        let mut local = flow.legs[leg.index()].local;
+        if !stream.reporting.is_multiplexed {
+            local.set_port(local.port().checked_add(1)?);
+        }
+        let learned = stream.reporting.source.filter(|source| source.ip() == remote.ip());
+        let to = match learned {
+            Some(source) => source,
+            None => SocketAddr::new(remote.ip(), remote.port().checked_add(1)?),
+        };
+        Departure::new(&self.link, local, to, departure.next_hop)
+    }
+
+    /// A report, of a sender if anything was sent since the last one, and the canonical name. `None` when there is nothing
+    /// to report.
+    fn write_compound(&mut self, now: Nanos, index: StreamIndex, bytes: &mut [u8]) -> Option<usize> {
+        let sends = &self.streams[index.reverse().at()];
+        let (ssrc, sent, octets) = (sends.continuity.ssrc(), sends.packets_sent, sends.octets_sent);
+        let timestamp = sends.continuity.timestamp_at(now.0 / 1000);
+        let stream = &mut self.streams[index.at()];
+        let sender = timestamp.filter(|_| sent != stream.reporting.sent_before).map(|rtp_timestamp| SenderInfo {
+            ntp: ntp(now),
+            rtp_timestamp,
+            packets: sent as u32,
+            octets: octets as u32,
+        });
+        stream.reporting.sent_before = sent;
+        let block = stream.report_block(now);
+        if sender.is_none() && block.is_none() {
+            return None;
+        }
+        let (slot, leg) = leg_of(index);
+        let host = self.flows[slot as usize].as_ref()?.legs[leg.index()].local.ip();
+        let mut cname = ArrayString::<CNAME_LEN>::new();
+        write!(cname, "{ssrc:08x}@{host}").ok()?;
+        let report_len = ReportFields { ssrc, sender, block }.write(bytes)?;
+        Some(report_len + rtcp::write_cname(ssrc, cname.as_bytes(), bytes.get_mut(report_len..)?)?)
+    }
+}
+
+impl Stream {
+    /// What the peer says about what we send it.
+    fn hear_report(&mut self, now: Nanos, block: &ReportBlock) {
+        self.reporting.peer_packets_lost = block.cumulative_lost.max(0) as u32;
+        self.reporting.peer_jitter_us = (u64::from(block.jitter) * 1000 / u64::from(self.receive_khz)) as u32;
+        if block.last_sender_report != 0 {
+            let sent_and_held = block.last_sender_report.wrapping_add(block.delay_since_last);
+            let round_trip = ((ntp(now) >> 16) as u32).wrapping_sub(sent_and_held);
+            if round_trip <= MAX_ROUND_TRIP {
+                self.reporting.round_trip_us = ((u64::from(round_trip) * 1_000_000) >> 16) as u32;
+            }
+        }
+    }
+
+    /// What we say about what the peer sends; `None` before its first packet.
+    fn report_block(&mut self, now: Nanos) -> Option<ReportBlock> {
+        let (ssrc, highest_sequence) = self.reception.source()?;
+        let lost = self.reception.lost();
+        let lost_since = lost.saturating_sub(self.reporting.lost_before);
+        let expected_since = lost_since + self.packets_received.saturating_sub(self.reporting.received_before);
+        (self.reporting.lost_before, self.reporting.received_before) = (lost, self.packets_received);
+        let (last_sender_report, delay_since_last) = match self.reporting.last_sender_report {
+            Some((stamp, at)) => (stamp, (u128::from(now.since(at)) * 65_536 / 1_000_000_000) as u32),
+            None => (0, 0),
+        };
+        Some(ReportBlock {
+            ssrc,
+            fraction_lost: (lost_since * 256).checked_div(expected_since).unwrap_or(0).min(255) as u8,
+            cumulative_lost: i32::try_from(lost).unwrap_or(i32::MAX),
+            highest_sequence,
+            jitter: self.reception.jitter(),
+            last_sender_report,
+            delay_since_last,
+        })
+    }
+}
+
+/// Whether a compound comes apart without rest.
+fn check(mut compound: &[u8]) -> Result<(), RtcpError> {
+    loop {
+        let (_, rest) = Rtcp::split(compound)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        compound = rest;
+    }
+}
+
+/// An NTP timestamp of the worker's clock.
+const fn ntp(now: Nanos) -> u64 {
+    let (seconds, nanos) = (now.0 / 1_000_000_000, now.0 % 1_000_000_000);
+    (seconds << 32) | ((nanos << 32) / 1_000_000_000)
+}
+
+/// Between half and one and a half times the mean, so that the reports of many calls do not fall together (RFC 3550 §6.3.1).
+const fn randomized(mean_ns: u64, ssrc: u32, now: Nanos) -> u64 {
+    // The multiplier of Steele and Vigna's 64-bit mixing; good enough to spread, which is all that is asked.
+    let mixed = (now.0 ^ ((ssrc as u64) << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let part = ((mixed >> 48) * mean_ns) >> 16;
+    mean_ns / 2 + part
+}

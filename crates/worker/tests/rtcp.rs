@@ -1,0 +1,174 @@
+//! Reports both ways: what peers are told, and what they tell.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests say what they expect, as tests do")]
+
+mod rig;
+
+use rig::*;
+use tandem_contract::{Codec, Command, DropReason, Event, LegCounters};
+use tandem_testkit::{Endpoint, Pool};
+use tandem_wire::demux;
+use tandem_wire::ethernet::Ethernet;
+use tandem_wire::ipv4::Ipv4;
+use tandem_wire::rtcp::{ReportBlock, ReportFields, Rtcp, SOURCE_DESCRIPTION, SenderInfo};
+use tandem_wire::udp::Udp;
+use tandem_worker::HandoverEnds;
+
+fn rig() -> Rig {
+    let mut config = engine_config();
+    config.report_interval_ms = 5000;
+    Rig::with(&config, HandoverEnds::alone(), &Pool::new(256))
+}
+
+/// A report that left: its UDP ports and its parts.
+struct Sent {
+    ports: (u16, u16),
+    ssrc: u32,
+    sender: Option<SenderInfo>,
+    block: Option<ReportBlock>,
+}
+
+fn report(frame: &[u8]) -> Option<Sent> {
+    let ip = Ipv4::parse(Ethernet::parse(frame).unwrap().payload()).ok()?;
+    let udp = Udp::parse(ip.payload()).unwrap();
+    assert!(udp.checksum_holds(ip.source().into(), ip.destination().into()));
+    if demux::classify(udp.payload()) != demux::Kind::Rtcp {
+        return None;
+    }
+    let (packet, rest) = Rtcp::split(udp.payload()).unwrap();
+    let report = packet.report()?;
+    let (description, rest) = Rtcp::split(rest).unwrap();
+    assert_eq!((description.packet_type, description.count, rest), (SOURCE_DESCRIPTION, 1, &[][..]));
+    assert_eq!(description.body[..4], report.ssrc.to_be_bytes());
+    let block = report.blocks().next();
+    let ports = (udp.source_port(), udp.destination_port());
+    Some(Sent { ports, ssrc: report.ssrc, sender: report.sender, block })
+}
+
+/// 20 s of speech from the caller, one packet in ten lost; every report that left.
+fn talk(rig: &mut Rig, caller: &mut Endpoint) -> Vec<Sent> {
+    let mut sent = Vec::new();
+    for n in 0..1000 {
+        let frame = caller.send(&[n as u8; 160], 160);
+        if n % 10 != 9 {
+            rig.cable.put(&frame);
+        }
+        rig.pass_ms(20);
+        sent.extend(std::iter::from_fn(|| rig.cable.take()).filter_map(|frame| report(&frame)));
+    }
+    sent
+}
+
+#[test]
+fn each_peer_is_told_what_it_is_sent_and_what_arrives_from_it() {
+    let mut rig = rig();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let sent = talk(&mut rig, &mut caller(Codec::Pcmu));
+    let to_caller: Vec<_> = sent.iter().filter(|s| s.ports == (10_001, 6001)).collect();
+    let to_callee: Vec<_> = sent.iter().filter(|s| s.ports == (10_003, 7001)).collect();
+    assert!((3..=7).contains(&to_caller.len()) && (3..=7).contains(&to_callee.len()), "{} reports", sent.len());
+    for report in &to_caller {
+        // Nothing is sent to the caller, so this is a receiver report.
+        let block = report.block.unwrap();
+        assert_eq!((report.ssrc, report.sender, block.ssrc), (0x5500_0000, None, 0xca11));
+        assert!((20..=30).contains(&block.fraction_lost), "{}", block.fraction_lost);
+        assert_eq!(block.last_sender_report, 0);
+    }
+    let last = to_caller.last().unwrap().block.unwrap();
+    assert!(last.cumulative_lost > 60 && last.highest_sequence > 65_530 + 700);
+    for report in &to_callee {
+        let sender = report.sender.unwrap();
+        assert_eq!((report.ssrc, report.block), (0x5500_0001, None));
+        assert_eq!(sender.octets, sender.packets * 160);
+        // Packets, timestamp and time go on together: 50 packets with 10 % lost, 8000 ticks a second.
+        let seconds = sender.ntp as f64 / 2_f64.powi(32);
+        let rate = f64::from(sender.packets) / seconds;
+        assert!((44.0..46.0).contains(&rate), "{rate} packets a second");
+        let ticks = f64::from(sender.rtp_timestamp - 50_001);
+        assert!((ticks - seconds * 8000.0).abs() < 320.0, "{ticks} ticks in {seconds} s");
+    }
+    assert_eq!(rig.counters.reports_sent.get(), sent.len() as u64);
+    assert_eq!((rig.counters.frames_unaccounted(), rig.all_drops()), (0, 0));
+}
+
+/// The caller's compound, from `port` above its RTP port to the gateway's port of the same parity.
+fn compound(caller: &Endpoint, offset: u16, fields: &ReportFields) -> Vec<u8> {
+    let mut endpoint = caller.clone();
+    endpoint.local.set_port(caller.local.port() + offset);
+    endpoint.peer.set_port(caller.peer.port() + offset);
+    let mut bytes = [0; 200];
+    let len = fields.write(&mut bytes).unwrap();
+    endpoint.datagram(&bytes[..len])
+}
+
+fn counters_of_a(rig: &mut Rig) -> LegCounters {
+    rig.events();
+    let Event::Counters { counters: [a, _], .. } = rig.command(Command::ReadFlow { flow: flow(0) }) else { panic!() };
+    a
+}
+
+#[test]
+fn a_peers_report_tells_the_round_trip_and_what_it_lost() {
+    let mut rig = rig();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let (mut caller, mut callee) = (caller(Codec::Pcmu), callee(Codec::Pcmu));
+    let sent = talk(&mut rig, &mut callee);
+    let ours = sent.iter().rfind(|s| s.ports.1 == 6001).unwrap().sender.unwrap();
+    // The caller held our report for 300 ms; 40 ms more have passed, which is the round trip.
+    let stamp = ((ours.ntp >> 16) & 0xffff_ffff) as u32;
+    rig.now =
+        tandem_contract::Nanos((ours.ntp >> 32) * 1_000_000_000 + (((ours.ntp & 0xffff_ffff) * 1_000_000_000) >> 32));
+    rig.now = rig.now.plus(340_000_000);
+    let block = ReportBlock {
+        ssrc: 0x5500_0000,
+        cumulative_lost: 17,
+        jitter: 80,
+        last_sender_report: stamp,
+        delay_since_last: 300 * 65_536 / 1000,
+        ..ReportBlock::default()
+    };
+    let sender = SenderInfo { ntp: 0x1122_3344_5566_7788, rtp_timestamp: 0, packets: 0, octets: 0 };
+    rig.cable.put(&compound(&caller, 1, &ReportFields { ssrc: 0xca11, sender: Some(sender), block: Some(block) }));
+    rig.poll();
+    assert_eq!(rig.all_drops(), 0, "{:?}", rig.drop_names());
+    let counters = counters_of_a(&mut rig);
+    assert_eq!((counters.peer_packets_lost, counters.peer_jitter_us), (17, 10_000));
+    assert!((39_900..40_200).contains(&counters.round_trip_us), "{}", counters.round_trip_us);
+    // Our next report names the caller's.
+    let sent = talk(&mut rig, &mut caller);
+    let block = sent.iter().find_map(|s| s.block.filter(|b| b.ssrc == 0xca11)).unwrap();
+    assert_eq!(block.last_sender_report, 0x3344_5566);
+    assert!(block.delay_since_last > 65_536);
+}
+
+#[test]
+fn a_peer_that_multiplexes_is_answered_on_the_same_port() {
+    let mut rig = rig();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let mut caller = caller(Codec::Pcmu);
+    rig.cable.put(&compound(&caller, 0, &ReportFields { ssrc: 0xca11, sender: None, block: None }));
+    let sent = talk(&mut rig, &mut caller);
+    assert!(sent.iter().any(|s| s.ports == (10_000, 6000)));
+    assert!(sent.iter().all(|s| s.ports.1 != 6001));
+}
+
+#[test]
+fn damaged_or_foreign_rtcp_is_dropped_by_name_and_believed_in_nothing() {
+    let mut rig = rig();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let caller = caller(Codec::Pcmu);
+    let block = ReportBlock { ssrc: 0x5500_0000, cumulative_lost: 17, ..ReportBlock::default() };
+    let fields = ReportFields { ssrc: 0xca11, sender: None, block: Some(block) };
+    let mut stranger = caller.clone();
+    stranger.local.set_ip("10.0.0.66".parse().unwrap());
+    rig.cable.put(&compound(&stranger, 1, &fields));
+    let mut bytes = [0; 200];
+    let len = fields.write(&mut bytes).unwrap();
+    let mut odd = caller.clone();
+    odd.peer.set_port(10_001);
+    rig.cable.put(&odd.datagram(&bytes[..len + 2]));
+    rig.cable.put(&odd.datagram(&bytes[..len - 4]));
+    rig.settle();
+    assert_eq!((rig.drops(DropReason::SourceNotAllowed), rig.drops(DropReason::RtcpMalformed)), (1, 2));
+    assert_eq!(counters_of_a(&mut rig).peer_packets_lost, 0);
+}
