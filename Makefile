@@ -5,7 +5,7 @@ DEMO_SECONDS ?= 15
 DEMO_CALLS ?= 12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-short test lint bench clean
+.PHONY: help setup build demo demo-short test lint manual bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test: setup ## all tests
 lint: setup ## formatting and lints, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+manual: build ## renew what the manual takes from the program
+	scripts/manual.sh $${CARGO_TARGET_DIR:-target}/release/tandem
 
 bench: setup ## figures of this machine (minutes)
 	scripts/bench.sh

@@ -82,8 +82,8 @@ scripts/network.sh up "$id"
 step speech "caller speaks mu-law, callees A-law and G.722 ($((seconds - 2)) s of each clip)"
 clip=$((seconds - 2))
 encode() { # speech codec file
-    "$bin/tandem" codec encode --to "$2" "benches/speech/$1.wav" "$work/clip" >/dev/null 2>&1 ||
-        "$bin/tandem" codec encode --to "$2" "benches/speech/$1.wav" "$work/clip"
+    "$bin/tandem" codec encode --codec g722 "benches/speech/$1.wav" "$work/wide"
+    "$bin/tandem" codec transcode --from g722 --to "$2" "$work/wide" "$work/clip"
     # A call longer than the clip hears it again.
     while (($(stat -c %s "$work/clip") < clip * 8000)); do cat "$work/clip" "$work/clip" >"$work/twice" && mv "$work/twice" "$work/clip"; done
     head -c $((clip * 8000)) "$work/clip" >"$work/$3"

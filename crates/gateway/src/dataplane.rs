@@ -85,7 +85,7 @@ impl DataPlane {
             memory_mib: config.dpdk.memory_mib,
             main_core,
             devices: vec![device.clone()],
-            log_level: LogLevel::Warning,
+            log_level: LogLevel::Error,
             telemetry: false,
         })
         .map_err(|error| machine(&error))?;

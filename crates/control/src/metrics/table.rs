@@ -99,7 +99,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter(
         "tandem_sip_requests_dropped",
         Switch(|switch| switch.counters.dropped_requests),
-        "Requests dropped because too many transactions were under way.",
+        "Requests answered 503 because too many transactions were under way.",
     ),
     counter(
         "tandem_worker_refusals",
@@ -149,6 +149,24 @@ pub(super) const METRICS: &[Metric] = &[
         "tandem_frames_consumed",
         Worker(|worker| worker.frames_consumed.get()),
         "Frames taken in and answered with nothing: ARP replies, reports, media that another packet carries on.",
+    ),
+    counter("tandem_reports_sent", Worker(|worker| worker.reports_sent.get()), "RTCP reports sent."),
+    counter("tandem_reports_received", Worker(|worker| worker.reports_received.get()), "RTCP packets taken in."),
+    counter("tandem_codec_batches", Worker(|worker| worker.batches.get()), "Codec batches run."),
+    counter(
+        "tandem_codec_batch_frames",
+        Worker(|worker| worker.batch_frames.get()),
+        "Frames in those batches; divided by their number, the mean lane fill.",
+    ),
+    counter(
+        "tandem_codec_batch_wait_nanoseconds",
+        Worker(|worker| worker.batch_wait_ns.get()),
+        "Nanoseconds that frames waited for their batch, summed over frames.",
+    ),
+    counter(
+        "tandem_frames_concealed",
+        Worker(|worker| worker.frames_concealed.get()),
+        "Packets of speech made up for lost ones.",
     ),
     counter("tandem_drops", Drops, "Packets dropped, by reason; each under exactly one."),
     counter(
