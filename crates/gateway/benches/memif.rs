@@ -90,7 +90,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The other side gives its DPDK resources back on SIGTERM's default action too: the next start clears them.
+        // By force: what it holds of DPDK is nameless memory and goes with it.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

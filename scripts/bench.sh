@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The figures of this machine, a few minutes: kernels, packet path, a port, calls per second, time to start.
+# Run it on an idle machine with two cores or more: a busy one shows its own load, not the gateway's.
+#
+# usage: scripts/bench.sh [codec] [packets] [port] [calls] [start]     default: all of them
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo=${CARGO:-cargo}
+bin=${CARGO_TARGET_DIR:-target}/release
+
+title() { printf '\n== %s\n' "$*"; }
+
+codec() {
+    for bench in g711 g722 g729_encode g729_decode; do
+        title "codec, $bench"
+        $cargo bench --locked -q -p tandem-codec --bench $bench
+    done
+}
+packets() {
+    title "packet path, in memory"
+    $cargo bench --locked -q -p tandem-media --bench packet_path
+}
+port() {
+    title "packet path, over memif"
+    if (($(cat /proc/sys/vm/nr_hugepages) < 256)); then
+        echo "not run: needs 256 huge pages of 2 MiB (sysctl vm.nr_hugepages=512)"
+        return
+    fi
+    $cargo bench --locked -q -p tandem-gateway --bench memif
+}
+calls() {
+    title "SIP parsing, call set-up in memory"
+    $cargo bench --locked -q -p tandem-sip --bench parse
+    $cargo bench --locked -q -p tandem-call --bench setup
+    title "calls set up per second, SIPp through the gateway"
+    benches/setup-rate.sh
+}
+start() {
+    title "time from start to ready for calls"
+    local log
+    log=$(mktemp)
+    sed -e 's#net_af_packet0,iface=media0#net_null0#' -e 's#10.77.0.1:5060#127.0.0.1:25060#' -e "s#/var/lib/tandem#$log.d#" \
+        -e "s#cores: \[1\]#cores: [$(($(nproc) - 1))]#" configs/demo.yaml >"$log.yaml"
+    "$bin/tandem" run --config "$log.yaml" 2>"$log" &
+    local gateway=$!
+    for _ in {1..100}; do grep -q 'ready for calls' "$log" && break; sleep 0.1; done
+    grep -o 'started_ms.*' "$log" | sed 's/\x1b\[[0-9;]*m//g'
+    kill -TERM $gateway && wait $gateway || true
+    rm -rf "$log" "$log.yaml" "$log.d"
+}
+
+$cargo build --release --locked -p tandem-gateway
+for part in ${*:-codec packets port calls start}; do
+    case $part in
+        codec | packets | port | calls | start) $part ;;
+        *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    esac
+done
