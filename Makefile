@@ -33,7 +33,8 @@ lint: setup ## formatting and lints, warnings are errors
 manual: build ## renew what the manual takes from the program
 	scripts/manual.sh $${CARGO_TARGET_DIR:-target}/release/tandem
 
-bench: setup ## figures of this machine (minutes)
+bench: ## figures of this machine (minutes)
+	@scripts/setup.sh build demo bench
 	scripts/bench.sh
 
 clean: ## remove build products
