@@ -13,7 +13,7 @@ usage() {
     cat <<EOF
 usage: scripts/demo.sh [--seconds N] [--calls N] [--keep DIR]
   --seconds N   length of each call (4 to 120, default $seconds)
-  --calls N     concurrent calls of each kind, PCMU<->PCMA and PCMU<->G.722 (1 to 50, default $calls)
+  --calls N     concurrent calls of each kind: PCMU to PCMA, to G.722, to G.729 (1 to 50, default $calls)
   --keep DIR    leave captures, logs and call records in DIR
 EOF
 }
@@ -79,18 +79,19 @@ beside() { taskset -c "$others" "$@"; }
 step network "namespaces $gw, $caller, $callee"
 scripts/network.sh up "$id"
 
-step speech "caller speaks mu-law, callees A-law and G.722 ($((seconds - 2)) s of each clip)"
+step speech "caller speaks mu-law, callees A-law, G.722 and G.729 ($((seconds - 2)) s of each clip)"
 clip=$((seconds - 2))
-encode() { # speech codec file
+encode() { # speech, codec, octets per second, file
     "$bin/tandem" codec encode --codec g722 "benches/speech/$1.wav" "$work/wide"
     "$bin/tandem" codec transcode --from g722 --to "$2" "$work/wide" "$work/clip"
     # A call longer than the clip hears it again.
-    while (($(stat -c %s "$work/clip") < clip * 8000)); do cat "$work/clip" "$work/clip" >"$work/twice" && mv "$work/twice" "$work/clip"; done
-    head -c $((clip * 8000)) "$work/clip" >"$work/$3"
+    while (($(stat -c %s "$work/clip") < clip * $3)); do cat "$work/clip" "$work/clip" >"$work/twice" && mv "$work/twice" "$work/clip"; done
+    head -c $((clip * $3)) "$work/clip" >"$work/$4"
 }
-encode caller pcmu caller.ulaw
-encode callee pcma callee.alaw
-encode callee g722 callee.g722
+encode caller pcmu 8000 caller.ulaw
+encode callee pcma 8000 callee.alaw
+encode callee g722 8000 callee.g722
+encode callee g729 1000 callee.g729
 
 step gateway "worker on core $worker_core, media on net_af_packet0 (media0)"
 sed -e "s#cores: \[1\]#cores: [$worker_core]#" -e "s#/var/lib/tandem#$work#" configs/demo.yaml >"$work/demo.yaml"
@@ -123,27 +124,31 @@ sipp_in() { # namespace log args...
     (cd "$work" && exec ip netns exec "$ns" taskset -c "$others" sipp "$@" -nostdin -timeout $((seconds + 30))s -timeout_error >"$log" 2>&1) &
     pids+=($!)
 }
-sipp_in "$callee" callee-pcma.log -sf "$scenarios/callee-pcma.xml" -i 10.77.0.3 -p 5060 -mi 10.77.0.3 -mp 20000 -m "$calls"
-callee_pcma=$!
-sipp_in "$callee" callee-g722.log -sf "$scenarios/callee-g722.xml" -i 10.77.0.3 -p 5062 -mi 10.77.0.3 -mp 30000 -m "$calls"
-callee_g722=$!
+# Codec of the callee, its SIP port (also the caller's for these calls), its RTP port, the number that reaches it.
+kinds=("pcma 5060 20000 8100" "g722 5062 30000 9100" "g729 5064 40000 7100")
+callees=() callers=()
+for kind in "${kinds[@]}"; do
+    read -r codec sip rtp _ <<<"$kind"
+    sipp_in "$callee" "callee-$codec.log" -sf "$scenarios/callee-$codec.xml" -i 10.77.0.3 -p "$sip" -mi 10.77.0.3 -mp "$rtp" -m "$calls"
+    callees+=($!)
+done
 sleep 0.5
-step calls "$calls PCMU<->PCMA and $calls PCMU<->G.722 at once, $seconds s each"
-sipp_in "$caller" caller-pcma.log -sf "$scenarios/caller.xml" -i 10.77.0.2 -p 5060 -mi 10.77.0.2 -mp 20000 \
-    -d $((seconds * 1000)) -s 8100 -m "$calls" -l "$calls" -r "$calls" 10.77.0.1:5060
-caller_pcma=$!
-sipp_in "$caller" caller-g722.log -sf "$scenarios/caller.xml" -i 10.77.0.2 -p 5062 -mi 10.77.0.2 -mp 30000 \
-    -d $((seconds * 1000)) -s 9100 -m "$calls" -l "$calls" -r "$calls" 10.77.0.1:5060
-caller_g722=$!
+step calls "$calls each of PCMU<->PCMA, PCMU<->G.722, PCMU<->G.729, all at once, $seconds s"
+for kind in "${kinds[@]}"; do
+    read -r codec sip rtp number <<<"$kind"
+    sipp_in "$caller" "caller-$codec.log" -sf "$scenarios/caller.xml" -i 10.77.0.2 -p "$sip" -mi 10.77.0.2 -mp "$rtp" \
+        -d $((seconds * 1000)) -s "$number" -m "$calls" -l "$calls" -r "$calls" 10.77.0.1:5060
+    callers+=($!)
+done
 
 started=$SECONDS
-while kill -0 $caller_pcma 2>/dev/null || kill -0 $caller_g722 2>/dev/null; do
+while kill -0 "${callers[@]}" 2>/dev/null; do
     if [[ -t 1 ]]; then printf '\r  %-11s %s' speaking "$((SECONDS - started)) s"; fi
     sleep 0.5
 done
 if [[ -t 1 ]]; then printf '\r%-40s\r' ''; fi
 failed=0
-for pid in $caller_pcma $caller_g722 $callee_pcma $callee_g722; do wait "$pid" || failed=1; done
+for pid in "${callers[@]}" "${callees[@]}"; do wait "$pid" || failed=1; done
 ctl stats --json >"$work/stats.json"
 kill "${captures[@]}" && wait "${captures[@]}" 2>/dev/null || true
 if ((failed)); then
@@ -153,7 +158,7 @@ if ((failed)); then
 fi
 
 "$bin/tandem-demo" --caller "$work/caller.pcap" --callee "$work/callee.pcap" --media 10.77.0.10 \
-    --records "$work/records" --stats "$work/stats.json" --calls $((2 * calls))
+    --records "$work/records" --stats "$work/stats.json" --calls $((${#kinds[@]} * calls))
 
 kill -TERM $gateway
 wait $gateway

@@ -141,6 +141,9 @@ pub enum CodecName {
     /// G.722 at 64 kbit/s.
     #[serde(rename = "G722")]
     G722,
+    /// G.729 Annex A, offered without the silence compression of Annex B.
+    #[serde(rename = "G729")]
+    G729,
 }
 
 /// Whose RTP is accepted on a leg.

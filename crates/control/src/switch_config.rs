@@ -102,6 +102,7 @@ const fn codec(name: CodecName) -> Codec {
         CodecName::Pcmu => Codec::Pcmu,
         CodecName::Pcma => Codec::Pcma,
         CodecName::G722 => Codec::G722,
+        CodecName::G729 => Codec::G729,
     }
 }
 

@@ -25,6 +25,7 @@ fn codec(name: &str) -> Result<Codec> {
         "PCMU" => Codec::Pcmu,
         "PCMA" => Codec::Pcma,
         "G722" => Codec::G722,
+        "G729" => Codec::G729,
         _ => bail!("the audit has no offline transcode for {name}"),
     })
 }
