@@ -123,8 +123,8 @@ mod tests {
             "tandem_drops_total{worker=\"0\",reason=\"no_flow\"} 1",
             "tandem_drops_total{worker=\"0\",reason=\"too_late\"} 0",
             "tandem_added_latency_seconds_count{worker=\"0\"} 3",
-            "tandem_added_latency_seconds_bucket{le=\"1e-6\",worker=\"0\"} 0",
-            "tandem_added_latency_seconds_bucket{le=\"2e-6\",worker=\"0\"} 3",
+            "tandem_added_latency_seconds_bucket{le=\"0.000001\",worker=\"0\"} 0",
+            "tandem_added_latency_seconds_bucket{le=\"0.000002\",worker=\"0\"} 3",
             "tandem_port_driver_total{port=\"media\",counter=\"rx_missed\"} 5",
             "# HELP tandem_calls Calls at present, set-up and clearing included.",
         ] {
