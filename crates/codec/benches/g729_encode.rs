@@ -53,4 +53,25 @@ fn main() {
         });
         println!("  {level:<12}{channels:>8.0}");
     }
+    if !wanted.is_empty() {
+        return;
+    }
+    let Some(bcg729) = peers::bcg729::Bcg729::load() else {
+        println!("  bcg729: not installed");
+        return;
+    };
+    let mut encoders: Vec<_> = (0..CALLS).map(|_| bcg729.encoder(annex_b)).collect();
+    let mut clock = 0;
+    let mut octets = [0; 10];
+    let channels = channels_per_core(audio_s, || {
+        for _ in 0..PACKETS {
+            for (call, encoder) in encoders.iter_mut().enumerate() {
+                for pcm in packet(call, clock) {
+                    encoder.encode(pcm, &mut octets);
+                }
+            }
+            clock += 1;
+        }
+    });
+    println!("  {:<12}{channels:>8.0}", "bcg729");
 }

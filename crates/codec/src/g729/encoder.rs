@@ -632,11 +632,4 @@ fn encode_subframe<L: Lanes>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn state_of_a_call_takes_less_than_three_kibibytes() {
-        assert!(size_of::<Encoder>() <= 3 * 1024);
-    }
-}
+mod tests;

@@ -342,10 +342,6 @@ impl LaneMask for Mask {
         Self(op!(_mm256_or_si256(self.0, b.0)))
     }
     #[inline(always)]
-    fn xor(self, b: Self) -> Self {
-        Self(op!(_mm256_xor_si256(self.0, b.0)))
-    }
-    #[inline(always)]
     fn not(self) -> Self {
         Self(op!(_mm256_xor_si256(self.0, _mm256_set1_epi32(-1))))
     }

@@ -378,10 +378,6 @@ impl LaneMask for __mmask16 {
         self | b
     }
     #[inline(always)]
-    fn xor(self, b: Self) -> Self {
-        self ^ b
-    }
-    #[inline(always)]
     fn not(self) -> Self {
         !self
     }

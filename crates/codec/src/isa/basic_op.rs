@@ -2,7 +2,7 @@
 //!
 //! 16-bit operands and results, and shift counts, are sign-extended words. An operator that ends in `_n` takes its shift as a constant.
 
-use super::{LaneMask, Lanes};
+use super::Lanes;
 
 impl<L: Lanes> BasicOp for L {}
 
@@ -73,12 +73,7 @@ pub(crate) trait BasicOp: Lanes {
         let product = self.mul16(coef);
         product.add_wrap(product)
     }
-    /// `self - 2ab`, product and difference each limited to 32 bits.
-    #[inline(always)]
-    fn l_msu(self, a: Self, b: Self) -> Self {
-        self.l_sub(a.l_mult(b))
-    }
-    /// [`BasicOp::l_msu`] where not both factors are -32768.
+    /// ITU-T `L_msu`: `self - 2ab`, product and difference each limited to 32 bits, where not both factors are -32768.
     #[inline(always)]
     fn l_msu_coef(self, a: Self, coef: Self) -> Self {
         self.l_sub(a.l_mult_coef(coef))
@@ -190,10 +185,5 @@ pub(crate) trait BasicOp: Lanes {
     #[inline(always)]
     fn limit_of_sign(self) -> Self {
         self.sra::<31>().xor(Self::splat(i32::MAX))
-    }
-    /// Whether any lane of `mask` is set, for a rare path taken by all lanes together.
-    #[inline(always)]
-    fn any(mask: Self::Mask) -> bool {
-        mask.any()
     }
 }

@@ -126,7 +126,7 @@ pub(crate) trait Lanes: Copy + 'static {
     fn pair_between(a: Self, b: Self) -> Self;
     /// `self + a.0 * b.0 + a.1 * b.1`, wrapping: two unsaturated multiply-accumulates *without* the ITU-T doubling.
     fn dot2(self, a: Self, b: Self) -> Self;
-    /// `a.0 * b.0 + a.1 * b.1`, wrapping. With an upper half zero on either side this is the product of the lower halves.
+    /// `a.0 * b.0 + a.1 * b.1`, wrapping.
     fn products(self, b: Self) -> Self;
     /// `self + a.0 * b.0 + a.1 * b.1` computed exactly, then limited to 32 bits, where none of the three is negative.
     fn dot2_positive(self, a: Self, b: Self) -> Self;
@@ -148,6 +148,47 @@ pub(crate) trait Lanes: Copy + 'static {
     fn max_x2(self, b: Self) -> Self;
     /// Both halves, the lesser, signed.
     fn min_x2(self, b: Self) -> Self;
+
+    // Sums over sequences, here as most levels do them.
+
+    /// `self` and all products of two sequences of pairs, wrapping: [`Lanes::dot2`] over their length.
+    #[inline(always)]
+    fn dot(self, a: &[Self], b: &[Self]) -> Self {
+        let mut sums = [self, Self::zero()];
+        for (k, (a, b)) in a.iter().zip(b).enumerate() {
+            sums[k % 2] = sums[k % 2].dot2(*a, *b);
+        }
+        sums[0].add_wrap(sums[1])
+    }
+    /// [`Lanes::dot`] with constants.
+    #[inline(always)]
+    fn dot_taps(self, a: &[Self], taps: &[[i16; 2]]) -> Self {
+        let mut sum = self;
+        for (a, taps) in a.iter().zip(taps) {
+            sum = sum.dot2(*a, Self::splat_pair(taps[0], taps[1]));
+        }
+        sum
+    }
+    /// The sum of the squares of limited differences, limited.
+    #[inline(always)]
+    fn square_distance(a: &[Self; 5], b: &[[i16; 2]]) -> Self {
+        let mut sum = Self::zero();
+        for (a, b) in a.iter().zip(b) {
+            sum = sum.dot2_squares(a.sub_x2(Self::splat_pair(b[0], b[1])));
+        }
+        sum
+    }
+
+    /// `self + a.0 * b.0`, wrapping, where `b.1` is zero.
+    #[inline(always)]
+    fn mac_low(self, a: Self, b: Self) -> Self {
+        self.dot2(a, b)
+    }
+    /// `a.0 * b.0`, where `b.1` is zero.
+    #[inline(always)]
+    fn mul_low(self, b: Self) -> Self {
+        self.products(b)
+    }
 
     // What follows from the above.
 
@@ -209,8 +250,6 @@ pub(crate) trait LaneMask: Copy + 'static {
     fn and(self, b: Self) -> Self;
     /// Either.
     fn or(self, b: Self) -> Self;
-    /// One of the two.
-    fn xor(self, b: Self) -> Self;
     /// Inverse.
     fn not(self) -> Self;
     /// Whether any lane is set.

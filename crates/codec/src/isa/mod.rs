@@ -8,6 +8,7 @@ pub(crate) mod i16;
 mod lanes;
 pub(crate) mod octets;
 mod scalar;
+pub(crate) mod transpose;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -16,6 +16,12 @@ impl Scalar {
     fn join(low: i16, high: i16) -> Self {
         Self((i32::from(high) << 16) | (i32::from(low) & 0xffff))
     }
+    /// The samples of pairs; on a little-endian machine the first of each pair comes first.
+    #[inline(always)]
+    fn samples(pairs: &[Self]) -> &[i16] {
+        // SAFETY: a pair is a transparent `i32`, which is as large as two `i16`, and aligned for them.
+        unsafe { core::slice::from_raw_parts(pairs.as_ptr().cast(), 2 * pairs.len()) }
+    }
     #[inline(always)]
     fn each(self, b: Self, f: impl Fn(i16, i16) -> i16) -> Self {
         let (low, high) = self.halves();
@@ -202,6 +208,42 @@ impl Lanes for Scalar {
         Self(self.0.saturating_add(low).saturating_add(high))
     }
     #[inline(always)]
+    fn mac_low(self, a: Self, b: Self) -> Self {
+        Self(self.0.wrapping_add(a.mul_low(b).0))
+    }
+    #[inline(always)]
+    fn mul_low(self, b: Self) -> Self {
+        Self(i32::from(self.0 as i16) * i32::from(b.0 as i16))
+    }
+
+    // Over plain slices of samples the compiler finds the multiply-accumulate that even old processors have.
+    #[inline(always)]
+    fn dot(self, a: &[Self], b: &[Self]) -> Self {
+        let products = Self::samples(a).iter().zip(Self::samples(b)).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        Self(products.fold(self.0, i32::wrapping_add))
+    }
+    #[cfg(target_endian = "little")]
+    #[inline(always)]
+    fn dot_taps(self, a: &[Self], taps: &[[i16; 2]]) -> Self {
+        let products = Self::samples(a).iter().zip(taps.as_flattened()).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        Self(products.fold(self.0, i32::wrapping_add))
+    }
+    #[cfg(target_endian = "little")]
+    #[inline(always)]
+    fn square_distance(a: &[Self; 5], b: &[[i16; 2]]) -> Self {
+        let mut differences = [0_i16; 10];
+        for (difference, (a, b)) in differences.iter_mut().zip(Self::samples(a).iter().zip(b.as_flattened())) {
+            *difference = a.saturating_sub(*b);
+        }
+        let mut sum = 0_u64;
+        for [a, b] in differences.as_chunks().0 {
+            // As an unsigned number the sum of two squares does not wrap.
+            let squares = (i32::from(*a) * i32::from(*a)).wrapping_add(i32::from(*b) * i32::from(*b)) as u32;
+            sum += u64::from(squares);
+        }
+        Self(sum.min(i32::MAX as u64) as i32)
+    }
+    #[inline(always)]
     fn add_x2(self, b: Self) -> Self {
         self.each(b, i16::saturating_add)
     }
@@ -247,10 +289,6 @@ impl LaneMask for bool {
     #[inline(always)]
     fn or(self, b: Self) -> Self {
         self | b
-    }
-    #[inline(always)]
-    fn xor(self, b: Self) -> Self {
-        self ^ b
     }
     #[inline(always)]
     fn not(self) -> Self {

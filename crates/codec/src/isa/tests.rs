@@ -100,7 +100,6 @@ impl WithLanes for Operands {
         check("mult_r", av.mult_r(bv), &|x, y, _| sat16((a(x) * b(y) + 0x4000) >> 15));
         check("l_mult", av.l_mult(bv), &|x, y, _| product(a(x), b(y)));
         check("l_mac", xv.l_mac(bv, av), &|x, y, _| sat32(x + product(a(x), b(y))));
-        check("l_msu", xv.l_msu(bv, av), &|x, y, _| sat32(x - product(a(x), b(y))));
         let coef = bv.max(L::splat(-0x7fff));
         check("l_mac_coef", xv.l_mac_coef(av, coef), &|x, y, _| sat32(x + product(a(x), b(y).max(-0x7fff))));
         check("l_msu_coef", xv.l_msu_coef(av, coef), &|x, y, _| sat32(x - product(a(x), b(y).max(-0x7fff))));
@@ -142,13 +141,20 @@ impl WithLanes for Operands {
             let ((xl, xh), (yl, yh)) = (halves(x), halves(y));
             wrap(xl * yl + xh * yh)
         });
+        let low = yv.and(L::splat(0xffff));
+        check("mac_low", zv.mac_low(xv, low), &|x, y, z| wrap(z + a(x) * b(y)));
+        check("mul_low", xv.mul_low(low), &|x, y, _| a(x) * b(y));
         let squares = yv.and(L::splat(i32::MAX)).dot2_squares(xv);
         check("dot2_squares", squares, &|x, y, _| {
             let (low, high) = halves(x);
             sat32(positive(y) + low * low + high * high)
         });
         check("narrow", L::widen(xv.narrow()), &|x, _, _| sat16(x));
-        let either = L::select_narrow(xv.gt(yv).xor(yv.gt(zv)), xv.narrow(), yv.narrow());
+        let either = L::select_narrow(
+            xv.gt(yv).and(yv.gt(zv).not()).or(xv.gt(yv).not().and(yv.gt(zv))),
+            xv.narrow(),
+            yv.narrow(),
+        );
         check("select_narrow", L::widen(either), &|x, y, z| sat16(if (x > y) != (y > z) { x } else { y }));
         check("pick", L::pick(&[xv, yv, zv], zv), &|x, y, z| [x, y, z][(z as u32 as usize).min(2)]);
         check("add_x2", xv.add_x2(yv), &|x, y, _| each(x, y, |a, b| sat16(a + b)));
@@ -168,6 +174,28 @@ impl WithLanes for Operands {
         });
         check("ge le", L::select(xv.ge(yv).and(yv.le(zv)).not(), av, bv), &|x, y, z| {
             if x >= y && y <= z { b(y) } else { a(x) }
+        });
+        check("dot", zv.dot(&[xv, yv, xv], &[yv, yv, zv]), &|x, y, z| {
+            let products = |a: i64, b: i64| {
+                let ((al, ah), (bl, bh)) = (halves(a), halves(b));
+                al * bl + ah * bh
+            };
+            wrap(z + products(x, y) + products(y, y) + products(x, z))
+        });
+        let taps = [[3, -32768], [32767, -1], [0, 5]];
+        check("dot_taps", zv.dot_taps(&[xv, yv, zv], &taps), &|x, y, z| {
+            let tapped = |x: i64, taps: [i16; 2]| halves(x).0 * i64::from(taps[0]) + halves(x).1 * i64::from(taps[1]);
+            wrap(z + tapped(x, taps[0]) + tapped(y, taps[1]) + tapped(z, taps[2]))
+        });
+        let row = [[3, -32768], [32767, -1], [0, 5], [100, -100], [-7000, 20000]];
+        check("square_distance", L::square_distance(&[xv, yv, zv, xv, yv], &row), &|x, y, z| {
+            let sum: i64 = [x, y, z, x, y]
+                .into_iter()
+                .zip(row)
+                .flat_map(|(x, [low, high])| [halves(x).0 - i64::from(low), halves(x).1 - i64::from(high)])
+                .map(|difference| sat16(difference) * sat16(difference))
+                .sum();
+            sat32(sum)
         });
         check_table::<L, 5>(zv, z);
         check_table::<L, 16>(zv, z);

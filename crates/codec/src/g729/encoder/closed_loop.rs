@@ -64,7 +64,7 @@ const WINDOW: usize = SUBFRAME_PAIRS + TAPS / 2;
 ///
 /// Like [`adaptive_vector`], but for one fraction in all lanes, and without writing to the calls.
 #[inline(always)]
-fn three_vectors<L: Lanes>(lag: L, calls: &mut [&mut [i16]], start: usize) -> [Subframe<L>; 3] {
+pub(super) fn three_vectors<L: Lanes>(lag: L, calls: &mut [&mut [i16]], start: usize) -> [Subframe<L>; 3] {
     const PHASES: [usize; 3] = [0, 1, 2];
     let lags = lag.to_array();
     // From ten samples before the lag on: that is where phase 2 begins, the others one later.
@@ -100,15 +100,10 @@ fn three_vectors<L: Lanes>(lag: L, calls: &mut [&mut [i16]], start: usize) -> [S
             let taps = &INTERPOLATION[phase];
             let window = &windows[phase][m..=newest];
             // Eleven pairs where the filter begins at the second sample of a pair, else ten.
-            let mut straddling = L::splat(0x4000);
-            for k in 0..=TAPS / 2 {
-                straddling = straddling.dot2(window[k], L::splat_pair(taps[2 * k], taps[2 * k + 1]));
-            }
+            let rounding = L::splat(0x4000);
+            let straddling = rounding.dot_taps(window, taps.as_chunks().0);
             let first = usize::from(phase < 2);
-            let mut aligned = L::splat(0x4000);
-            for k in 0..TAPS / 2 {
-                aligned = aligned.dot2(window[k + first], L::splat_pair(taps[2 * k + 1], taps[2 * k + 2]));
-            }
+            let aligned = rounding.dot_taps(&window[first..first + TAPS / 2], taps[1..=TAPS].as_chunks().0);
             let (even, odd) = if phase < 2 { (straddling, aligned) } else { (aligned, straddling) };
             let (even, odd) = (even.sra::<15>().saturate(), odd.sra::<15>().saturate());
             let pair = L::pair(even, odd);
@@ -288,7 +283,7 @@ pub(super) fn remove_pitch<L: Lanes>(x: &Subframe<L>, y: &Subframe<L>, gain: L) 
 /// Both samples of a pair times a gain, shifted down.
 #[inline(always)]
 pub(super) fn scaled<L: Lanes, const K: u32>(pair: L, gain: L) -> (L, L) {
-    let low = pair.products(gain.and(L::splat(0xffff))).sra::<K>();
+    let low = pair.mul_low(gain.and(L::splat(0xffff))).sra::<K>();
     let high = pair.products(gain.sll::<16>()).sra::<K>();
     (low, high)
 }

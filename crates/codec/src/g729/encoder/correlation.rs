@@ -14,11 +14,7 @@ pub(super) const LIMIT: i32 = 1 << 30;
 /// Half of the ITU-T `L_mac` sum over two subframes, where nothing is limited.
 #[inline(always)]
 pub(super) fn dot<L: Lanes>(x: &Subframe<L>, y: &Subframe<L>) -> L {
-    let mut sums = [L::zero(); 2];
-    for m in 0..SUBFRAME_PAIRS {
-        sums[m % 2] = sums[m % 2].dot2(x[m], y[m]);
-    }
-    sums[0].add_wrap(sums[1])
+    L::zero().dot(x, y)
 }
 
 /// The ITU-T `L_mac` sum over two subframes, every partial sum limited.
@@ -103,19 +99,33 @@ pub(super) fn overlapping<L: Lanes>(h: &Subframe<L>) -> [L; SUBFRAME_SAMPLES] {
 pub(super) fn backward_filter<L: Lanes>(h: &Subframe<L>, x: &Subframe<L>) -> Subframe<L> {
     let mut y = [L::zero(); SUBFRAME_SAMPLES];
     if Weighed::new(h).stays_inside(&Peak::of(x)) {
-        // Four at a time; pairs before the first of the response are zero.
-        const STEP: usize = 4;
-        let mut shifted = [L::zero(); SUBFRAME_SAMPLES + STEP - 2];
-        shifted[STEP - 2..].copy_from_slice(&overlapping(h));
-        for i in (0..SUBFRAME_SAMPLES).step_by(STEP) {
-            let mut sums = [L::zero(); STEP];
-            for m in i / 2..SUBFRAME_PAIRS {
-                for (step, sum) in sums.iter_mut().enumerate() {
-                    *sum = sum.dot2(x[m], shifted[2 * m + STEP - 1 - i - step]);
-                }
+        if L::N == 1 {
+            // Each sum over contiguous pairs.
+            let all = overlapping(h);
+            let odd: Subframe<L> = rows::each(
+                #[inline(always)]
+                |k| all[2 * k],
+            );
+            for (i, y) in y.iter_mut().enumerate() {
+                let sum = L::zero().dot(&x[i / 2..], if i % 2 == 0 { h } else { &odd });
+                *y = sum.add_wrap(sum);
             }
-            for (step, sum) in sums.iter().enumerate() {
-                y[i + step] = sum.add_wrap(*sum);
+        } else {
+            // Four at a time, so that each sample of the target is loaded once for all of them; pairs before the first of
+            // the response are zero.
+            const STEP: usize = 4;
+            let mut shifted = [L::zero(); SUBFRAME_SAMPLES + STEP - 2];
+            shifted[STEP - 2..].copy_from_slice(&overlapping(h));
+            for i in (0..SUBFRAME_SAMPLES).step_by(STEP) {
+                let mut sums = [L::zero(); STEP];
+                for m in i / 2..SUBFRAME_PAIRS {
+                    for (step, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.dot2(x[m], shifted[2 * m + STEP - 1 - i - step]);
+                    }
+                }
+                for (step, sum) in sums.iter().enumerate() {
+                    y[i + step] = sum.add_wrap(*sum);
+                }
             }
         }
     } else {

@@ -83,7 +83,7 @@ impl<L: Lanes> Correlations<L> {
     }
 
     #[inline(always)]
-    fn compute(&mut self, h: &Subframe<L>, target: &Subframe<L>) {
+    pub(super) fn compute(&mut self, h: &Subframe<L>, target: &Subframe<L>) {
         for n in 0..SUBFRAME_SAMPLES {
             let value = half(target, n);
             self.negative[n % TRACKS][n / TRACKS] = value.lt(L::zero());
@@ -122,7 +122,7 @@ impl<L: Lanes> Correlations<L> {
                 &g,
                 &low,
                 #[inline(always)]
-                |sum: L, x, y| sum.dot2(x, y),
+                |sum: L, x, y| sum.mac_low(x, y),
                 #[inline(always)]
                 |sum: L| sum.sra::<15>(),
             );
@@ -143,11 +143,18 @@ impl<L: Lanes> Correlations<L> {
             sum = mac(sum, g[k], factor[k]);
             self.energy[n % TRACKS][n / TRACKS] = upper(sum).narrow();
         }
+        // All ones in the lower half where the sign is negative.
+        let mut signs = [[L::zero(); PLACES]; TRACKS];
+        for (signs, negative) in signs.iter_mut().zip(&self.negative) {
+            for (sign, negative) in signs.iter_mut().zip(negative) {
+                *sign = L::select(*negative, L::splat(0xffff), L::zero());
+            }
+        }
         for places in 0..PLACES {
-            self.sum_distance::<1>(places, g, factor, &mac, &upper);
-            self.sum_distance::<2>(places, g, factor, &mac, &upper);
-            self.sum_distance::<3>(places, g, factor, &mac, &upper);
-            self.sum_distance::<4>(places, g, factor, &mac, &upper);
+            self.sum_distance::<1>(places, g, factor, &signs, &mac, &upper);
+            self.sum_distance::<2>(places, g, factor, &signs, &mac, &upper);
+            self.sum_distance::<3>(places, g, factor, &signs, &mac, &upper);
+            self.sum_distance::<4>(places, g, factor, &signs, &mac, &upper);
         }
     }
 
@@ -159,11 +166,11 @@ impl<L: Lanes> Correlations<L> {
         places: usize,
         g: &[L; SUBFRAME_SAMPLES],
         factor: &[L; SUBFRAME_SAMPLES],
+        signs: &[Track<L>; TRACKS],
         mac: &impl Fn(L, L, L) -> L,
         upper: &impl Fn(L) -> L,
     ) {
         let delayed = &g[TRACKS * places + APART..];
-        let one = L::splat(1);
         let mut sum = L::zero();
         for (round, (delayed, factor)) in delayed.chunks(TRACKS).zip(factor.chunks_exact(TRACKS)).enumerate() {
             let j = PLACES - 1 - round;
@@ -180,10 +187,9 @@ impl<L: Lanes> Correlations<L> {
                     continue;
                 }
                 let value = upper(sum);
-                let opposite = self.negative[a][i].xor(self.negative[b][j]);
-                // Opposite signs: the negative. Equal signs are multiplied by 32767: one less for what is positive.
-                let equal = value.sub_wrap(one).max(value.min(L::zero()));
-                let signed = L::select(opposite, L::zero().sub_wrap(value), equal).narrow();
+                // Times 32767 for equal signs, -32768 for opposite ones.
+                let factor = signs[a][i].xor(signs[b][j]).xor(L::splat(0x7fff));
+                let signed = value.mul_low(factor).sra::<15>().narrow();
                 if a < b {
                     self.cross[block(a, b)][i][j] = signed;
                 } else {
@@ -191,6 +197,18 @@ impl<L: Lanes> Correlations<L> {
                 }
             }
         }
+    }
+
+    /// Energy of the response from a place on, as the search wants it.
+    #[cfg(test)]
+    pub(super) fn energy_at(&self, place: usize) -> L {
+        L::widen(self.energy[place % TRACKS][place / TRACKS])
+    }
+
+    /// Signed correlation between places of two tracks, the lower track first.
+    #[cfg(test)]
+    pub(super) fn cross_at(&self, m: usize, n: usize) -> L {
+        L::widen(self.cross[block(m % TRACKS, n % TRACKS)][m / TRACKS][n / TRACKS])
     }
 
     #[inline(always)]
@@ -282,13 +300,13 @@ impl<L: Lanes> Best<L> {
     /// The lanes in which a candidate is strictly better.
     #[inline(always)]
     fn beaten_by(&self, square: L, energy: L) -> L::Mask {
-        self.energy.products(square).gt(energy.products(self.square))
+        self.energy.mul_low(square).gt(energy.mul_low(self.square))
     }
 
     #[inline(always)]
     fn see(&mut self, correlation: L, energy: L, choice: L) -> L::Mask {
         // Sums of magnitudes are not negative.
-        let square = correlation.products(correlation).sra::<15>();
+        let square = correlation.mul_low(correlation).sra::<15>();
         let better = self.beaten_by(square, energy);
         self.square = L::select(better, square, self.square);
         self.energy = L::select(better, energy, self.energy);

@@ -222,7 +222,7 @@ fn search<L: Lanes>(
     add: impl Fn(L, L) -> (L, L),
 ) -> (L, L) {
     // No gain is negative, and so neither is any of their products.
-    let product = always!(|a: L, b: L| a.products(b).sra::<15>());
+    let product = always!(|a: L, b: L| a.mul_low(b).sra::<15>());
     let entries_b: [L; TRIED_B] = rows::each(
         #[inline(always)]
         |j| L::lookup(&ENTRIES_B, first_b.add_wrap(L::splat(j as i32))),
@@ -245,7 +245,7 @@ fn search<L: Lanes>(
             let mut error = L::zero();
             for (term, gain) in terms.iter().zip(gains) {
                 let limit;
-                (error, limit) = add(error, term.0.products(gain).add_wrap(product(term.1, gain)));
+                (error, limit) = add(error, term.0.mul_low(gain).add_wrap(product(term.1, gain)));
                 limits = limits.or(limit);
             }
             let left_out = tame.and(pitch_gain.ge(L::splat(TAMED_ENTRY)));

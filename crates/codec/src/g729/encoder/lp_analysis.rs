@@ -62,10 +62,17 @@ pub(super) fn autocorrelate<L: Lanes>(speech: &[L; WINDOW_PAIRS]) -> Autocorrela
         |k| L::pair_between(y[k], y[k + 1]),
     );
     let mut sums = [L::zero(); LAGS + 1];
-    for k in 0..WINDOW_PAIRS {
+    if L::N == 1 {
         for m in 0..LAGS / 2 {
-            sums[2 * m + 1] = sums[2 * m + 1].dot2(y[k], odd[k + m]);
-            sums[2 * m + 2] = sums[2 * m + 2].dot2(y[k], y[k + m + 1]);
+            sums[2 * m + 1] = L::zero().dot(&y[..WINDOW_PAIRS], &odd[m..]);
+            sums[2 * m + 2] = L::zero().dot(&y[..WINDOW_PAIRS], &y[m + 1..]);
+        }
+    } else {
+        for k in 0..WINDOW_PAIRS {
+            for m in 0..LAGS / 2 {
+                sums[2 * m + 1] = sums[2 * m + 1].dot2(y[k], odd[k + m]);
+                sums[2 * m + 2] = sums[2 * m + 2].dot2(y[k], y[k + m + 1]);
+            }
         }
     }
     let energy = sum.add_wrap(sum).add_wrap(L::splat(1));

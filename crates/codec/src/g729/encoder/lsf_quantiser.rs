@@ -132,15 +132,8 @@ fn search_stage1<L: Lanes>(targets: &[Coefficients<L>; 2]) -> [L; 2] {
     // Half of the limit, as these sums are not doubled. What is beyond it is never chosen.
     let mut best = [Best::below(1 << 30); 2];
     for (row, entry) in LSP_CB1.iter().enumerate() {
-        let mut distance = [L::zero(); 2];
-        for m in 0..5 {
-            let code = L::splat_pair(entry[2 * m], entry[2 * m + 1]);
-            for p in 0..2 {
-                distance[p] = distance[p].dot2_squares(targets[p][m].sub_x2(code));
-            }
-        }
-        for p in 0..2 {
-            best[p].see(distance[p], row);
+        for (best, target) in best.iter_mut().zip(&targets) {
+            best.see(L::square_distance(target, entry.as_chunks().0), row);
         }
     }
     [best[0].index, best[1].index]

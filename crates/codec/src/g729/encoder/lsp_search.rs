@@ -19,7 +19,7 @@ static GRID: [i32; 51] = {
 
 /// Both polynomials without their trivial roots, Q11, or Q10 in lanes where that would have overflowed.
 #[derive(Clone, Copy)]
-struct Polynomials<L: Lanes> {
+pub(super) struct Polynomials<L: Lanes> {
     f: [[L; 6]; 2],
     /// The lanes in Q10.
     coarse: L::Mask,
@@ -28,7 +28,7 @@ struct Polynomials<L: Lanes> {
 
 impl<L: Lanes> Polynomials<L> {
     #[inline(always)]
-    fn new(a: &[L; ORDER + 1]) -> Self {
+    pub(super) fn new(a: &[L; ORDER + 1]) -> Self {
         let in_q = always!(|one: i32, shift: L| {
             let mut over = L::mask_from_bits(0);
             let mut f = [[L::splat(one); 6]; 2];
@@ -57,13 +57,13 @@ impl<L: Lanes> Polynomials<L> {
 
     /// The value of polynomial `p` at `x` (Q15), Q14, limited; by Clenshaw's recurrence.
     #[inline(always)]
-    fn value(&self, p: usize, x: L) -> L {
+    pub(super) fn value(&self, p: usize, x: L) -> L {
         let f = &self.f[p];
         let x_low = x.and(L::splat(0xffff));
         let x_high = x.sll::<16>();
         // Half of a split number times a Q15 one: the upper half of the word is the high part.
         let half_product = always!(|b: L| {
-            let low = b.srl::<1>().and(L::splat(0x7fff)).products(x_low).sra::<15>();
+            let low = b.srl::<1>().and(L::splat(0x7fff)).mul_low(x_low).sra::<15>();
             low.dot2(b, x_high)
         });
         let even = L::splat(!1);
@@ -98,7 +98,7 @@ impl<L: Lanes> Polynomials<L> {
 
     /// [`Polynomials::value`] with every limit in its place.
     #[inline(always)]
-    fn value_limited(&self, p: usize, x: L) -> L {
+    pub(super) fn value_limited(&self, p: usize, x: L) -> L {
         let f = &self.f[p];
         let one = L::select(self.coarse, L::splat(256), L::splat(512));
         let mut b2 = (one.sra::<1>(), L::zero());

@@ -40,7 +40,7 @@ impl<L: Lanes> Decimated<L> {
     #[inline(always)]
     fn delayed(&self, lag: usize) -> &[L] {
         let start = PRESENT - lag.div_ceil(2);
-        let side = if lag % 2 == 0 { &self.even } else { &self.odd };
+        let side = if lag.is_multiple_of(2) { &self.even } else { &self.odd };
         &side[start..start + TERMS]
     }
 
@@ -48,7 +48,7 @@ impl<L: Lanes> Decimated<L> {
     #[inline(always)]
     fn correlations<const M: usize>(&self, lag: usize) -> [L; M] {
         let present = &self.even[PRESENT..PRESENT + TERMS];
-        let side = if lag % 2 == 0 { &self.even } else { &self.odd };
+        let side = if lag.is_multiple_of(2) { &self.even } else { &self.odd };
         let first = PRESENT - lag.div_ceil(2) - (M - 1);
         let delayed = &side[first..first + TERMS + M - 1];
         let mut sums = [L::zero(); M];

@@ -16,8 +16,8 @@ pub(super) fn high_pass<L: Lanes>(input: &[L; 40], output: &mut [L], past_in: &m
     let mut recurse = always!(|forward: L| {
         let ((h1, l1), (h2, l2)) = (y1.l_extract(), y2.l_extract());
         // What depends on the newest output comes last.
-        let earlier = forward.add_wrap(l2.products(a2).sra::<15>()).dot2(h2, a2);
-        let sum = earlier.dot2(h1, a1).add_wrap(l1.products(a1).sra::<15>());
+        let earlier = forward.add_wrap(l2.mul_low(a2).sra::<15>()).mac_low(h2, a2);
+        let sum = earlier.mac_low(h1, a1).add_wrap(l1.mul_low(a1).sra::<15>());
         (y2, y1) = (y1, sum.l_shl_n::<4>());
         y1.round()
     });

@@ -5,7 +5,7 @@ use crate::g729::lsp::{Coefficients, LsfMemory, ORDER, decompose};
 use crate::g729::sid::{PREDICTOR, decode_lsp};
 use crate::g729::tables::lsp::{LSP_CB1, LSP_CB2};
 use crate::g729::tables::sid::{SID_LSF_CB1_ROWS, SID_LSF_CB2_ROWS, SID_LSF_MODE_WEIGHT, SID_MA_SUM};
-use crate::isa::{BasicOp, LaneMask, Lanes, always};
+use crate::isa::{BasicOp, Lanes, always};
 
 /// The LSF of a descriptor as transmitted.
 #[derive(Clone, Copy)]
