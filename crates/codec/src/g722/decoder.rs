@@ -9,6 +9,7 @@ use super::sub_band::{Band, SubBand};
 use super::tables::LOW_OUTPUT;
 use super::{MAX_LANES, Mode, lock_step};
 use crate::isa::i16::{Kernel16, Lanes16, Row};
+use crate::isa::transpose::{calls_to_rows, rows_to_calls};
 use crate::level::Level;
 
 /// What a decoder remembers of one call.
@@ -119,6 +120,7 @@ impl<const BANDS: bool> Kernel16 for Decode<'_, '_, '_, BANDS> {
     #[inline(always)]
     fn run<V: Lanes16>(self) {
         let Self { lanes, from, to } = self;
+        let calls = lanes.len().min(V::LANES);
         let modes = Modes::<V>::of(lanes.iter().map(|lane| lane.mode));
         let mut channels = Channels::<V>::gather(lanes.iter().map(|lane| &*lane.channel));
         let mut high_passes = if BANDS { HighPasses::<V>::gather(lanes) } else { HighPasses::off() };
@@ -128,11 +130,16 @@ impl<const BANDS: bool> Kernel16 for Decode<'_, '_, '_, BANDS> {
         let mut at = from;
         while at < to {
             let count = CHUNK.min(to - at);
-            for (l, lane) in lanes.iter().enumerate().take(V::LANES) {
-                for (row, octet) in codes.iter_mut().zip(&lane.octets[at..at + count]) {
-                    row.0[l] = i16::from(*octet);
-                }
-            }
+            calls_to_rows(
+                &mut codes,
+                calls,
+                count,
+                #[inline(always)]
+                |call, row, codes| {
+                    let octets = &lanes[call].octets[at + row..][..codes.len()];
+                    codes.iter_mut().zip(octets).for_each(|(code, octet)| *code = i16::from(*octet));
+                },
+            );
             let Channels { low, high, delay } = &mut channels;
             for t in 0..count {
                 let code = V::load(&codes[t]);
@@ -154,12 +161,28 @@ impl<const BANDS: bool> Kernel16 for Decode<'_, '_, '_, BANDS> {
                 },
             );
             delay.advance(count);
-            for (l, lane) in lanes.iter_mut().enumerate().take(V::LANES) {
-                from_rows(&pcm, l, &mut lane.pcm[2 * at..2 * (at + count)]);
-                if BANDS {
-                    from_rows(&low_rows, l, &mut lane.low[at..at + count]);
-                    from_rows(&high_rows, l, &mut lane.high[at..at + count]);
-                }
+            rows_to_calls(
+                &pcm,
+                calls,
+                2 * count,
+                #[inline(always)]
+                |call, row, samples| lanes[call].pcm[2 * at + row..][..samples.len()].copy_from_slice(samples),
+            );
+            if BANDS {
+                rows_to_calls(
+                    &low_rows,
+                    calls,
+                    count,
+                    #[inline(always)]
+                    |call, row, samples| lanes[call].low[at + row..][..samples.len()].copy_from_slice(samples),
+                );
+                rows_to_calls(
+                    &high_rows,
+                    calls,
+                    count,
+                    #[inline(always)]
+                    |call, row, samples| lanes[call].high[at + row..][..samples.len()].copy_from_slice(samples),
+                );
             }
             at += count;
         }
@@ -167,14 +190,6 @@ impl<const BANDS: bool> Kernel16 for Decode<'_, '_, '_, BANDS> {
         if BANDS {
             high_passes.scatter(lanes);
         }
-    }
-}
-
-/// One lane of each row.
-#[inline(always)]
-fn from_rows(rows: &[Row], lane: usize, samples: &mut [i16]) {
-    for (sample, row) in samples.iter_mut().zip(rows) {
-        *sample = row.0[lane];
     }
 }
 

@@ -6,6 +6,7 @@ use super::sub_band::{Band, SubBand};
 use super::tables::{HIGH_DECISION, LOW_DECISIONS};
 use super::{Mode, lock_step};
 use crate::isa::i16::{Kernel16, Lanes16, Row};
+use crate::isa::transpose::{calls_to_rows, rows_to_calls};
 use crate::level::Level;
 
 /// What an encoder remembers of one call.
@@ -76,17 +77,20 @@ impl Kernel16 for Encode<'_, '_, '_> {
     #[inline(always)]
     fn run<V: Lanes16>(self) {
         let Self { jobs, from, to } = self;
+        let calls = jobs.len().min(V::LANES);
         let mut channels = Channels::<V>::gather(jobs.iter().map(|job| &job.state.channel));
         let mut pcm = [Row::ZERO; 2 * CHUNK];
         let mut codes = [Row::ZERO; CHUNK];
         let mut at = from;
         while at < to {
             let count = CHUNK.min(to - at);
-            for (lane, job) in jobs.iter().enumerate().take(V::LANES) {
-                for (row, sample) in pcm.iter_mut().zip(&job.pcm[2 * at..2 * (at + count)]) {
-                    row.0[lane] = *sample;
-                }
-            }
+            calls_to_rows(
+                &mut pcm,
+                calls,
+                2 * count,
+                #[inline(always)]
+                |call, row, samples| samples.copy_from_slice(&jobs[call].pcm[2 * at + row..][..samples.len()]),
+            );
             for t in 0..count {
                 channels.delay.put(t, V::load(&pcm[2 * t + 1]), V::load(&pcm[2 * t]));
             }
@@ -102,12 +106,18 @@ impl Kernel16 for Encode<'_, '_, '_> {
                 },
             );
             delay.advance(count);
-            for (lane, job) in jobs.iter_mut().enumerate().take(V::LANES) {
-                let mask = job.state.mode.speech_bits();
-                for (octet, row) in job.octets[at..at + count].iter_mut().zip(&codes) {
-                    *octet = row.0[lane] as u8 & mask;
-                }
-            }
+            rows_to_calls(
+                &codes,
+                calls,
+                count,
+                #[inline(always)]
+                |call, row, codes| {
+                    let job = &mut *jobs[call];
+                    let mask = job.state.mode.speech_bits();
+                    let octets = &mut job.octets[at + row..][..codes.len()];
+                    octets.iter_mut().zip(codes).for_each(|(octet, code)| *octet = *code as u8 & mask);
+                },
+            );
             at += count;
         }
         channels.scatter(jobs.iter_mut().map(|job| &mut job.state.channel));
