@@ -55,7 +55,7 @@ fn routes_are_applied_when_the_file_is_read_again() {
 #[test]
 fn a_wrong_file_changes_nothing() {
     let mut bench = Bench::ready("limits: {max_calls: 12}");
-    bench.reload("max_calls: 12", "max_calls: 13\n# and something that is wrong\nnonsense: 1");
+    bench.reload("{max_calls: 12}", "{max_calls: 13}\n# and something that is wrong\nnonsense: 1");
     bench.reload("nonsense: 1", "nonsense: 2");
     // Both were looked at once a right one is applied.
     assert_eq!(bench.get_json("/v1/stats")["max_calls"], 12);

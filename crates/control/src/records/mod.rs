@@ -81,6 +81,8 @@ impl RecordWriter {
     /// Waits until the thread has ended; how many records it could not write.
     pub(crate) fn finish(&mut self) -> u64 {
         self.records = None;
+        // Nobody confirms any more: a record that the disk does not take now is given up.
+        self.written.close();
         if let Some(thread) = self.thread.take() {
             // It does not panic; if it did, what it had counts as not written.
             let _ = thread.join();
