@@ -46,7 +46,8 @@ mod tests {
     fn square_wave_of_full_scale_is_the_overload_point_and_a_sine_3_db_below() {
         assert_eq!(measure(&[i16::MIN; 160]), 0);
         assert_eq!(measure(&[i16::MAX, i16::MIN].repeat(80)), 0);
-        let sine: [i16; 160] = core::array::from_fn(|i| (32767.0 * libm::sinf(i as f32 * 0.3926991)) as i16);
+        let sine: [i16; 160] =
+            core::array::from_fn(|i| (32767.0 * libm::sinf(i as f32 * core::f32::consts::FRAC_PI_8)) as i16);
         assert_eq!(measure(&sine), 3);
         let tenth = sine.map(|sample| sample / 10);
         assert_eq!(measure(&tenth), 23);

@@ -33,7 +33,7 @@ fn signal(samples: usize) -> Vec<i16> {
             phase = phase.wrapping_add(step);
             let triangle = ((phase as i32) >> 15).abs() - 32768;
             let click = if i % 4001 == 0 { 60_000 } else { 0 };
-            let value = (triangle * loudness >> 14) + ((noise as i32) >> 21) + click;
+            let value = ((triangle * loudness) >> 14) + ((noise as i32) >> 21) + click;
             value.clamp(-32768, 32767) as i16
         })
         .collect()

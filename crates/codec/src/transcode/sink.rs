@@ -12,6 +12,7 @@ use crate::level::Level;
 /// An encoder.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, u8)]
+#[expect(clippy::large_enum_variant, reason = "a stream is one block without pointers")]
 pub enum Sink {
     /// G.711.
     G711 {
