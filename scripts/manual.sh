@@ -7,11 +7,14 @@ cd "$(dirname "$0")/.."
 "$tandem" docs reference >configs/reference.yaml
 "$tandem" docs schema >configs/tandem.schema.json
 manual=docs/OPERATING.md
-renewed=$(mktemp)
-awk -v tandem="$tandem" '
-    /^<!-- end -->$/ { skipping = 0 }
-    !skipping { print }
-    /^<!-- made by: tandem docs [a-z-]+ -->$/ { skipping = 1; system(tandem " docs " $6); fflush() }
-' "$manual" >"$renewed"
-cat "$renewed" >"$manual"
-rm "$renewed"
+skipping=""
+while IFS= read -r line; do
+    if [[ $line == "<!-- end -->" ]]; then skipping=""; fi
+    [[ $skipping ]] || printf '%s\n' "$line"
+    if [[ $line =~ ^"<!-- tandem docs "([a-z-]+)" -->"$ ]]; then
+        # The substitution takes the line ends off.
+        printf '\n%s\n\n' "$("$tandem" docs "${BASH_REMATCH[1]}")"
+        skipping=yes
+    fi
+done <"$manual" >"$manual.new"
+mv "$manual.new" "$manual"
