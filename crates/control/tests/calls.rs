@@ -1,4 +1,5 @@
 //! Calls through the whole of control: sockets, switch, worker ring, record file.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod support;
 

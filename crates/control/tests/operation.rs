@@ -1,4 +1,5 @@
 //! What operators see: readiness, metrics, a configuration read again, a disk that takes no more.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! A softphone that speaks only PCMU calls one that speaks only G.722, through the gateway's DPDK port, and both hear
 //! what the other says.
-#![allow(missing_docs)]
+#![allow(missing_docs, unreachable_pub)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `tandem codec conformance`.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
 //! `tandem codec encode`, `decode` and `transcode` on files.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 

@@ -12,7 +12,7 @@ use super::loss::LossMask;
 
 /// Converts speech files, and runs conformance vectors.
 #[derive(Clone, Debug, Args)]
-pub struct CodecArgs {
+pub(crate) struct CodecArgs {
     #[command(subcommand)]
     pub(super) command: Command,
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// Why `tandem codec` gave up.
 #[derive(Debug, Error)]
-pub enum CodecError {
+pub(crate) enum CodecError {
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {

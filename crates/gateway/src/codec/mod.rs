@@ -18,8 +18,8 @@ use tandem_codec::resample::{Rate, Resampler};
 use tandem_codec::transcode::{Codec, Input, Transcoder};
 use tandem_opus::SampleRate;
 
-pub use args::CodecArgs;
-pub use error::CodecError;
+pub(crate) use args::CodecArgs;
+pub(crate) use error::CodecError;
 
 use args::{Command, Conversion, Decode, Encode, Transcode};
 use coder::{DecoderOptions, StreamDecoder, StreamEncoder, StreamEncoderOptions};
@@ -85,7 +85,7 @@ impl CodecName {
 ///
 /// # Errors
 /// What is wrong with the files or options, in words; for `conformance`, any difference, or nothing to compare.
-pub fn run(args: CodecArgs) -> Result<(), CodecError> {
+pub(crate) fn run(args: CodecArgs) -> Result<(), CodecError> {
     match args.command {
         Command::Encode(args) => encode(&args),
         Command::Decode(args) => decode(&args),

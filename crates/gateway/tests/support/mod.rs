@@ -131,6 +131,12 @@ impl Gateway {
         gateway
     }
 
+    /// The same configuration once more, after the process has ended.
+    pub fn start_again(self, scratch: &Scratch) -> Self {
+        let configuration = fs::read_to_string(scratch.path().join("tandem.yaml")).expect("the configuration");
+        Self::start(scratch, &configuration, &self.http, self.namespace.as_deref())
+    }
+
     pub fn ctl(&self, arguments: &[&str]) -> Output {
         inside(self.namespace.as_deref(), env!("CARGO_BIN_EXE_tandem"))
             .args(["ctl", "--server", &self.http])
