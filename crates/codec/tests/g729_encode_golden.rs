@@ -125,7 +125,7 @@ fn a_call_is_encoded_alike_whatever_shares_its_lanes() {
     for level in Level::available() {
         // Calls begin in turn, half of them with Annex B, bring packets of different length and go when they are through.
         let calls = 2 * signals.len() + 3;
-        let encoder_of = |call: usize| if call % 2 == 0 { Encoder::new() } else { Encoder::with_annex_b() };
+        let encoder_of = |call: usize| if call.is_multiple_of(2) { Encoder::new() } else { Encoder::with_annex_b() };
         let pcm_of = |call: usize| &signals[(call * 5 + 1) % signals.len()].1[..FRAMES - call];
         let mut encoders: Vec<Encoder> = (0..calls).map(encoder_of).collect();
         let mut encoded: Vec<Vec<Frame>> = vec![Vec::new(); calls];
