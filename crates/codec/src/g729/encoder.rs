@@ -14,7 +14,10 @@ mod lsf_quantiser;
 mod lsp_search;
 mod open_loop;
 mod preprocess;
+mod response;
+mod send;
 mod sid_quantiser;
+mod silence;
 mod state;
 mod taming;
 mod vad;
@@ -23,18 +26,18 @@ use arrayvec::ArrayVec;
 
 use self::closed_loop::scaled;
 use self::correlation::{Subframe, Weighed};
-use self::fixed_codebook::Correlations;
 use self::lp_analysis::{Autocorrelation, LAGS, Split};
-use self::sid_quantiser::SidCodes;
-use self::state::{CallLanes, SilenceLanes};
+use self::response::Correlations;
+use self::send::send;
+use self::silence::{detect_voice, encode_silence};
+use self::state::CallLanes;
 use super::adaptive_codebook::PAST_EXCITATION;
-use super::bitstream::{Frame, SPEECH_OCTETS, SidParameters};
-use super::cng::{NOISE_SEED, noise_excitation};
+use super::bitstream::Frame;
 use super::filter::{LpFilter, MEMORY_PAIRS, SUBFRAME_PAIRS};
 use super::rows::{self, LANES_MAX, Rows};
 use super::{FRAME_PAIRS, FRAME_SAMPLES, SUBFRAME_SAMPLES, gain, lsp};
 use crate::Level;
-use crate::isa::{BasicOp, LaneMask, Lanes, WithLanes, always, with_lanes};
+use crate::isa::{BasicOp, Lanes, WithLanes, with_lanes};
 
 pub use self::state::Encoder;
 
@@ -226,38 +229,6 @@ fn encode_plain<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
     encode_speech(group, work);
 }
 
-/// Analyses a frame of each slot; tells which have voice, lane by lane as bits.
-fn detect_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) -> u32 {
-    let call = &mut work.call;
-    let mut silence = L::stage(
-        #[inline(always)]
-        || {
-            let states = states(group);
-            call.load(&states, 0);
-            take_in(group, call);
-            SilenceLanes::<L>::load(&states)
-        },
-    );
-    let (autocorrelation, r) = analyse(call);
-    L::stage(
-        #[inline(always)]
-        || {
-            let reflection = call.stable_reflection[1];
-            let vad = &mut silence.vad;
-            let voice = vad::detect(vad, &call.new_lsp, &r, autocorrelation.exponent, reflection, &call.speech);
-            silence.dtx.take(&autocorrelation, voice);
-            // In frames without voice the last decision is still wanted as it was.
-            vad.last_but_one = L::select(voice, vad.last, vad.last_but_one);
-            vad.last = L::select(voice, L::splat(1), vad.last);
-            silence.dtx.seed = L::select(voice, L::splat(NOISE_SEED), silence.dtx.seed);
-            let mut states = states_mut(group);
-            call.store(&mut states, FRAME_PAIRS);
-            silence.store(&mut states);
-            voice.bits()
-        },
-    )
-}
-
 /// Encodes a frame of each slot, analysed and found to have voice.
 fn encode_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
     L::stage(
@@ -265,87 +236,6 @@ fn encode_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
         || work.call.load(&states(group), FRAME_PAIRS),
     );
     encode_speech(group, work);
-}
-
-/// Encodes a frame of each slot, analysed and found to be without voice: a descriptor or nothing (clauses B.4.1 to B.4.4).
-fn encode_silence<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
-    let Workspace { call, filters, .. } = work;
-    let mut silence = L::stage(
-        #[inline(always)]
-        || {
-            let states = states(group);
-            call.load(&states, FRAME_PAIRS);
-            SilenceLanes::<L>::load(&states)
-        },
-    );
-    let after_voice = L::stage(
-        #[inline(always)]
-        || silence.vad.last.eq(L::splat(1)),
-    );
-    let description = dtx::describe(&mut silence.dtx, call, after_voice);
-    interpolate_filters(call, &description.lsp, filters);
-
-    let mut noise = [[L::zero(); SUBFRAME_PAIRS]; 2];
-    {
-        let mut calls = excitations(group);
-        for (subframe, noise) in noise.iter_mut().enumerate() {
-            let start = PAST_EXCITATION + subframe * SUBFRAME_SAMPLES;
-            let subframe = noise_excitation(description.gain, &mut silence.dtx.seed, &mut calls, start);
-            L::stage(
-                #[inline(always)]
-                || {
-                    let lag = L::select(description.gain.eq(L::zero()), L::splat(41), subframe.lag);
-                    taming::update(&mut call.taming, subframe.pitch_gain, lag);
-                    rows::load(
-                        &calls,
-                        #[inline(always)]
-                        |_| start,
-                        noise,
-                    );
-                },
-            );
-        }
-    }
-    let residual = L::stage(
-        #[inline(always)]
-        || weigh(filters, call),
-    );
-    L::stage(
-        #[inline(always)]
-        || {
-            for subframe in 0..2 {
-                let mut difference = residual[subframe];
-                for (difference, noise) in difference.iter_mut().zip(&noise[subframe]) {
-                    *difference = difference.sub_x2(*noise);
-                }
-                let target = synthesise(&filters[subframe].weighting, &difference, &call.target);
-                call.target.copy_from_slice(&target[SUBFRAME_PAIRS - MEMORY_PAIRS..]);
-            }
-            call.sharpening = L::splat(gain::SHARPENING_MIN);
-            silence.vad.last_but_one = silence.vad.last;
-            silence.vad.last = L::zero();
-            call.advance();
-            let mut states = states_mut(group);
-            call.store(&mut states, 0);
-            silence.store(&mut states);
-        },
-    );
-    let sent = L::stage(
-        #[inline(always)]
-        || description.sent.bits(),
-    );
-    let SidCodes { mode, stage1, stage2 } = description.lsf;
-    let codes = [mode, stage1, stage2, description.gain_index].map(L::to_array);
-    for (l, slot) in group.iter_mut().enumerate() {
-        let [lsf_mode, lsf_stage1, lsf_stage2, gain] = [0, 1, 2, 3].map(|i: usize| codes[i][l] as u8);
-        *slot.frame = if sent >> l & 1 == 1 {
-            Frame::Sid(SidParameters { lsf_mode, lsf_stage1, lsf_stage2, gain }.to_octets())
-        } else {
-            Frame::NotSent
-        };
-        slot.state.advance();
-    }
-    group.clear();
 }
 
 /// The states of the slots.
@@ -388,42 +278,6 @@ fn take_in<L: Lanes>(group: &Group<'_>, call: &mut CallLanes<L>) {
     L::load_pairs(&rows, &mut input);
     let newest = call.speech.len() - FRAME_PAIRS;
     preprocess::high_pass(&input, &mut call.speech[newest..], &mut call.high_pass_in, &mut call.high_pass_out);
-}
-
-/// Writes the frames: the fields of ITU-T G.729 Table 8 in its order, put together in all lanes at once.
-#[inline(always)]
-fn send<L: Lanes>(group: &mut Group<'_>, parameters: &Parameters<L>) {
-    let [first, second] = &parameters.subframes;
-    let append = always!(|bits: L, field: L, width: i32| bits.sllv(L::splat(width)).or(field));
-    // Odd parity over the six upper bits of P1.
-    let upper = first.pitch.srl::<2>();
-    let folded = upper.xor(upper.srl::<3>());
-    let parity = folded.xor(folded.srl::<1>()).xor(folded.srl::<2>()).and(L::splat(1)).xor(L::splat(1));
-
-    let lsf = &parameters.lsf;
-    let mut octets_0_to_3 = append(lsf.mode, lsf.stage1, 7);
-    octets_0_to_3 = append(octets_0_to_3, lsf.low, 5);
-    octets_0_to_3 = append(octets_0_to_3, lsf.high, 5);
-    octets_0_to_3 = append(octets_0_to_3, first.pitch, 8);
-    octets_0_to_3 = append(octets_0_to_3, parity, 1);
-    octets_0_to_3 = append(octets_0_to_3, first.positions.srl::<8>(), 5);
-    let mut octets_4_to_7 = append(first.positions.and(L::splat(0xff)), first.signs, 4);
-    octets_4_to_7 = append(octets_4_to_7, first.gain_a, 3);
-    octets_4_to_7 = append(octets_4_to_7, first.gain_b, 4);
-    octets_4_to_7 = append(octets_4_to_7, second.pitch, 5);
-    octets_4_to_7 = append(octets_4_to_7, second.positions.srl::<5>(), 8);
-    let mut octets_8_to_9 = append(second.positions.and(L::splat(0x1f)), second.signs, 4);
-    octets_8_to_9 = append(octets_8_to_9, second.gain_a, 3);
-    octets_8_to_9 = append(octets_8_to_9, second.gain_b, 4);
-
-    let (start, middle, end) = (octets_0_to_3.to_array(), octets_4_to_7.to_array(), octets_8_to_9.to_array());
-    for (l, slot) in group.iter_mut().enumerate() {
-        let mut octets = [0; SPEECH_OCTETS];
-        octets[..4].copy_from_slice(&start[l].to_be_bytes());
-        octets[4..8].copy_from_slice(&middle[l].to_be_bytes());
-        octets[8..].copy_from_slice(&(end[l] as u16).to_be_bytes());
-        *slot.frame = Frame::Speech(octets);
-    }
 }
 
 /// Encodes a frame of each slot as speech; the window has been analysed.

@@ -4,8 +4,8 @@ use std::vec::Vec;
 
 use super::closed_loop::three_vectors;
 use super::correlation::{Subframe, Weighed, backward_filter, dot, dot_limited};
-use super::fixed_codebook::Correlations;
 use super::lsp_search::Polynomials;
+use super::response::Correlations;
 use super::state::Encoder;
 use crate::Level;
 use crate::g729::adaptive_codebook::{PAST_EXCITATION, adaptive_vector};
