@@ -75,6 +75,9 @@ impl DataPlane {
     /// Starts EAL, the port and the workers; all workers poll when this returns.
     pub(crate) fn start(config: &Config, main_core: usize, ends: Vec<WorkerEnds>) -> Result<Self, Failure> {
         let machine = |error: &dyn std::fmt::Display| Failure::Machine(vec![error.to_string()]);
+        if config.ports.len() > 1 {
+            return Err(machine(&"ports: a process runs one port; start a second gateway for the other"));
+        }
         let port_config = &config.ports[0];
         let device: Device =
             port_config.device.parse().map_err(|error| machine(&format_args!("ports[0].device: {error}")))?;
