@@ -129,7 +129,6 @@ impl Leg {
     pub(crate) fn media(&self) -> LegConfig {
         let agreement = self.negotiation.agreement();
         LegConfig {
-            local: self.negotiation.local(),
             remote: agreement.and_then(|agreed| agreed.remote),
             format: agreement.map(|agreed| agreed.format),
             direction: agreement.map_or(Direction::Inactive, |agreed| agreed.direction),
@@ -137,6 +136,7 @@ impl Leg {
             ssrc: self.ssrc,
             first_sequence: self.first_sequence,
             first_timestamp: self.first_timestamp,
+            ..LegConfig::new(self.negotiation.local())
         }
     }
 

@@ -140,6 +140,20 @@ pub struct Format {
     pub telephone_event: Option<PayloadType>,
 }
 
+impl Format {
+    /// A codec under one number both ways, in packets of 20 ms, without anything beside it.
+    pub const fn new(codec: Codec, payload_type: PayloadType) -> Self {
+        Self {
+            codec,
+            payload_type,
+            receive_payload_type: payload_type,
+            ptime_ms: 20,
+            annexb: false,
+            telephone_event: None,
+        }
+    }
+}
+
 /// Which way media goes on a leg, from the gateway's side (RFC 3264 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -206,4 +220,20 @@ pub struct LegConfig {
     pub first_sequence: u16,
     /// The first timestamp we send, random.
     pub first_timestamp: u32,
+}
+
+impl LegConfig {
+    /// A leg on `local` that has no peer yet: nothing is agreed, nobody is heard, everything else is plain.
+    pub const fn new(local: SocketAddr) -> Self {
+        Self {
+            local,
+            remote: None,
+            format: None,
+            direction: Direction::Inactive,
+            source: SourcePolicy::Strict,
+            ssrc: 0,
+            first_sequence: 0,
+            first_timestamp: 0,
+        }
+    }
 }

@@ -18,11 +18,7 @@ use dpdk::lcore;
 use dpdk::mempool::{Mempool, MempoolConfig};
 use dpdk::port::{Port, PortConfig};
 use dpdk::queue::QueuePair;
-use tandem_codec::Level;
-use tandem_contract::{
-    Codec, Command, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, SourcePolicy, WorkerCounters,
-    WorkerId,
-};
+use tandem_contract::{Codec, Command, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, WorkerCounters};
 use tandem_media::{Checksums, Engine, EngineConfig, LocalAddress};
 use tandem_packet_io::{Burst, PacketBuf, PacketIo};
 use tandem_wire::arp::{self, Arp, Operation};
@@ -190,23 +186,12 @@ fn worker(socket: &str, flows: u16, path: Path) -> Result<()> {
     let _lcore = lcore::enter(&eal, 1)?;
     let capabilities = queue.capabilities();
     let counters = Arc::new(WorkerCounters::default());
+    let addresses = vec![LocalAddress { address: GATEWAY.into(), prefix_len: 24, gateway: None }];
     let config = EngineConfig {
-        worker: WorkerId(0),
-        workers: 1,
-        mac: MacAddress(capabilities.mac),
-        mtu: 1_500,
-        vlan: None,
-        addresses: vec![LocalAddress { address: GATEWAY.into(), prefix_len: 24, gateway: None }],
-        rtp_ports: FIRST_PORT..=u16::MAX,
         flow_capacity: flows.into(),
-        batch_deadline_us: 500,
         transcoder_capacity: 2 * u32::from(flows),
-        neighbour_capacity: 64,
-        media_timeout_ms: 0,
-        report_interval_ms: 0,
-        traffic_class: 0xb8,
         checksums: Checksums { transmit_offload: capabilities.tx_ip_udp_checksum, verify_udp: true },
-        codec_level: Level::detect(),
+        ..EngineConfig::new(MacAddress(capabilities.mac), addresses, FIRST_PORT..=u16::MAX)
     };
     let engine = Engine::new(&config, Arc::clone(&counters))?;
     let (mut to_worker, commands) = rtrb::RingBuffer::new(1_024);
@@ -248,21 +233,11 @@ fn worker(socket: &str, flows: u16, path: Path) -> Result<()> {
 fn leg(number: u32, codec: Codec) -> LegConfig {
     let payload_type = codec.static_payload_type().expect("G.711 and G.722 have one");
     LegConfig {
-        local: SocketAddr::new(GATEWAY.into(), leg_port(number)),
         remote: Some(SocketAddr::new(PEER.into(), PEER_PORT)),
-        format: Some(Format {
-            codec,
-            payload_type,
-            receive_payload_type: payload_type,
-            ptime_ms: 20,
-            annexb: false,
-            telephone_event: None,
-        }),
+        format: Some(Format::new(codec, payload_type)),
         direction: Direction::SendRecv,
-        source: SourcePolicy::Strict,
         ssrc: number,
-        first_sequence: 0,
-        first_timestamp: 0,
+        ..LegConfig::new(SocketAddr::new(GATEWAY.into(), leg_port(number)))
     }
 }
 

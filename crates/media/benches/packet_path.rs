@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tandem_codec::Level;
 use tandem_contract::{
-    Codec, Command, Direction, Epoch, Event, FlowId, Format, LegConfig, Nanos, SourcePolicy, WorkerCounters, WorkerId,
+    Codec, Command, Direction, Epoch, Event, FlowId, Format, LegConfig, Nanos, WorkerCounters, WorkerId,
 };
 use tandem_media::{Checksums, Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{BURST_CAPACITY, Burst};
@@ -58,23 +58,12 @@ impl Egress for Returned {
 }
 
 fn engine(flows: usize, offload: bool, a: Codec, b: Codec) -> Engine<MemoryBuf> {
+    let addresses = vec![LocalAddress { address: GATEWAY_IP.into(), prefix_len: 24, gateway: None }];
     let config = EngineConfig {
-        worker: WorkerId(0),
-        workers: 1,
-        mac: GATEWAY_MAC,
-        mtu: 1500,
-        vlan: None,
-        addresses: vec![LocalAddress { address: GATEWAY_IP.into(), prefix_len: 24, gateway: None }],
-        rtp_ports: FIRST_PORT..=60_000,
         flow_capacity: flows as u32,
-        batch_deadline_us: 500,
         transcoder_capacity: 2 * flows as u32,
-        neighbour_capacity: 16,
-        media_timeout_ms: 60_000,
-        report_interval_ms: 0,
-        traffic_class: 0xb8,
         checksums: Checksums { transmit_offload: offload, verify_udp: false },
-        codec_level: Level::detect(),
+        ..EngineConfig::new(GATEWAY_MAC, addresses, FIRST_PORT..=60_000)
     };
     let mut engine = Engine::new(&config, Arc::new(WorkerCounters::default())).expect("the configuration is right");
     let mut egress = Returned(Vec::new());
@@ -82,21 +71,11 @@ fn engine(flows: usize, offload: bool, a: Codec, b: Codec) -> Engine<MemoryBuf> 
         let leg = |side: u16, codec: Codec| {
             let payload_type = codec.static_payload_type().expect("a codec of RFC 3551");
             LegConfig {
-                local: SocketAddr::new(GATEWAY_IP.into(), FIRST_PORT + 4 * slot as u16 + 2 * side),
                 remote: Some(SocketAddr::new(PEER_IP.into(), FIRST_PORT + 4 * slot as u16 + 2 * side)),
-                format: Some(Format {
-                    codec,
-                    payload_type,
-                    receive_payload_type: payload_type,
-                    ptime_ms: 20,
-                    annexb: false,
-                    telephone_event: None,
-                }),
+                format: Some(Format::new(codec, payload_type)),
                 direction: Direction::SendRecv,
-                source: SourcePolicy::Strict,
                 ssrc: slot as u32,
-                first_sequence: 0,
-                first_timestamp: 0,
+                ..LegConfig::new(SocketAddr::new(GATEWAY_IP.into(), FIRST_PORT + 4 * slot as u16 + 2 * side))
             }
         };
         let flow = FlowId { slot: slot as u32, generation: 0 };

@@ -126,6 +126,29 @@ impl EngineConfig {
     /// Flows that can be numbered.
     pub const MAX_FLOWS: u32 = 1 << 24;
 
+    /// One worker alone on an Ethernet port with addresses and RTP ports: room for 1,000 flows, each of which may transcode
+    /// both ways, no reports, no timeout, every checksum made and verified in software, the best codecs of the processor.
+    pub fn new(mac: MacAddress, addresses: Vec<LocalAddress>, rtp_ports: RangeInclusive<u16>) -> Self {
+        Self {
+            worker: WorkerId(0),
+            workers: 1,
+            mac,
+            mtu: 1500,
+            vlan: None,
+            addresses,
+            rtp_ports,
+            flow_capacity: 1000,
+            transcoder_capacity: 2000,
+            batch_deadline_us: 500,
+            neighbour_capacity: 64,
+            media_timeout_ms: u32::MAX,
+            report_interval_ms: 0,
+            traffic_class: 0xb8,
+            checksums: Checksums { transmit_offload: false, verify_udp: true },
+            codec_level: Level::detect(),
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.addresses.is_empty() || self.addresses.len() > MAX_LOCAL_ADDRESSES {
             return Err(ConfigError::AddressCount(self.addresses.len()));

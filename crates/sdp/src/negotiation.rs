@@ -219,12 +219,11 @@ impl Negotiation {
         let agreement = Agreement {
             remote: media.remote(),
             format: Format {
-                codec,
-                payload_type: encoding.payload_type,
                 receive_payload_type,
                 ptime_ms: self.ptime_for(codec, media),
                 annexb: codec == Codec::G729 && ours.annexb && encoding.fmtp.annexb(),
                 telephone_event: if event_offered { telephone_event(media, codec) } else { None },
+                ..Format::new(codec, encoding.payload_type)
             },
             direction: narrowed(ours.direction, media),
         };
@@ -275,12 +274,10 @@ impl Negotiation {
             .ok_or(OfferError::NoCommonCodec)?;
         let event = if self.capabilities.telephone_event { telephone_event(media, *codec) } else { None };
         let format = Format {
-            codec: *codec,
-            payload_type: encoding.payload_type,
-            receive_payload_type: encoding.payload_type,
             ptime_ms: self.ptime_for(*codec, media),
             annexb: *codec == Codec::G729 && self.capabilities.annexb && encoding.fmtp.annexb(),
             telephone_event: event,
+            ..Format::new(*codec, encoding.payload_type)
         };
         let agreement = Agreement { remote: media.remote(), format, direction: narrowed(direction, media) };
         let lines = offer.media.iter().enumerate().map(|(index, media)| {

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
-use tandem_codec::Level;
 use tandem_contract::{
     Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType,
     Refusal, SourcePolicy, WorkerCounters, WorkerId,
 };
-use tandem_media::{Checksums, Egress, Engine, EngineConfig, LocalAddress, Origin};
+use tandem_media::{Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{Burst, PacketBuf};
 use tandem_testkit::{Endpoint, MemoryBuf, Pool, arp_reply_frame, arp_request_frame, echo_request_frame};
 use tandem_wire::ethernet::{ETHERTYPE_IPV4, Ethernet, MacAddress};
@@ -107,15 +106,11 @@ fn leg(choices: &mut Choices<'_>) -> LegConfig {
         choices.of(&[Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus]);
     let payload_type = codec.static_payload_type().or(PayloadType::new(111)).expect("below 128");
     let format = Format {
-        codec,
-        payload_type,
-        receive_payload_type: payload_type,
         ptime_ms: choices.of(&[20, 10, 30]),
-        annexb: false,
         telephone_event: choices.of(&[None, PayloadType::new(101)]),
+        ..Format::new(codec, payload_type)
     };
     LegConfig {
-        local: SocketAddr::new(address.into(), port),
         remote: choices.of(&[Some(remote(0)), Some(remote(1)), Some(remote(2)), None]).map(SocketAddr::V4),
         format: choices.of(&[Some(format), Some(format), Some(format), Some(format), None]),
         direction: choices.of(&[
@@ -129,6 +124,7 @@ fn leg(choices: &mut Choices<'_>) -> LegConfig {
         ssrc: choices.octet().into(),
         first_sequence: u16::MAX - u16::from(choices.octet()),
         first_timestamp: u32::MAX - u32::from(choices.octet()),
+        ..LegConfig::new(SocketAddr::new(address.into(), port))
     }
 }
 
@@ -142,23 +138,15 @@ impl Machine {
     fn new() -> Self {
         let counters = Arc::new(WorkerCounters::default());
         let local = |address: Ipv4Addr| LocalAddress { address: address.into(), prefix_len: 24, gateway: None };
+        let rtp_ports = FIRST_PORT..=FIRST_PORT + 2 * u16::from(PORT_PAIRS) - 1;
         let config = EngineConfig {
-            worker: WorkerId(0),
-            workers: 1,
-            mac: MAC,
             mtu: MTU,
-            vlan: None,
-            addresses: ADDRESSES.map(local).to_vec(),
-            rtp_ports: FIRST_PORT..=FIRST_PORT + 2 * u16::from(PORT_PAIRS) - 1,
             flow_capacity: SLOTS.into(),
-            batch_deadline_us: 500,
             transcoder_capacity: TRANSCODERS as u32,
             neighbour_capacity: NEIGHBOURS,
             media_timeout_ms: 100,
             report_interval_ms: 200,
-            traffic_class: 0,
-            checksums: Checksums { transmit_offload: false, verify_udp: true },
-            codec_level: Level::detect(),
+            ..EngineConfig::new(MAC, ADDRESSES.map(local).to_vec(), rtp_ports)
         };
         let engine = Engine::new(&config, Arc::clone(&counters)).expect("the configuration is right");
         let exit = Exit { pool: Pool::new(128), counters: Arc::clone(&counters), questions: Vec::new() };

@@ -7,12 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use tandem_codec::Level;
 use tandem_contract::{
-    Codec, Command, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType, SourcePolicy,
-    WorkerCounters, WorkerId,
+    Codec, Command, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType, WorkerCounters,
 };
-use tandem_media::{Checksums, Engine, EngineConfig, LocalAddress};
+use tandem_media::{Engine, EngineConfig, LocalAddress};
 use tandem_packet_io::Capabilities;
 use tandem_testkit::{Cable, Endpoint, MemoryBuf, MemoryIo, Pool, Received, arp_reply_frame};
 use tandem_wire::ethernet::MacAddress;
@@ -37,23 +35,13 @@ pub struct Rig {
 }
 
 pub fn engine_config() -> EngineConfig {
+    let addresses = vec![LocalAddress { address: GATEWAY_IP.into(), prefix_len: 24, gateway: None }];
     EngineConfig {
-        worker: WorkerId(0),
-        workers: 1,
-        mac: GATEWAY_MAC,
-        mtu: 1500,
-        vlan: None,
-        addresses: vec![LocalAddress { address: GATEWAY_IP.into(), prefix_len: 24, gateway: None }],
-        rtp_ports: 10_000..=19_999,
         flow_capacity: 100,
-        batch_deadline_us: 500,
         transcoder_capacity: 20,
         neighbour_capacity: 16,
         media_timeout_ms: 5000,
-        report_interval_ms: 0,
-        traffic_class: 0xb8,
-        checksums: Checksums { transmit_offload: false, verify_udp: true },
-        codec_level: Level::detect(),
+        ..EngineConfig::new(GATEWAY_MAC, addresses, 10_000..=19_999)
     }
 }
 
@@ -181,27 +169,19 @@ pub fn flow(slot: u32) -> FlowId {
 
 pub fn format(codec: Codec) -> Format {
     let payload_type = codec.static_payload_type().unwrap_or(PayloadType::new(111).unwrap());
-    Format {
-        codec,
-        payload_type,
-        receive_payload_type: payload_type,
-        ptime_ms: 20,
-        annexb: false,
-        telephone_event: PayloadType::new(101),
-    }
+    Format { telephone_event: PayloadType::new(101), ..Format::new(codec, payload_type) }
 }
 
 /// A leg on port `10_000 + 2 * index`.
 pub fn leg(index: u16, remote: SocketAddrV4, codec: Codec) -> LegConfig {
     LegConfig {
-        local: SocketAddr::new(GATEWAY_IP.into(), 10_000 + 2 * index),
         remote: Some(remote.into()),
         format: Some(format(codec)),
         direction: Direction::SendRecv,
-        source: SourcePolicy::Strict,
         ssrc: 0x5500_0000 + u32::from(index),
         first_sequence: 100 + index,
         first_timestamp: 50_000 + u32::from(index),
+        ..LegConfig::new(SocketAddr::new(GATEWAY_IP.into(), 10_000 + 2 * index))
     }
 }
 
