@@ -8,12 +8,14 @@ cd "$(dirname "$0")/.."
 
 seconds=15
 calls=12
+device=net_af_packet0
 keep=""
 usage() {
     cat <<EOF
-usage: scripts/demo.sh [--seconds N] [--calls N] [--keep DIR]
+usage: scripts/demo.sh [--seconds N] [--calls N] [--device NAME] [--keep DIR]
   --seconds N   length of each call (4 to 120, default $seconds)
   --calls N     concurrent calls of each kind: PCMU to PCMA, to G.722, to G.729 (1 to 50, default $calls)
+  --device NAME the DPDK device on the gateway's veth: net_af_packet0 (default) or net_af_xdp0
   --keep DIR    leave captures, logs and call records in DIR
 EOF
 }
@@ -24,6 +26,7 @@ while (($#)); do
     case $1 in
         --seconds) number seconds "${2-}" 4 120; seconds=$2; shift 2 ;;
         --calls) number calls "${2-}" 1 50; calls=$2; shift 2 ;;
+        --device) device=${2:?--device takes net_af_packet0 or net_af_xdp0}; shift 2 ;;
         --keep) keep=${2:?--keep takes a directory}; shift 2 ;;
         -h | --help) usage; exit 0 ;;
         *) echo "demo: unknown option '$1'" >&2; usage >&2; exit 2 ;;
@@ -32,7 +35,7 @@ done
 
 if ((EUID != 0)); then
     command -v sudo >/dev/null || { echo "demo: network namespaces need root: run as root or install sudo" >&2; exit 1; }
-    exec sudo -- "$0" --seconds "$seconds" --calls "$calls" ${keep:+--keep "$keep"}
+    exec sudo -- "$0" --seconds "$seconds" --calls "$calls" --device "$device" ${keep:+--keep "$keep"}
 fi
 bin=${CARGO_TARGET_DIR:-target}/release
 for program in tandem tandem-demo; do
@@ -93,8 +96,8 @@ encode callee pcma 8000 callee.alaw
 encode callee g722 8000 callee.g722
 encode callee g729 1000 callee.g729
 
-step gateway "worker on core $worker_core, media on net_af_packet0 (media0)"
-sed -e "s#cores: \[1\]#cores: [$worker_core]#" -e "s#/var/lib/tandem#$work#" configs/demo.yaml >"$work/demo.yaml"
+step gateway "worker on core $worker_core, media on $device (media0)"
+sed -e "s#cores: \[1\]#cores: [$worker_core]#" -e "s#/var/lib/tandem#$work#" -e "s#net_af_packet0#$device#" configs/demo.yaml >"$work/demo.yaml"
 ip netns exec "$gw" taskset -c "0-$worker_core" "$bin/tandem" run --config "$work/demo.yaml" >"$work/gateway.log" 2>&1 &
 gateway=$!
 pids+=($gateway)
