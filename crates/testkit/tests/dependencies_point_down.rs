@@ -25,11 +25,12 @@ const LAYERS: &[(&str, u8)] = &[
     ("tandem-worker", 3),
     ("tandem-control", 3),
     ("dpdk", 3),
+    ("tandem-loadgen", 3),
     // Wiring.
-    ("tandem-gateway", 4),
+    ("tandem-gateway", 5),
     // Beside the house: test doubles and the demonstration, never shipped.
     ("tandem-testkit", 4),
-    ("tandem-demo", 5),
+    ("tandem-demo", 6),
 ];
 
 /// Crates whose manifests may name a crate of DPDK's.

@@ -1,0 +1,17 @@
+//! A source of calls for a gateway under measurement.
+//!
+//! A [`LoadSpec`] says what to send: so many concurrent calls of a codec [`Mix`] for so many seconds. A [`LoadRunner`] does it against a
+//! gateway and answers with a [`LoadOutcome`]: packets sent, received and lost per direction, latency of every packet, calls whose audio
+//! was wrong, and how busy the source itself was. A source that could not keep its own schedule says so: the outcome is then void
+//! ([`LoadOutcome::is_void`]), and nothing in it may be held against the gateway.
+#![forbid(unsafe_code)]
+
+mod latency;
+mod mix;
+mod outcome;
+mod spec;
+
+pub use latency::Latency;
+pub use mix::{CallKind, LegSpeech, Mix, MixError, SpeechCodec};
+pub use outcome::{CallCounts, DirectionCounts, LoadError, LoadOutcome, LoadRunner, Progress, SourceUse, VoidReason};
+pub use spec::{Impairments, LoadSpec, SpecError};
