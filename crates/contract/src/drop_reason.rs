@@ -32,12 +32,13 @@ drop_reasons! {
     NotOurAddress, "not_our_address", "The destination address is not one of the port's.";
     ArpMalformed, "arp_malformed", "An ARP packet that is not IPv4 over Ethernet, or is damaged.";
     IpHeaderBad, "ip_header_bad", "The IP version, header length or header checksum is wrong.";
+    IpExtensionHeader, "ip_extension_header", "IPv6 extension headers that are too many, too long or in a wrong place, or a source route.";
     IpFragment, "ip_fragment", "A fragment of a larger datagram.";
-    IpProtocolUnknown, "ip_protocol_unknown", "Neither UDP nor ICMP.";
-    IcmpUnhandled, "icmp_unhandled", "An ICMP message other than an echo request.";
+    IpProtocolUnknown, "ip_protocol_unknown", "Neither UDP nor ICMP nor ICMPv6.";
+    IcmpUnhandled, "icmp_unhandled", "An ICMP message other than an echo request or, over IPv6, neighbour discovery; or a damaged one.";
     IcmpRateLimited, "icmp_rate_limited", "More echo requests in this second than are answered.";
     UdpLengthBad, "udp_length_bad", "The UDP length disagrees with the datagram.";
-    UdpChecksumBad, "udp_checksum_bad", "The UDP checksum is wrong.";
+    UdpChecksumBad, "udp_checksum_bad", "The UDP checksum is wrong, or missing over IPv6.";
     NoFlow, "no_flow", "No flow listens on the destination port.";
     RtpHeaderBad, "rtp_header_bad", "Not RTP version 2, or its CSRC list, extension or padding runs past the end.";
     RtcpUnhandled, "rtcp_unhandled", "RTCP that this leg does not take.";

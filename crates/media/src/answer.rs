@@ -1,4 +1,4 @@
-//! What the engine answers by itself: ARP and ICMP echo.
+//! What the engine answers by itself over IPv4: ARP and ICMP echo.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,8 @@ use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::neighbours::write_arp;
 
-const TIME_TO_LIVE: u8 = 64;
+/// Hops that an answer may take.
+pub(crate) const TIME_TO_LIVE: u8 = 64;
 
 impl<B: PacketBuf> Engine<B> {
     /// Another worker of the port heard which hardware address a neighbour has.

@@ -1,18 +1,19 @@
 //! What a received frame is, from its headers alone: the first stage, which touches the frame and the port table only.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use tandem_contract::{DropReason, WorkerId};
 use tandem_packet_io::{ChecksumStatus, PacketBuf, RxChecksum};
 use tandem_wire::arp::Arp;
 use tandem_wire::demux::{self, Kind};
-use tandem_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet, MacAddress};
+use tandem_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, MacAddress};
 use tandem_wire::ipv4::{Ipv4, Ipv4Error};
+use tandem_wire::ipv6::{Ipv6, Ipv6Error, multicast_mac, solicited_node};
 use tandem_wire::udp::{self, Udp, UdpError};
-use tandem_wire::{icmp, rtp};
+use tandem_wire::{icmp, icmpv6, rtp};
 
 use crate::config::{Checksums, EngineConfig};
-use crate::port_table::{PortTable, StreamIndex};
+use crate::port_table::{AddressIndex, PortTable, StreamIndex};
 
 /// A frame's destination inside the engine.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub(crate) enum Class {
     Arp(Arp),
     /// An ICMP message to one of our addresses.
     Icmp(IcmpAt),
+    /// An ICMPv6 message to one of our addresses or to the group that it is asked for in.
+    Icmpv6(IcmpAt),
     Drop(DropReason),
 }
 
@@ -40,14 +43,24 @@ pub(crate) struct Datagram {
     pub(crate) len: u16,
 }
 
-/// Where an ICMP message is, and who sent it.
+/// Where an ICMP message is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IcmpAt {
-    /// Octets before the IPv4 header.
+    /// Octets before the IP header.
     pub(crate) ip_at: u16,
     /// Octets before the message, and of it.
     pub(crate) at: u16,
     pub(crate) len: u16,
+}
+
+/// A packet for one of our addresses.
+#[derive(Clone, Copy)]
+struct Addressed {
+    local: AddressIndex,
+    source: IpAddr,
+    destination: IpAddr,
+    /// Octets before what IP carries.
+    at: usize,
 }
 
 /// What classification needs to know about the port, apart from the port table.
@@ -102,6 +115,8 @@ impl Classifier {
         match ethernet.ethertype() {
             ETHERTYPE_IPV4 if to_us => self.inspect_ipv4(frame, ethernet.payload(), verdict, ports, from_worker),
             ETHERTYPE_IPV4 => Err(DropReason::NotOurAddress),
+            ETHERTYPE_IPV6 if to_us => self.inspect_ipv6(frame, ethernet.payload(), verdict, ports, from_worker),
+            ETHERTYPE_IPV6 => Self::inspect_solicitation(frame, &ethernet, ports),
             ETHERTYPE_ARP if to_us || ethernet.destination() == MacAddress::BROADCAST => {
                 Arp::parse(ethernet.payload()).map(Class::Arp).map_err(|_| DropReason::ArpMalformed)
             }
@@ -131,21 +146,88 @@ impl Classifier {
         if !header_holds {
             return Err(DropReason::IpHeaderBad);
         }
-        let local = ports.address(ip.destination().into()).ok_or(DropReason::NotOurAddress)?;
-        if ip.is_fragment() {
+        let destination = IpAddr::V4(ip.destination());
+        let local = ports.address(destination).ok_or(DropReason::NotOurAddress)?;
+        if ip.fragment().is_some() {
             return Err(DropReason::IpFragment);
         }
         let ip_at = frame.len() - packet.len();
         let at = ip_at + ip.header_len();
         match ip.protocol() {
-            udp::PROTOCOL => {}
+            udp::PROTOCOL => {
+                let addressed = Addressed { local, source: IpAddr::V4(ip.source()), destination, at };
+                self.inspect_udp(addressed, ip.payload(), verdict, ports, from_worker)
+            }
             icmp::PROTOCOL => {
                 let len = ip.payload().len() as u16;
-                return Ok(Class::Icmp(IcmpAt { ip_at: ip_at as u16, at: at as u16, len }));
+                Ok(Class::Icmp(IcmpAt { ip_at: ip_at as u16, at: at as u16, len }))
             }
-            _ => return Err(DropReason::IpProtocolUnknown),
+            _ => Err(DropReason::IpProtocolUnknown),
         }
-        let udp = Udp::parse(ip.payload()).map_err(|error| match error {
+    }
+
+    #[inline]
+    fn inspect_ipv6(
+        &self,
+        frame: &[u8],
+        packet: &[u8],
+        verdict: RxChecksum,
+        ports: &PortTable,
+        from_worker: bool,
+    ) -> Result<Class, DropReason> {
+        let ip = Ipv6::parse(packet).map_err(ipv6_drop)?;
+        let destination = IpAddr::V6(ip.destination());
+        let local = ports.address(destination).ok_or(DropReason::NotOurAddress)?;
+        if ip.fragment().is_some() {
+            return Err(DropReason::IpFragment);
+        }
+        let ip_at = frame.len() - packet.len();
+        let at = ip_at + ip.header_len();
+        match ip.protocol() {
+            udp::PROTOCOL => {
+                let addressed = Addressed { local, source: IpAddr::V6(ip.source()), destination, at };
+                self.inspect_udp(addressed, ip.payload(), verdict, ports, from_worker)
+            }
+            icmpv6::PROTOCOL => {
+                let len = ip.payload().len() as u16;
+                Ok(Class::Icmpv6(IcmpAt { ip_at: ip_at as u16, at: at as u16, len }))
+            }
+            _ => Err(DropReason::IpProtocolUnknown),
+        }
+    }
+
+    /// What comes to a group: of that, only questions for our addresses are for us (RFC 4861 §7.2).
+    #[cold]
+    fn inspect_solicitation(frame: &[u8], ethernet: &Ethernet<'_>, ports: &PortTable) -> Result<Class, DropReason> {
+        let asked = |address| match address {
+            IpAddr::V6(address) => multicast_mac(solicited_node(address)) == ethernet.destination(),
+            IpAddr::V4(_) => false,
+        };
+        if !ports.local_addresses().any(asked) {
+            return Err(DropReason::NotOurAddress);
+        }
+        let packet = ethernet.payload();
+        let ip = Ipv6::parse(packet).map_err(ipv6_drop)?;
+        if ip.protocol() != icmpv6::PROTOCOL || ip.fragment().is_some() || !ip.destination().is_multicast() {
+            return Err(DropReason::NotOurAddress);
+        }
+        let ip_at = frame.len() - packet.len();
+        let (at, len) = (ip_at + ip.header_len(), ip.payload().len());
+        Ok(Class::Icmpv6(IcmpAt { ip_at: ip_at as u16, at: at as u16, len: len as u16 }))
+    }
+
+    /// What stands in UDP for one of our addresses.
+    #[inline]
+    fn inspect_udp(
+        &self,
+        addressed: Addressed,
+        bytes: &[u8],
+        verdict: RxChecksum,
+        ports: &PortTable,
+        from_worker: bool,
+    ) -> Result<Class, DropReason> {
+        let Addressed { local, source, destination, at } = addressed;
+        let udp = Udp::parse(bytes).map_err(|error| match error {
             UdpError::TooShort => DropReason::FrameTruncated,
             UdpError::Length => DropReason::UdpLengthBad,
         })?;
@@ -154,11 +236,11 @@ impl Classifier {
         let Some(stream) = ports.find(local, port) else {
             return self.owner(port, ports, from_worker).map(Class::Foreign).ok_or(DropReason::NoFlow);
         };
-        self.check_udp(&udp, verdict, ip.source(), ip.destination())?;
+        self.check_udp(&udp, verdict, source, destination)?;
         Ok(Class::Datagram(Datagram {
             stream,
             kind: Self::kind(port, udp.payload()),
-            source: SocketAddr::new(ip.source().into(), udp.source_port()),
+            source: SocketAddr::new(source, udp.source_port()),
             port,
             at: (at + udp::HEADER_LEN) as u16,
             len: udp.payload().len() as u16,
@@ -177,13 +259,15 @@ impl Classifier {
     }
 
     #[inline]
-    fn check_udp(&self, udp: &Udp<'_>, verdict: RxChecksum, from: Ipv4Addr, to: Ipv4Addr) -> Result<(), DropReason> {
+    fn check_udp(&self, udp: &Udp<'_>, verdict: RxChecksum, from: IpAddr, to: IpAddr) -> Result<(), DropReason> {
+        // Nothing else guards the addresses of IPv6, so a sender may not leave it out there (RFC 8200 §8.1).
+        if from.is_ipv6() && udp.checksum() == [0, 0] {
+            return Err(DropReason::UdpChecksumBad);
+        }
         let holds = match verdict.l4 {
             ChecksumStatus::Good => true,
             ChecksumStatus::Bad => false,
-            ChecksumStatus::Unknown if self.checksums.verify_udp => {
-                udp.checksum_holds(IpAddr::V4(from), IpAddr::V4(to))
-            }
+            ChecksumStatus::Unknown if self.checksums.verify_udp => udp.checksum_holds(from, to),
             ChecksumStatus::Unknown => true,
         };
         if holds { Ok(()) } else { Err(DropReason::UdpChecksumBad) }
@@ -199,4 +283,12 @@ impl Classifier {
 /// The worker that owns a local port.
 pub(crate) const fn owner_of(port: u16, workers: u16) -> WorkerId {
     WorkerId((port / 2) % workers)
+}
+
+const fn ipv6_drop(error: Ipv6Error) -> DropReason {
+    match error {
+        Ipv6Error::TooShort => DropReason::FrameTruncated,
+        Ipv6Error::Version => DropReason::IpHeaderBad,
+        Ipv6Error::ExtensionHeaders | Ipv6Error::Routed => DropReason::IpExtensionHeader,
+    }
 }

@@ -212,15 +212,16 @@ impl<B: PacketBuf> Engine<B> {
         if !to.direction.sends() {
             return Exit::Closed(DropReason::DirectionInactive);
         }
+        let local = to.local;
         let next_hop = self.ports.local(flow.locals[leg.other().index()]).next_hop(remote.ip());
-        let (Some(std::net::IpAddr::V4(next_hop)), std::net::IpAddr::V4(local)) = (next_hop, to.local.ip()) else {
+        let Some(next_hop) = next_hop.filter(|_| remote.is_ipv4() == local.is_ipv4()) else {
             return Exit::Closed(DropReason::NoRoute);
         };
-        let local_socket = to.local;
-        let Some(next_hop) = self.neighbours.acquire(now, next_hop, local, &self.link, &self.counters, egress) else {
+        let neighbour = self.neighbours.acquire(now, next_hop, local.ip(), &self.link, &self.counters, egress);
+        let Some(next_hop) = neighbour else {
             return Exit::Closed(DropReason::NeighbourUnresolved);
         };
-        match Departure::new(&self.link, local_socket, remote, next_hop) {
+        match Departure::new(&self.link, local, remote, next_hop) {
             Some(departure) => Exit::Open(departure),
             None => {
                 self.neighbours.release(next_hop, &self.counters);

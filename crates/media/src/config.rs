@@ -100,9 +100,6 @@ pub enum ConfigError {
     /// The same address twice.
     #[error("the local address {0} is given twice")]
     AddressTwice(IpAddr),
-    /// An address family the engine does not carry.
-    #[error("the local address {0} is not IPv4")]
-    AddressFamily(IpAddr),
     /// No even port with an odd one above it.
     #[error("the RTP port range holds no pair of an even port and the odd one above it")]
     NoPorts,
@@ -154,9 +151,6 @@ impl EngineConfig {
             return Err(ConfigError::AddressCount(self.addresses.len()));
         }
         for (index, local) in self.addresses.iter().enumerate() {
-            if !local.address.is_ipv4() {
-                return Err(ConfigError::AddressFamily(local.address));
-            }
             if self.addresses[..index].iter().any(|other| other.address == local.address) {
                 return Err(ConfigError::AddressTwice(local.address));
             }

@@ -1,19 +1,22 @@
 //! The headers below RTP of what a leg sends, prepared once per remote and copied before each packet.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use tandem_packet_io::PacketBuf;
 use tandem_wire::checksum::Sum;
-use tandem_wire::ethernet::{self, ETHERTYPE_IPV4, EthernetFields, MacAddress, VlanId};
+use tandem_wire::ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetFields, MacAddress, VlanId};
 use tandem_wire::ipv4::{self, Ipv4Fields};
+use tandem_wire::ipv6::{self, Ipv6Fields};
 use tandem_wire::udp::{self, UdpFields};
 
 use crate::neighbours::NeighbourId;
 
-/// Ethernet, one tag, IPv4, UDP.
-const MAX_LEN: usize = ethernet::HEADER_LEN + ethernet::VLAN_TAG_LEN + ipv4::HEADER_LEN + udp::HEADER_LEN;
-const UNTAGGED_LEN: usize = MAX_LEN - ethernet::VLAN_TAG_LEN;
-const L3_AND_UDP: usize = ipv4::HEADER_LEN + udp::HEADER_LEN;
+const PLAIN: usize = ethernet::HEADER_LEN;
+const TAGGED: usize = ethernet::HEADER_LEN + ethernet::VLAN_TAG_LEN;
+const IPV4: usize = ipv4::HEADER_LEN;
+const IPV6: usize = ipv6::HEADER_LEN;
+/// Ethernet, one tag, IPv6, UDP.
+const MAX_LEN: usize = TAGGED + IPV6 + udp::HEADER_LEN;
 const TIME_TO_LIVE: u8 = 64;
 
 /// What all packets of the port have in common.
@@ -55,6 +58,7 @@ impl LinkFields {
 pub(crate) struct Departure {
     pub(crate) next_hop: NeighbourId,
     l2_len: u8,
+    l3_len: u8,
     checksum_offload: bool,
     mtu: u16,
     headers: [u8; MAX_LEN],
@@ -69,79 +73,97 @@ pub(crate) struct Departure {
 pub(crate) struct TooLong;
 
 impl Departure {
-    /// `None` when local and remote address are not both IPv4.
+    /// `None` when local and remote address are not of one family.
     pub(crate) fn new(link: &LinkFields, local: SocketAddr, remote: SocketAddr, next_hop: NeighbourId) -> Option<Self> {
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (local.ip(), remote.ip()) else {
-            return None;
-        };
         let l2_len = link.l2_len();
         let mut headers = [0; MAX_LEN];
-        link.write_l2(&mut headers, MacAddress::default(), ETHERTYPE_IPV4);
-        let ip = Self::ip_fields(link.traffic_class, source, destination);
-        let (header, rest) = headers[l2_len..].split_first_chunk_mut()?;
-        ip.write(header);
-        header[10..12].fill(0);
-        let ip_sum = Sum::of(header);
+        let (ip_sum, l3_len) = match (local.ip(), remote.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                link.write_l2(&mut headers, MacAddress::default(), ETHERTYPE_IPV4);
+                let header = headers[l2_len..].first_chunk_mut()?;
+                let fields = Ipv4Fields {
+                    traffic_class: link.traffic_class,
+                    total_length: 0,
+                    time_to_live: TIME_TO_LIVE,
+                    protocol: udp::PROTOCOL,
+                    source,
+                    destination,
+                };
+                fields.write(header);
+                header[10..12].fill(0);
+                (Sum::of(header), IPV4)
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                link.write_l2(&mut headers, MacAddress::default(), ETHERTYPE_IPV6);
+                let fields = Ipv6Fields {
+                    traffic_class: link.traffic_class,
+                    payload_length: 0,
+                    protocol: udp::PROTOCOL,
+                    hop_limit: TIME_TO_LIVE,
+                    source,
+                    destination,
+                };
+                fields.write(headers[l2_len..].first_chunk_mut()?);
+                (Sum::ZERO, IPV6)
+            }
+            _ => return None,
+        };
         let udp = UdpFields { source_port: local.port(), destination_port: remote.port(), length: 0 };
-        udp.write(rest.first_chunk_mut()?);
-        let udp_sum = Sum::of_pseudo_header(source.into(), destination.into(), udp::PROTOCOL)
-            .and_u16(local.port())
-            .and_u16(remote.port());
-        let checksum_offload = link.checksum_offload;
-        Some(Self { next_hop, l2_len: l2_len as u8, checksum_offload, mtu: link.mtu, headers, ip_sum, udp_sum })
-    }
-
-    const fn ip_fields(traffic_class: u8, source: Ipv4Addr, destination: Ipv4Addr) -> Ipv4Fields {
-        Ipv4Fields {
-            traffic_class,
-            total_length: 0,
-            time_to_live: TIME_TO_LIVE,
-            protocol: udp::PROTOCOL,
-            source,
-            destination,
-        }
+        udp.write(headers[l2_len + l3_len..].first_chunk_mut()?);
+        let udp_sum =
+            Sum::of_pseudo_header(local.ip(), remote.ip(), udp::PROTOCOL).and_u16(local.port()).and_u16(remote.port());
+        let (checksum_offload, mtu) = (link.checksum_offload, link.mtu);
+        let (l2_len, l3_len) = (l2_len as u8, l3_len as u8);
+        Some(Self { next_hop, l2_len, l3_len, checksum_offload, mtu, headers, ip_sum, udp_sum })
     }
 
     /// Octets of all headers before the UDP payload.
     #[inline]
     pub(crate) const fn header_len(&self) -> usize {
-        self.l2_len as usize + L3_AND_UDP
+        self.l2_len as usize + self.l3_len as usize + udp::HEADER_LEN
     }
 
     /// Fills in the headers of `frame`, whose UDP payload is final and starts at [`Departure::header_len`].
     #[inline]
     pub(crate) fn write<B: PacketBuf>(&self, frame: &mut B, mac: MacAddress) -> Result<(), TooLong> {
-        let l2_len = usize::from(self.l2_len);
+        let (l2_len, l3_len) = (usize::from(self.l2_len), usize::from(self.l3_len));
         if frame.len() > l2_len + usize::from(self.mtu) {
             return Err(TooLong);
         }
-        if l2_len == ethernet::HEADER_LEN {
-            self.write_headers::<UNTAGGED_LEN, B>(frame, mac);
-        } else {
-            self.write_headers::<MAX_LEN, B>(frame, mac);
+        match (l2_len, l3_len) {
+            (PLAIN, IPV4) => self.write_headers::<{ PLAIN + IPV4 + udp::HEADER_LEN }, IPV4, B>(frame, mac),
+            (PLAIN, _) => self.write_headers::<{ PLAIN + IPV6 + udp::HEADER_LEN }, IPV6, B>(frame, mac),
+            (_, IPV4) => self.write_headers::<{ TAGGED + IPV4 + udp::HEADER_LEN }, IPV4, B>(frame, mac),
+            (_, _) => self.write_headers::<{ TAGGED + IPV6 + udp::HEADER_LEN }, IPV6, B>(frame, mac),
         }
         if self.checksum_offload {
-            frame.request_ip_udp_checksum(l2_len, ipv4::HEADER_LEN);
+            frame.request_ip_udp_checksum(l2_len, l3_len);
         }
         Ok(())
     }
 
     #[inline]
-    fn write_headers<const LEN: usize, B: PacketBuf>(&self, frame: &mut B, mac: MacAddress) {
-        const { assert!(LEN == UNTAGGED_LEN || LEN == MAX_LEN) };
+    fn write_headers<const LEN: usize, const L3_LEN: usize, B: PacketBuf>(&self, frame: &mut B, mac: MacAddress) {
+        const { assert!(LEN <= MAX_LEN && LEN >= PLAIN + L3_LEN + udp::HEADER_LEN) };
         let Some((headers, payload)) = frame.data_mut().split_first_chunk_mut::<LEN>() else {
             return;
         };
         headers.copy_from_slice(&self.headers[..LEN]);
         headers[..6].copy_from_slice(&mac.0);
-        let ip_at = LEN - L3_AND_UDP;
         let udp_at = LEN - udp::HEADER_LEN;
+        let ip_at = udp_at - L3_LEN;
         let udp_len = (udp::HEADER_LEN + payload.len()) as u16;
-        let ip_len = udp_len + ipv4::HEADER_LEN as u16;
-        headers[ip_at + 2..ip_at + 4].copy_from_slice(&ip_len.to_be_bytes());
         headers[udp_at + 4..udp_at + 6].copy_from_slice(&udp_len.to_be_bytes());
+        if L3_LEN == IPV4 {
+            let ip_len = udp_len + IPV4 as u16;
+            headers[ip_at + 2..ip_at + 4].copy_from_slice(&ip_len.to_be_bytes());
+            if !self.checksum_offload {
+                headers[ip_at + 10..ip_at + 12].copy_from_slice(&self.ip_sum.and_u16(ip_len).checksum());
+            }
+        } else {
+            headers[ip_at + 4..ip_at + 6].copy_from_slice(&udp_len.to_be_bytes());
+        }
         if !self.checksum_offload {
-            headers[ip_at + 10..ip_at + 12].copy_from_slice(&self.ip_sum.and_u16(ip_len).checksum());
             // The length counts twice: in the pseudo-header and in the header.
             let sum = self.udp_sum.and_u16(udp_len).and_u16(udp_len).and(Sum::of(payload));
             headers[udp_at + 6..udp_at + 8].copy_from_slice(&sum.udp_checksum());

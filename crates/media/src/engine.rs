@@ -104,7 +104,8 @@ impl<B: PacketBuf> Engine<B> {
         })
     }
 
-    /// Tells the link once, when the device runs, which hardware address has our addresses now (RFC 5227 §3). One worker
+    /// Tells the link once, when the device runs, which hardware address has our addresses now (RFC 5227 §3,
+    /// RFC 4861 §7.2.6). One worker
     /// of a port does it for all.
     pub fn on_start<E: Egress<Buf = B>>(&mut self, egress: &mut E) {
         if self.worker != tandem_contract::WorkerId(0) {
@@ -130,6 +131,7 @@ impl<B: PacketBuf> Engine<B> {
                 Class::Foreign(owner) => egress.hand_over(owner, frame),
                 Class::Arp(arp) => self.on_arp(now, &arp, frame, egress),
                 Class::Icmp(at) => self.on_icmp(now, at, frame, egress),
+                Class::Icmpv6(at) => self.on_icmpv6(now, at, frame, egress),
                 Class::Drop(reason) => self.counters.dropped(reason),
             }
         }

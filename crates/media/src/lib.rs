@@ -21,6 +21,7 @@ mod commands;
 mod config;
 mod continuity;
 mod departure;
+mod discovery;
 mod egress;
 mod engine;
 mod event_queue;

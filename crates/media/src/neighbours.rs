@@ -1,4 +1,4 @@
-//! The hardware addresses of next hops (RFC 826, with the timers of RFC 4861 §10 in mind).
+//! The hardware addresses of next hops: ARP (RFC 826) and neighbour discovery (RFC 4861), with the latter's timers in mind.
 //!
 //! A neighbour is asked for when the first leg needs it, at installation rather than at the first packet, and is known
 //! for as long as some leg uses it. Only addresses that were asked for are learned, so that strangers cannot fill the table.
@@ -12,6 +12,7 @@ use tandem_wire::arp::{self, Arp, Operation};
 use tandem_wire::ethernet::{ETHERTYPE_ARP, MacAddress};
 
 use crate::departure::LinkFields;
+use crate::discovery::{announce_ipv6, solicit};
 use crate::egress::Egress;
 
 /// A place in the table.
@@ -35,9 +36,9 @@ struct Waiting<B> {
 }
 
 struct Neighbour<B> {
-    address: Ipv4Addr,
-    /// Our address that asks.
-    local: Ipv4Addr,
+    address: IpAddr,
+    /// Our address that asks, of the same family.
+    local: IpAddr,
     /// Legs that send to it; 0 is a free place.
     users: u32,
     /// When to ask (again).
@@ -57,8 +58,8 @@ pub(crate) struct Neighbours<B> {
 impl<B: PacketBuf> Neighbours<B> {
     pub(crate) fn new(capacity: u16) -> Self {
         let unused = || Neighbour {
-            address: Ipv4Addr::UNSPECIFIED,
-            local: Ipv4Addr::UNSPECIFIED,
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             users: 0,
             ask_at: Nanos(0),
             unanswered: 0,
@@ -76,8 +77,8 @@ impl<B: PacketBuf> Neighbours<B> {
     pub(crate) fn acquire<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
-        address: Ipv4Addr,
-        local: Ipv4Addr,
+        address: IpAddr,
+        local: IpAddr,
         link: &LinkFields,
         counters: &WorkerCounters,
         egress: &mut E,
@@ -122,7 +123,13 @@ impl<B: PacketBuf> Neighbours<B> {
         }
     }
 
-    /// An ARP packet, or another worker, says who has `address`.
+    /// The hardware address of somebody we send to, by the protocol address.
+    pub(crate) fn known(&self, address: IpAddr) -> Option<MacAddress> {
+        let found = self.neighbours[..self.used].iter().position(|n| n.users > 0 && n.address == address);
+        found.and_then(|index| self.macs[index])
+    }
+
+    /// An ARP packet, an advertisement, or another worker, says who has `address`.
     pub(crate) fn on_answer<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
@@ -134,7 +141,7 @@ impl<B: PacketBuf> Neighbours<B> {
         if mac.is_multicast() {
             return;
         }
-        let found = self.neighbours[..self.used].iter().position(|n| n.users > 0 && IpAddr::V4(n.address) == address);
+        let found = self.neighbours[..self.used].iter().position(|n| n.users > 0 && n.address == address);
         let Some(index) = found else {
             return;
         };
@@ -191,19 +198,28 @@ impl<B: PacketBuf> Neighbour<B> {
     ) {
         self.ask_at = now.plus(RETRY_NS);
         self.unanswered = self.unanswered.saturating_add(1);
-        request(self.local, self.address, whom.unwrap_or(MacAddress::BROADCAST), link, counters, egress);
+        match (self.local, self.address) {
+            (IpAddr::V4(local), IpAddr::V4(address)) => {
+                request(local, address, whom.unwrap_or(MacAddress::BROADCAST), link, counters, egress);
+            }
+            (IpAddr::V6(local), IpAddr::V6(address)) => solicit(local, address, whom, link, counters, egress),
+            // A leg's way out is of one family.
+            _ => {}
+        }
     }
 }
 
-/// Announces that `address` is ours: a request for it that it sends itself (RFC 5227 §3).
+/// Announces that `address` is ours: a request for it that it sends itself (RFC 5227 §3), or an advertisement that nobody
+/// asked for (RFC 4861 §7.2.6).
 pub(crate) fn announce_address<E: Egress>(
     address: IpAddr,
     link: &LinkFields,
     counters: &WorkerCounters,
     egress: &mut E,
 ) {
-    if let IpAddr::V4(address) = address {
-        request(address, address, MacAddress::BROADCAST, link, counters, egress);
+    match address {
+        IpAddr::V4(address) => request(address, address, MacAddress::BROADCAST, link, counters, egress),
+        IpAddr::V6(address) => announce_ipv6(address, link, counters, egress),
     }
 }
 

@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tandem_packet_io::{Burst, Capabilities, NoRoom, PacketBuf, PacketIo, RxChecksum};
-use tandem_wire::ipv4::Ipv4;
-use tandem_wire::udp;
+use tandem_wire::{ipv6, udp};
 
 /// Octets of storage per buffer, as a DPDK mbuf has by default: headroom and room for a frame.
 const ROOM: usize = HEADROOM + 2048;
@@ -90,18 +90,22 @@ impl MemoryBuf {
         let Some((l2_len, l3_len)) = self.checksum_request.take() else {
             return;
         };
-        let (source, destination) = {
-            let ip = Ipv4::parse(&self.data()[l2_len..]).expect("a checksum is requested for a valid IPv4 packet");
-            assert_eq!(ip.header_len(), l3_len);
-            (ip.source(), ip.destination())
-        };
         let (_, packet) = self.data_mut().split_at_mut(l2_len);
         let (header, datagram) = packet.split_at_mut(l3_len);
-        header[10..12].fill(0);
-        let checksum = tandem_wire::checksum::Sum::of(header).checksum();
-        header[10..12].copy_from_slice(&checksum);
+        let (source, destination): (IpAddr, IpAddr) = if header[0] >> 4 == 6 {
+            assert_eq!(l3_len, ipv6::HEADER_LEN);
+            let address = |at| Ipv6Addr::from(*header[at..].first_chunk::<16>().expect("a whole header"));
+            (address(8).into(), address(24).into())
+        } else {
+            header[10..12].fill(0);
+            let checksum = tandem_wire::checksum::Sum::of(header).checksum();
+            header[10..12].copy_from_slice(&checksum);
+            let address = |at| Ipv4Addr::from(*header[at..].first_chunk::<4>().expect("a whole header"));
+            assert_eq!(usize::from(header[0] & 15) * 4, l3_len);
+            (address(12).into(), address(16).into())
+        };
         datagram[6..8].fill(0);
-        let checksum = udp::checksum_of(source.into(), destination.into(), datagram);
+        let checksum = udp::checksum_of(source, destination, datagram);
         datagram[6..8].copy_from_slice(&checksum);
     }
 }

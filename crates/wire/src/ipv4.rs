@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 
 use crate::checksum::Sum;
 use crate::field::{be16, octets, put};
+use crate::fragment::Fragment;
 
 /// Octets of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -62,10 +63,15 @@ impl<'a> Ipv4<'a> {
         self.header.len()
     }
 
-    /// Whether this is a part of a larger packet.
+    /// Which part of a larger packet this is; `None` for a whole one.
     #[inline]
-    pub const fn is_fragment(&self) -> bool {
-        be16::<6, HEADER_LEN>(self.fixed) & (FLAG_MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0
+    pub fn fragment(&self) -> Option<Fragment> {
+        let field = be16::<6, HEADER_LEN>(self.fixed);
+        (field & (FLAG_MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0).then(|| Fragment {
+            offset: (field & FRAGMENT_OFFSET) * 8,
+            more: field & FLAG_MORE_FRAGMENTS != 0,
+            identification: be16::<4, HEADER_LEN>(self.fixed).into(),
+        })
     }
 
     /// The next protocol.
@@ -186,7 +192,7 @@ mod tests {
             prop_assert_eq!((ip.source(), ip.destination()), (fields.source, fields.destination));
             prop_assert_eq!((ip.protocol(), ip.traffic_class()), (protocol, traffic_class));
             prop_assert_eq!(ip.payload().len(), usize::from(payload));
-            prop_assert!(ip.checksum_holds() && !ip.is_fragment());
+            prop_assert!(ip.checksum_holds() && ip.fragment().is_none());
             bytes[8] ^= 1;
             prop_assert!(!Ipv4::parse(&bytes).unwrap().checksum_holds());
         }
@@ -195,7 +201,7 @@ mod tests {
         fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..80), four in any::<bool>()) {
             if four && !bytes.is_empty() { bytes[0] = 0x40 | (bytes[0] & 0x0f); }
             if let Ok(ip) = Ipv4::parse(&bytes) {
-                let _ = (ip.source(), ip.destination(), ip.checksum_holds(), ip.is_fragment(), ip.protocol());
+                let _ = (ip.source(), ip.destination(), ip.checksum_holds(), ip.fragment(), ip.protocol());
                 prop_assert!(ip.header_len() + ip.payload().len() <= bytes.len());
             }
         }
@@ -226,9 +232,17 @@ mod tests {
     #[test]
     fn first_middle_and_last_fragments_are_fragments() {
         let mut bytes = packet(0, 10);
-        for (flags, fragment) in [(0x4000, false), (0x2000, true), (0x2001, true), (0x0010, true), (0x0000, false)] {
+        bytes[4..6].copy_from_slice(&[0x12, 0x34]);
+        let part = |offset, more| Some(Fragment { offset, more, identification: 0x1234 });
+        for (flags, fragment) in [
+            (0x4000, None),
+            (0x2000, part(0, true)),
+            (0x2001, part(8, true)),
+            (0x1fff, part(65_528, false)),
+            (0x0000, None),
+        ] {
             bytes[6..8].copy_from_slice(&u16::to_be_bytes(flags));
-            assert_eq!(Ipv4::parse(&bytes).unwrap().is_fragment(), fragment, "{flags:04x}");
+            assert_eq!(Ipv4::parse(&bytes).unwrap().fragment(), fragment, "{flags:04x}");
         }
     }
 }

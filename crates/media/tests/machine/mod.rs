@@ -2,7 +2,7 @@
 //! it that knows which flows there must be. The property test and the fuzz target share it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tandem_contract::{
@@ -11,13 +11,22 @@ use tandem_contract::{
 };
 use tandem_media::{Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{Burst, PacketBuf};
-use tandem_testkit::{Endpoint, MemoryBuf, Pool, arp_reply_frame, arp_request_frame, echo_request_frame};
+use tandem_testkit::{
+    Endpoint, MemoryBuf, Pool, advertisement_frame, arp_reply_frame, arp_request_frame, echo_request_frame,
+    solicitation_frame,
+};
 use tandem_wire::ethernet::{ETHERTYPE_IPV4, Ethernet, MacAddress};
 use tandem_wire::ipv4::Ipv4;
+use tandem_wire::ipv6::Ipv6;
 use tandem_wire::rtp::Rtp;
 use tandem_wire::udp::{self, Udp};
 
-const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
+const ADDRESSES: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
+const STRANGE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 const SLOTS: u8 = 4;
 const PORT_PAIRS: u8 = 8;
@@ -60,13 +69,20 @@ impl Egress for Exit {
     fn forward(&mut self, frame: MemoryBuf, _: Nanos) {
         self.counters.frames_sent.add(1);
         let ethernet = Ethernet::parse(frame.data()).expect("a frame");
-        assert_eq!((ethernet.source(), ethernet.ethertype()), (MAC, ETHERTYPE_IPV4));
+        assert_eq!(ethernet.source(), MAC);
         assert_ne!(ethernet.destination(), MacAddress::default(), "to an unresolved neighbour");
-        let ip = Ipv4::parse(ethernet.payload()).expect("an IPv4 packet");
-        assert!(ip.checksum_holds() && ADDRESSES.contains(&ip.source()));
         assert!(ethernet.payload().len() <= usize::from(MTU));
-        let udp = Udp::parse(ip.payload()).expect("a UDP datagram");
-        assert!(udp.checksum_holds(ip.source().into(), ip.destination().into()));
+        let (source, destination, carried): (IpAddr, IpAddr, _) = if ethernet.ethertype() == ETHERTYPE_IPV4 {
+            let ip = Ipv4::parse(ethernet.payload()).expect("an IPv4 packet");
+            assert!(ip.checksum_holds());
+            (ip.source().into(), ip.destination().into(), ip.payload())
+        } else {
+            let ip = Ipv6::parse(ethernet.payload()).expect("an IPv6 packet");
+            (ip.source().into(), ip.destination().into(), ip.payload())
+        };
+        assert!(ADDRESSES.contains(&source));
+        let udp = Udp::parse(carried).expect("a UDP datagram");
+        assert!(udp.checksum_holds(source, destination));
         assert!(udp.source_port().is_multiple_of(2));
         Rtp::parse(udp.payload()).expect("an RTP packet");
     }
@@ -100,7 +116,7 @@ struct Machine {
 }
 
 fn leg(choices: &mut Choices<'_>) -> LegConfig {
-    let address = choices.of(&[ADDRESSES[0], ADDRESSES[0], ADDRESSES[0], ADDRESSES[1], Ipv4Addr::new(10, 0, 0, 9)]);
+    let address = choices.of(&[ADDRESSES[0], ADDRESSES[2], ADDRESSES[0], ADDRESSES[1], STRANGE_ADDRESS]);
     let port = FIRST_PORT + 2 * u16::from(choices.below(PORT_PAIRS)) + u16::from(choices.octet() == 255);
     let codec =
         choices.of(&[Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus]);
@@ -111,7 +127,7 @@ fn leg(choices: &mut Choices<'_>) -> LegConfig {
         ..Format::new(codec, payload_type)
     };
     LegConfig {
-        remote: choices.of(&[Some(remote(0)), Some(remote(1)), Some(remote(2)), None]).map(SocketAddr::V4),
+        remote: choices.of(&[Some(0), Some(1), Some(2), None]).map(|which| remote(address.is_ipv4(), which)),
         format: choices.of(&[Some(format), Some(format), Some(format), Some(format), None]),
         direction: choices.of(&[
             Direction::SendRecv,
@@ -124,20 +140,29 @@ fn leg(choices: &mut Choices<'_>) -> LegConfig {
         ssrc: choices.octet().into(),
         first_sequence: u16::MAX - u16::from(choices.octet()),
         first_timestamp: u32::MAX - u32::from(choices.octet()),
-        ..LegConfig::new(SocketAddr::new(address.into(), port))
+        ..LegConfig::new(SocketAddr::new(address, port))
     }
 }
 
 /// Three on the link, one off it.
-fn remote(which: u8) -> SocketAddrV4 {
-    let ip = if which == 3 { Ipv4Addr::new(192, 0, 2, 1) } else { Ipv4Addr::new(10, 0, 0, 20 + which) };
-    SocketAddrV4::new(ip, 4000)
+fn remote(over_ipv4: bool, which: u8) -> SocketAddr {
+    let ip: IpAddr = match (over_ipv4, which) {
+        (true, 3) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        (true, _) => Ipv4Addr::new(10, 0, 0, 20 + which).into(),
+        (false, 3) => Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1).into(),
+        (false, _) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x20 + u16::from(which)).into(),
+    };
+    SocketAddr::new(ip, 4000)
 }
 
 impl Machine {
     fn new() -> Self {
         let counters = Arc::new(WorkerCounters::default());
-        let local = |address: Ipv4Addr| LocalAddress { address: address.into(), prefix_len: 24, gateway: None };
+        let local = |address: IpAddr| LocalAddress {
+            address,
+            prefix_len: if address.is_ipv4() { 24 } else { 64 },
+            gateway: None,
+        };
         let rtp_ports = FIRST_PORT..=FIRST_PORT + 2 * u16::from(PORT_PAIRS) - 1;
         let config = EngineConfig {
             mtu: MTU,
@@ -237,9 +262,10 @@ impl Machine {
     fn frame(&mut self, choices: &mut Choices<'_>) -> Vec<u8> {
         let mut mac = MacAddress([2, 0, 0, 0, 1, 0]);
         mac.0[5] = choices.below(3);
-        let local = remote(choices.below(4));
-        let peer = SocketAddrV4::new(
-            choices.of(&[ADDRESSES[0], ADDRESSES[0], ADDRESSES[1], Ipv4Addr::new(10, 0, 0, 9)]),
+        let address = choices.of(&[ADDRESSES[0], ADDRESSES[2], ADDRESSES[1], STRANGE_ADDRESS]);
+        let local = remote(address.is_ipv4(), choices.below(4));
+        let peer = SocketAddr::new(
+            address,
             FIRST_PORT + u16::from(choices.below(2 * PORT_PAIRS + 2)) / 3 * 2 + u16::from(choices.octet() > 250),
         );
         let mut endpoint = Endpoint {
@@ -256,8 +282,8 @@ impl Machine {
         // Mostly, what one of the legs there are would get.
         let legs: Vec<LegConfig> = self.flows.values().flat_map(|(_, legs)| *legs).collect();
         if let (Some(leg), true) = (legs.get(usize::from(choices.octet()) % legs.len().max(1)), choices.octet() < 220) {
-            if let (SocketAddr::V4(to), Some(SocketAddr::V4(from))) = (leg.local, leg.remote) {
-                (endpoint.peer, endpoint.local) = (to, from);
+            if let Some(from) = leg.remote {
+                (endpoint.peer, endpoint.local) = (leg.local, from);
             }
             endpoint.payload_type = leg.format.map_or(0, |format| format.payload_type.get());
         }
@@ -265,7 +291,11 @@ impl Machine {
         let payload = vec![choices.octet(); choices.of(&[160, 160, 160, 80, 240, 160, 0, 4, 350, 1000])];
         let mut frame = match choices.below(16) {
             0 => echo_request_frame(&endpoint, &payload),
-            1 => arp_request_frame(mac, *local.ip(), *peer.ip()),
+            1 => match (endpoint.local.ip(), endpoint.peer.ip()) {
+                (IpAddr::V4(from), IpAddr::V4(to)) => arp_request_frame(mac, from, to),
+                (IpAddr::V6(from), IpAddr::V6(to)) => solicitation_frame(mac, from, to),
+                _ => unreachable!("both ends are of one family"),
+            },
             2 => endpoint.datagram(&payload),
             _ => endpoint.send(&payload, 160),
         };
@@ -283,7 +313,9 @@ impl Machine {
     fn answers(&mut self, choices: &mut Choices<'_>) {
         for question in std::mem::take(&mut self.exit.questions) {
             let mac = MacAddress([2, 0, 0, 0, 2, choices.below(3)]);
-            let answer = arp_reply_frame(&question, mac).filter(|_| choices.octet() < 200);
+            let answer = arp_reply_frame(&question, mac)
+                .or_else(|| advertisement_frame(&question, mac))
+                .filter(|_| choices.octet() < 200);
             if let Some(answer) = answer {
                 self.receive(self.exit.pool.frame(&answer).into_iter().collect());
             }
@@ -318,9 +350,9 @@ impl Machine {
         let before = (self.counters.drops_of(DropReason::NoFlow), self.counters.frames_unaccounted());
         let mut endpoint = Endpoint {
             mac: MacAddress([2, 0, 0, 0, 1, 0]),
-            local: remote(0),
+            local: remote(true, 0),
             peer_mac: MAC,
-            peer: SocketAddrV4::new(ADDRESSES[0], FIRST_PORT - 2),
+            peer: SocketAddr::new(ADDRESSES[0], FIRST_PORT - 2),
             payload_type: 0,
             sequence: 0,
             timestamp: 0,

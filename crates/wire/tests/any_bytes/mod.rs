@@ -1,13 +1,15 @@
 //! Reads any octets as everything they could be, down to the last field; shared by the property test and the fuzz target.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tandem_wire::arp::Arp;
 use tandem_wire::checksum::Sum;
 use tandem_wire::demux;
-use tandem_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet};
+use tandem_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet};
 use tandem_wire::icmp::{self, IcmpMut};
+use tandem_wire::icmpv6::{self, Icmpv6};
 use tandem_wire::ipv4::Ipv4;
+use tandem_wire::ipv6::{self, Ipv6};
 use tandem_wire::rtcp::Rtcp;
 use tandem_wire::rtp::{Rtp, RtpFields};
 use tandem_wire::udp::{self, Udp};
@@ -17,7 +19,9 @@ pub(crate) fn read(octets: &[u8]) {
     frame(octets);
     arp(octets);
     ipv4(octets);
+    ipv6(octets);
     icmp(octets);
+    icmpv6(octets, Ipv6Addr::LOCALHOST);
     datagram(octets, Ipv4Addr::LOCALHOST.into());
     payload(octets);
 }
@@ -28,6 +32,7 @@ fn frame(octets: &[u8]) {
     let _ = (ethernet.destination().is_multicast(), ethernet.source(), ethernet.vlan());
     match ethernet.ethertype() {
         ETHERTYPE_IPV4 => ipv4(ethernet.payload()),
+        ETHERTYPE_IPV6 => ipv6(ethernet.payload()),
         ETHERTYPE_ARP => arp(ethernet.payload()),
         _ => {}
     }
@@ -44,11 +49,35 @@ fn ipv4(octets: &[u8]) {
     let Ok(ip) = Ipv4::parse(octets) else { return };
     assert!(ip.header_len() + ip.payload().len() <= octets.len());
     assert_eq!(ip.checksum_holds(), Sum::of(&octets[..ip.header_len()]).is_valid());
-    let _ = (ip.is_fragment(), ip.traffic_class(), ip.destination());
+    let _ = (ip.fragment(), ip.traffic_class(), ip.destination());
     match ip.protocol() {
         udp::PROTOCOL => datagram(ip.payload(), ip.source().into()),
         icmp::PROTOCOL => icmp(ip.payload()),
         _ => {}
+    }
+}
+
+fn ipv6(octets: &[u8]) {
+    let Ok(ip) = Ipv6::parse(octets) else { return };
+    assert!(ip.header_len() + ip.payload().len() <= octets.len());
+    assert!(ip.header_len() <= ipv6::HEADER_LEN + ipv6::MAX_EXTENSION_LEN);
+    let _ = (ip.traffic_class(), ip.hop_limit(), ip.destination());
+    if ip.fragment().is_some() {
+        let data = ip.fragment_data(octets).expect("a fragment has data, if none of it");
+        assert!(data.len() >= ip.payload().len() && ip.fragment_protocol(octets).is_some());
+    }
+    match ip.protocol() {
+        udp::PROTOCOL => datagram(ip.payload(), ip.source().into()),
+        icmpv6::PROTOCOL => icmpv6(ip.payload(), ip.source()),
+        _ => {}
+    }
+}
+
+fn icmpv6(octets: &[u8], source: Ipv6Addr) {
+    if let Ok(Icmpv6::EchoRequest) = Icmpv6::parse(octets, source, Ipv6Addr::LOCALHOST, 255) {
+        let mut reply = octets.to_vec();
+        icmpv6::make_echo_reply(&mut reply);
+        assert_ne!(reply, octets);
     }
 }
 
