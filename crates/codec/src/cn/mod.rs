@@ -1,8 +1,23 @@
 //! Comfort noise after RFC 3389: what is sent once in place of background noise, its analysis, and noise made from it.
 //!
-//! Between G.729's silence descriptors and these descriptions the way is over samples, because the LSF of a descriptor are coded against the
-//! frames before it: what a G.729 decoder makes of a descriptor goes through [`Analyser`], what [`Generator`] makes of a description
-//! through a G.729 encoder with Annex B.
+//! # G.729 Annex B
+//!
+//! A silence descriptor (SID) of G.729 and a description here say the same: an all-pole spectrum and a level. Each is made of the other without
+//! a detour over samples, by the two that know the call's LSF predictor, against which a SID is coded:
+//!
+//! - **SID to CN**: give the SID to the [decoder](crate::g729::decode_batch) as any frame, then ask it for
+//!   [`comfort_noise`](crate::g729::Decoder::comfort_noise) and send that description's [`payload`](Description::payload).
+//! - **CN to SID**: [`Encoder::encode_noise`](crate::g729::Encoder::encode_noise) gives the SID to be sent. Until speech or another description
+//!   comes, nothing needs to be encoded or sent.
+//!
+//! *Level.* A SID's gain *g* (the Q3 value of the table divided by 8) is the root mean square of the excitation of speech that the encoder has
+//! halved, a description's level that of the noise itself. With the reflection coefficients *k* of the SID's filter,
+//! level = 20·log₁₀(2g / 32768) − 10·log₁₀ ∏(1 − k²) dBov. Gains have steps of 2 dB from g = 6.3 up and of 4 dB below, and levels of 1 dB, so
+//! a description comes back from a SID within 1.5 dB (2.5 dB below). White noise can be told from −96 to −18 dBov; louder where the spectrum
+//! is less even.
+//!
+//! *Spectrum.* The coefficients have the sign that makes k₁ negative for low-pass noise: k₁ = −r(1)/r(0), as in G.729. The first ten count; they
+//! meet the LSF through the autocorrelation, so any description gives a stable filter, and pass G.729's own lag window (60 Hz) on their way.
 
 mod analysis;
 mod generator;
@@ -48,6 +63,17 @@ impl Description {
         Self { minus_dbov, order: 0, reflection: [0.0; MAX_ORDER] }
     }
 
+    /// Noise of a level in −dBov (at most 127) and a spectrum; coefficients beyond [`MAX_ORDER`] are left out.
+    #[must_use]
+    pub fn new(minus_dbov: u8, reflection: &[f32]) -> Self {
+        let mut description = Self::white(minus_dbov);
+        for (to, from) in description.reflection.iter_mut().zip(reflection) {
+            *to = from.clamp(-GREATEST, GREATEST);
+            description.order += 1;
+        }
+        description
+    }
+
     /// The reflection coefficients, each between −1 and 1.
     #[must_use]
     pub fn reflection(&self) -> &[f32] {
@@ -80,6 +106,9 @@ impl Description {
         payload
     }
 }
+
+/// The greatest coefficient that can be told.
+const GREATEST: f32 = 258.0 / 32768.0 * 127.0;
 
 /// A coefficient by its index (RFC 3389 section 3.2); the index 255 is reserved and read as the greatest.
 fn coefficient_of(index: u8) -> f32 {

@@ -37,6 +37,7 @@ use super::filter::{LpFilter, MEMORY_PAIRS, SUBFRAME_PAIRS};
 use super::rows::{self, LANES_MAX, Rows};
 use super::{FRAME_PAIRS, FRAME_SAMPLES, SUBFRAME_SAMPLES, gain, lsp};
 use crate::Level;
+use crate::cn;
 use crate::isa::{BasicOp, Lanes, WithLanes, with_lanes};
 
 pub use self::state::Encoder;
@@ -55,6 +56,38 @@ pub struct EncodeJob<'a> {
 /// Encodes any number of jobs, as many calls in lock-step as the level has lanes.
 pub fn encode_batch(level: Level, jobs: &mut [EncodeJob<'_>]) {
     with_lanes(level, EncodeBatch(jobs));
+}
+
+impl Encoder {
+    /// Encodes a frame of comfort noise that is known by its description, as a gateway knows it that receives RFC 3389's payload: a
+    /// [`Frame::Sid`] to be sent, and a state as the far end's decoder will have it.
+    ///
+    /// `pcm` is the noise, as [`cn::Generator`] makes it; only what is encoded later depends on it. An encoder without Annex B makes descriptors
+    /// too when it is asked to. Level and spectrum keep what the codec can tell, see [`cn`].
+    pub fn encode_noise(&mut self, noise: &cn::Description, pcm: &[i16; FRAME_SAMPLES]) -> Frame {
+        with_lanes(Level::Scalar, EncodeNoise { encoder: self, noise, pcm })
+    }
+}
+
+struct EncodeNoise<'a> {
+    encoder: &'a mut Encoder,
+    noise: &'a cn::Description,
+    pcm: &'a [i16; FRAME_SAMPLES],
+}
+
+impl WithLanes for EncodeNoise<'_> {
+    type Output = Frame;
+
+    fn run<L: Lanes>(self) -> Frame {
+        let mut frame = Frame::NotSent;
+        let mut group = Group::new();
+        group.push(Slot { state: self.encoder, pcm: self.pcm, frame: &mut frame });
+        let mut work = Workspace::<L>::new();
+        detect_voice(&mut group, &mut work, true);
+        encode_silence(&mut group, &mut work, Some(self.noise));
+        drop(group);
+        frame
+    }
 }
 
 /// One frame of one call.
@@ -120,7 +153,7 @@ impl<'a> Groups<'a> {
 
     /// Analyses the undecided slots and sorts them.
     fn decide<L: Lanes>(&mut self, work: &mut Workspace<L>) {
-        let voice = detect_voice(&mut self.undecided, work);
+        let voice = detect_voice(&mut self.undecided, work, false);
         for (l, slot) in self.undecided.drain(..).enumerate() {
             if voice >> l & 1 == 1 {
                 self.voice.push(slot);
@@ -130,7 +163,7 @@ impl<'a> Groups<'a> {
             } else {
                 self.silence.push(slot);
                 if self.silence.len() == L::N {
-                    encode_silence(&mut self.silence, work);
+                    encode_silence(&mut self.silence, work, None);
                 }
             }
         }
@@ -148,7 +181,7 @@ impl<'a> Groups<'a> {
             encode_voice(&mut self.voice, work);
         }
         if !self.silence.is_empty() {
-            encode_silence(&mut self.silence, work);
+            encode_silence(&mut self.silence, work, None);
         }
     }
 }

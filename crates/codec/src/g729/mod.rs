@@ -3,6 +3,7 @@
 mod adaptive_codebook;
 pub mod bitstream;
 mod cng;
+mod comfort_noise;
 mod decoder;
 mod encoder;
 mod filter;

@@ -1,7 +1,6 @@
 //! What must hold for any octets: driven by property tests here and by the fuzzer.
 
 use tandem_codec::Level;
-use tandem_codec::cn::{Description, Generator};
 use tandem_codec::dtmf::Event;
 use tandem_codec::g722::{
     ConcealingDecoder, ConcealingJob, EncodeJob, Encoder, Mode, decode_or_conceal_batch, encode_batch,
@@ -63,27 +62,6 @@ pub(crate) fn encode(pcm: &[i16]) {
             Some(reference) => assert!(sent == *reference, "{level} encodes otherwise than the scalar reference"),
             None => reference = Some(sent),
         }
-    }
-}
-
-/// Any octets as comfort noise: refused, or a description that reads back as written and makes noise within bounds.
-pub(crate) fn comfort_noise(payload: &[u8]) {
-    let Ok(description) = Description::parse(payload) else {
-        assert!(payload.first().is_none_or(|level| level & 0x80 != 0));
-        return;
-    };
-    let written = description.payload();
-    assert!(written.len() <= payload.len() && written[0] == payload[0]);
-    assert_eq!(Description::parse(&written), Ok(description));
-    let mut generator = Generator::new(u32::from(payload[0]));
-    let mut pcm = [0; 480];
-    for _ in 0..4 {
-        generator.describe(&description);
-        generator.generate(&mut pcm);
-    }
-    // At −127 dBov there is nothing to be heard in 16 bits, unless a spectrum is so sharp that it rings.
-    if written.len() == 1 && written[0] == 127 {
-        assert_eq!(pcm, [0; 480]);
     }
 }
 

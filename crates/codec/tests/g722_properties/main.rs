@@ -1,4 +1,4 @@
-//! Properties of G.722, comfort noise and telephone events that hold for any input.
+//! Properties of G.722 and telephone events that hold for any input.
 
 mod bodies;
 
@@ -39,11 +39,6 @@ proptest! {
     #[test]
     fn g722_encodes_any_samples_alike_at_every_level(pcm in samples()) {
         bodies::encode(&pcm);
-    }
-
-    #[test]
-    fn any_octets_are_comfort_noise_or_refused(payload in vec(any::<u8>(), 0..40)) {
-        bodies::comfort_noise(&payload);
     }
 
     #[test]

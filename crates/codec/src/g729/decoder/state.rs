@@ -3,6 +3,7 @@
 use super::super::FRAME_SAMPLES;
 use super::super::adaptive_codebook::PAST_EXCITATION;
 use super::super::cng::NOISE_SEED;
+use super::super::comfort_noise;
 use super::super::filter::MEMORY_PAIRS;
 use super::super::gain::{GainMemory, SHARPENING_MIN};
 use super::super::lsp::{Coefficients, LsfMemory, ORDER};
@@ -10,6 +11,7 @@ use super::super::rows;
 use super::super::tables::lsp::{LSF_MEM_INIT, LSP_INIT};
 use super::super::tables::sid::{CNG_LSP_INIT, SID_GAIN_TAB};
 use crate::Level;
+use crate::cn;
 use crate::isa::{Lanes, WithLanes, with_lanes};
 
 /// Past residual of the long-term post-filter: the longest lag, made even.
@@ -30,7 +32,7 @@ pub struct Decoder {
     /// Both filter memories, then everything of a few words in the order of [`CallLanes::each_word`].
     block: [i16; MEMORY_SAMPLES + BLOCK_WORDS],
     /// Excitation: the past, then the current frame.
-    pub(super) excitation: [i16; PAST_EXCITATION + FRAME_SAMPLES],
+    pub(in crate::g729) excitation: [i16; PAST_EXCITATION + FRAME_SAMPLES],
     /// Residual of the post-filter: the past, then the current frame.
     pub(super) residual: [i16; PAST_RESIDUAL + FRAME_SAMPLES],
     /// Whether the last frame was decoded as speech; it decides what a lost one is taken for.
@@ -106,6 +108,13 @@ impl Decoder {
         decoder
     }
 
+    /// The comfort noise of the last descriptor, as RFC 3389 describes it; after speech without a descriptor it is what stood before. See [`cn`].
+    #[must_use]
+    pub fn comfort_noise(&self) -> cn::Description {
+        let (lsp, gain) = with_lanes(Level::Scalar, LastDescriptor(self.block));
+        comfort_noise::description(&lsp, gain)
+    }
+
     /// The part that is spread over lanes.
     pub(super) fn block_mut(&mut self) -> &mut [i16] {
         &mut self.block
@@ -117,6 +126,17 @@ impl Decoder {
         self.excitation.copy_within(FRAME_SAMPLES.., 0);
         self.residual.copy_within(FRAME_SAMPLES.., 0);
         self.after_speech = was_speech.into();
+    }
+}
+
+/// Reads LSP and gain of the last descriptor from a block.
+struct LastDescriptor([i16; MEMORY_SAMPLES + BLOCK_WORDS]);
+
+impl WithLanes for LastDescriptor {
+    type Output = ([i32; ORDER], i32);
+    fn run<L: Lanes>(mut self) -> ([i32; ORDER], i32) {
+        let lanes = CallLanes::<L>::load(&[&mut self.0]);
+        (lanes.sid_lsp.map(|lsp| lsp.to_array()[0]), lanes.sid_gain.to_array()[0])
     }
 }
 

@@ -1,11 +1,13 @@
 //! Discontinuous transmission: when to describe the background noise, and as what (ITU-T G.729 Annex B clauses B.4.1
 //! and B.4.2).
 
-use super::lp_analysis::{Autocorrelation, Prediction, Split, levinson};
+use super::lp_analysis::{Autocorrelation, LAGS, Prediction, Split, levinson};
 use super::lsp_search::lsp_of;
 use super::sid_quantiser::{self, SidCodes};
 use super::state::CallLanes;
+use crate::cn;
 use crate::g729::cng::smooth_gain;
+use crate::g729::comfort_noise;
 use crate::g729::lsp::{Coefficients, ORDER};
 use crate::g729::sid::quantise_gain;
 use crate::g729::tables::sid::{CNG_LSP_INIT, SID_GAIN_FACTOR, SID_GAIN_MARGIN, SID_GAIN_TAB};
@@ -268,6 +270,38 @@ fn predict<L: Lanes>(r: &[L; ORDER + 1], call: &mut CallLanes<L>, mask: L::Mask)
     prediction
 }
 
+/// Measures an inactive frame: the prediction of this frame and the one before, and their autocorrelation.
+#[inline(always)]
+fn measure<L: Lanes>(
+    dtx: &mut DtxState<L>,
+    call: &mut CallLanes<L>,
+    after_voice: L::Mask,
+) -> (Prediction<L>, ScaledLags<L>) {
+    dtx.energy[1] = dtx.energy[0];
+    dtx.energy_shift[1] = dtx.energy_shift[0];
+    let present = ScaledLags::sum(&dtx.frames);
+    let nothing = present.r[0].eq(L::zero());
+    let current = predict(&present.r, call, nothing.not());
+    dtx.energy_shift[0] = present.shift;
+    let energy = L::select(current.unstable, dtx.energy[0], current.residual);
+    dtx.energy[0] = L::select(nothing, L::zero(), energy);
+    let one = L::splat(1);
+    dtx.averaged = L::select(after_voice, one, dtx.averaged.add_wrap(one).min(L::splat(2)));
+    (current, present)
+}
+
+/// The noise goes on, or changes to what the last descriptor says.
+#[inline(always)]
+fn go_on<L: Lanes>(dtx: &mut DtxState<L>, after_voice: L::Mask) {
+    L::stage(
+        #[inline(always)]
+        || {
+            dtx.gain = L::select(after_voice, dtx.sid_gain, smooth_gain(dtx.gain, dtx.sid_gain));
+            dtx.push(L::mask_from_bits(u32::MAX));
+        },
+    );
+}
+
 /// Decides on an inactive frame. `after_voice` are the lanes in which it is the first one.
 pub(super) fn describe<L: Lanes>(
     dtx: &mut DtxState<L>,
@@ -280,16 +314,7 @@ pub(super) fn describe<L: Lanes>(
     let (sent, current, present, gain_index, level) = L::stage(
         #[inline(always)]
         || {
-            dtx.energy[1] = dtx.energy[0];
-            dtx.energy_shift[1] = dtx.energy_shift[0];
-            let present = ScaledLags::sum(&dtx.frames);
-            let nothing = present.r[0].eq(zero);
-            let current = predict(&present.r, call, nothing.not());
-            dtx.energy_shift[0] = present.shift;
-            let energy = L::select(current.unstable, dtx.energy[0], current.residual);
-            dtx.energy[0] = L::select(nothing, zero, energy);
-
-            dtx.averaged = L::select(after_voice, one, dtx.averaged.add_wrap(one).min(L::splat(2)));
+            let (current, present) = measure(dtx, call, after_voice);
             let (gain_index, level) = dtx.quantise_gain();
             let other = differs(&dtx.reference, &present.r, dtx.energy[0], THRESHOLD_CHANGE);
             let louder = dtx.level.sub(level).abs_s().gt(L::splat(2));
@@ -343,12 +368,34 @@ pub(super) fn describe<L: Lanes>(
             || L::select(sent, L::lookup(&gains, gain_index), dtx.sid_gain),
         );
     }
-    L::stage(
-        #[inline(always)]
-        || {
-            dtx.gain = L::select(after_voice, dtx.sid_gain, smooth_gain(dtx.gain, dtx.sid_gain));
-            dtx.push(L::mask_from_bits(u32::MAX));
-        },
-    );
+    go_on(dtx, after_voice);
     Description { sent, lsf, gain_index, lsp: dtx.lsp, gain: dtx.gain }
+}
+
+/// Describes an inactive frame as `noise`, whatever its speech is. All lanes do the same.
+pub(super) fn describe_as<L: Lanes>(
+    noise: &cn::Description,
+    dtx: &mut DtxState<L>,
+    call: &mut CallLanes<L>,
+    after_voice: L::Mask,
+) -> Description<L> {
+    let (zero, sent) = (L::zero(), L::mask_from_bits(u32::MAX));
+    measure(dtx, call, after_voice);
+    let mut r = [(zero, zero); LAGS + 1];
+    for (split, r) in r.iter_mut().zip(comfort_noise::autocorrelation(noise)) {
+        *split = L::splat(r).l_extract();
+    }
+    let r = Autocorrelation { r, exponent: zero }.lag_windowed();
+    let filter = levinson(&r, (&call.stable_lp, call.stable_reflection)).a;
+    dtx.reference = of_filter(&filter);
+    let lsp = lsp_of(&filter, &call.quantised_lsp);
+    let (lsf, quantised) = sid_quantiser::quantise(&lsp, sent, &mut call.lsf_memory);
+    let (gain_index, level) = comfort_noise::gain_index(noise, &quantised.map(|lsp| lsp.to_array()[0]));
+    dtx.lsp = quantised;
+    dtx.sid_gain = L::splat(SID_GAIN_TAB[gain_index].into());
+    dtx.level = L::splat(level);
+    dtx.since = zero;
+    dtx.changed = zero;
+    go_on(dtx, after_voice);
+    Description { sent, lsf, gain_index: L::splat(gain_index as i32), lsp: dtx.lsp, gain: dtx.gain }
 }

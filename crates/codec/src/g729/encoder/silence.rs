@@ -6,6 +6,7 @@ use super::{
     Group, Workspace, analyse, excitations, interpolate_filters, states, states_mut, synthesise, take_in, weigh,
 };
 use super::{dtx, taming, vad};
+use crate::cn;
 use crate::g729::adaptive_codebook::PAST_EXCITATION;
 use crate::g729::bitstream::{Frame, SidParameters};
 use crate::g729::cng::{NOISE_SEED, noise_excitation};
@@ -13,8 +14,8 @@ use crate::g729::filter::{MEMORY_PAIRS, SUBFRAME_PAIRS};
 use crate::g729::{FRAME_PAIRS, SUBFRAME_SAMPLES, gain, rows};
 use crate::isa::{LaneMask, Lanes};
 
-/// Analyses a frame of each slot; tells which have voice, lane by lane as bits.
-pub(super) fn detect_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) -> u32 {
+/// Analyses a frame of each slot; tells which have voice, lane by lane as bits. None has where it is known to be `noise`.
+pub(super) fn detect_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>, noise: bool) -> u32 {
     let call = &mut work.call;
     let mut silence = L::stage(
         #[inline(always)]
@@ -32,6 +33,7 @@ pub(super) fn detect_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace
             let reflection = call.stable_reflection[1];
             let vad = &mut silence.vad;
             let voice = vad::detect(vad, &call.new_lsp, &r, autocorrelation.exponent, reflection, &call.speech);
+            let voice = if noise { L::mask_from_bits(0) } else { voice };
             silence.dtx.take(&autocorrelation, voice);
             // In frames without voice the last decision is still wanted as it was.
             vad.last_but_one = L::select(voice, vad.last, vad.last_but_one);
@@ -46,7 +48,12 @@ pub(super) fn detect_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace
 }
 
 /// Encodes a frame of each slot, analysed and found to be without voice: a descriptor or nothing (clauses B.4.1 to B.4.4).
-pub(super) fn encode_silence<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>) {
+/// Where the noise is `known`, each sends a descriptor of it.
+pub(super) fn encode_silence<L: Lanes>(
+    group: &mut Group<'_>,
+    work: &mut Workspace<L>,
+    known: Option<&cn::Description>,
+) {
     let Workspace { call, filters, .. } = work;
     let mut silence = L::stage(
         #[inline(always)]
@@ -60,7 +67,10 @@ pub(super) fn encode_silence<L: Lanes>(group: &mut Group<'_>, work: &mut Workspa
         #[inline(always)]
         || silence.vad.last.eq(L::splat(1)),
     );
-    let description = dtx::describe(&mut silence.dtx, call, after_voice);
+    let description = match known {
+        Some(noise) => dtx::describe_as(noise, &mut silence.dtx, call, after_voice),
+        None => dtx::describe(&mut silence.dtx, call, after_voice),
+    };
     interpolate_filters(call, &description.lsp, filters);
 
     let mut noise = [[L::zero(); SUBFRAME_PAIRS]; 2];

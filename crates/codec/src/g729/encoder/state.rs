@@ -41,7 +41,7 @@ pub struct Encoder {
     /// Past weighted speech.
     weighted: [i16; WEIGHTED_HISTORY],
     /// Excitation: the past, then the current frame.
-    pub(super) excitation: [i16; PAST_EXCITATION + FRAME_SAMPLES],
+    pub(in crate::g729) excitation: [i16; PAST_EXCITATION + FRAME_SAMPLES],
     /// Whether frames without voice are sent as descriptors or not at all.
     pub(super) annex_b: i16,
     /// What only Annex B remembers, in the order of [`SilenceLanes::each_word`].
