@@ -10,7 +10,7 @@ use bodies::decode;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tandem_codec::audio_level::{mean_square, mean_square_of};
-use tandem_codec::cn::{Analyser, Description, Generator};
+use tandem_codec::cn::{Analyser, Description};
 use tandem_codec::g729::bitstream::{Frame, SerialFrames};
 use tandem_codec::g729::{Decoder, Encoder, FRAME_SAMPLES};
 use vectors::Vectors;
