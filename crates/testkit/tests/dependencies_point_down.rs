@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tandem-sdp", 1),
     ("tandem-sip", 1),
     ("tandem-config", 1),
+    ("tandem-capacity", 1),
     // Machines: state that takes time as an argument.
     ("tandem-media", 2),
     ("tandem-call", 2),

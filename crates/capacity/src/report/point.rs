@@ -1,0 +1,205 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One run with one number of calls.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// How many: concurrent calls, or calls per second.
+    pub calls: u64,
+    /// Why the search tried this number.
+    pub step: Step,
+    /// When it began, in seconds since the search did.
+    pub at_s: f64,
+    /// How long media was measured, in seconds.
+    pub seconds: f64,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// What did not hold, where something did not.
+    pub breaches: Vec<Breach>,
+    /// Why the run says nothing, where it is void.
+    pub void_because: Option<String>,
+    /// What the source counted.
+    pub traffic: Traffic,
+    /// From the source and back, per packet; none where no packet came back.
+    pub latency: Option<Latency>,
+    /// What the gateway counted meanwhile; none where it was not asked.
+    pub gateway: Option<GatewayReading>,
+    /// The source itself.
+    pub source: SourceReading,
+}
+
+/// Why a search tried a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Doubling until something breaks; shorter runs.
+    Ramp,
+    /// Narrowing down where the edge is.
+    Bisect,
+    /// Again at a number that held, to be sure of it.
+    Edge,
+}
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The service level held.
+    Holds,
+    /// It did not.
+    Breaks,
+    /// The run says nothing about the gateway.
+    Void,
+}
+
+/// What did not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Breach {
+    /// Packets were lost.
+    Loss,
+    /// Packets took too long.
+    Latency,
+    /// Audio was not what was expected.
+    Audio,
+    /// Calls were not set up.
+    SetUp,
+}
+
+/// What a source counted in one run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Calls that were set up.
+    pub calls_up: u64,
+    /// Calls that could not be set up.
+    pub calls_failed: u64,
+    /// Packets sent to the gateway.
+    pub sent: u64,
+    /// Packets that the gateway should have sent back.
+    pub expected: u64,
+    /// Packets that came back.
+    pub received: u64,
+    /// Packets that did not.
+    pub lost: u64,
+    /// Calls whose audio was compared with what it should be.
+    pub audio_checked: u64,
+    /// Calls whose audio was not what it should be.
+    pub audio_wrong: u64,
+}
+
+/// How long packets took, in microseconds.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// Packets counted.
+    pub count: u64,
+    /// The median.
+    pub p50_us: f64,
+    /// Nine of ten were faster.
+    pub p90_us: f64,
+    /// 99 of 100 were faster.
+    pub p99_us: f64,
+    /// 999 of 1,000 were faster.
+    pub p99_9_us: f64,
+    /// The slowest.
+    pub max_us: f64,
+    /// Counts by time, in rising order, empty ones left out.
+    pub histogram: Vec<Bucket>,
+}
+
+/// Packets that took between two times.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// From this time on, in microseconds.
+    pub from_us: f64,
+    /// Below this time, in microseconds.
+    pub to_us: f64,
+    /// How many.
+    pub count: u64,
+}
+
+/// What a gateway counted during one run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayReading {
+    /// One for each worker.
+    pub cores: Vec<Core>,
+    /// What the port's driver counted more of; counters that stood still are left out.
+    pub port: Vec<Count>,
+    /// From receive burst to transmit, by the gateway's own clock; quantiles without histogram, since its start.
+    pub added_p99_9_us: Option<f64>,
+}
+
+/// One worker during one run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Core {
+    /// The worker's number.
+    pub worker: u16,
+    /// The share of the time that it spent in rounds that found work, 0 to 1.
+    pub busy: f64,
+    /// Where that time went, estimated from a sample of rounds; empty where the gateway does not tell.
+    pub stages: Vec<StageTime>,
+    /// Packets forwarded.
+    pub forwarded: u64,
+    /// Rounds that found work.
+    pub busy_polls: u64,
+    /// Frames that the device delivered.
+    pub frames_received: u64,
+    /// Codec batches run.
+    pub batches: u64,
+    /// Frames in a batch on average; 0 without batches.
+    pub batch_fill: f64,
+    /// Packets dropped, by reason.
+    pub drops: Vec<Count>,
+}
+
+/// The share of a core's busy time that one stage took.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StageTime {
+    /// The stage.
+    pub stage: String,
+    /// Its share of the time, 0 to 1.
+    pub share: f64,
+}
+
+/// How often something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// What.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The source during one run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceReading {
+    /// The share of the time that it had work, 0 to 1, where it tells.
+    pub busy: Option<f64>,
+    /// How far behind its schedule it was at worst, in microseconds, where it tells.
+    pub worst_lag_us: Option<f64>,
+}
+
+impl GatewayReading {
+    /// The busiest core's share of busy time.
+    pub fn busiest(&self) -> Option<f64> {
+        self.cores.iter().map(|core| core.busy).max_by(f64::total_cmp)
+    }
+
+    /// What the port's driver counted under a name; 0 where it is not there.
+    pub fn port_count(&self, name: &str) -> u64 {
+        self.port.iter().filter(|count| count.name == name).map(|count| count.count).sum()
+    }
+
+    /// Packets dropped for a reason, over all cores.
+    pub fn drops(&self, reason: &str) -> u64 {
+        self.cores.iter().flat_map(|core| &core.drops).filter(|drop| drop.name == reason).map(|drop| drop.count).sum()
+    }
+}
