@@ -1,5 +1,5 @@
 //! The committed schema is that of the types.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use tandem_capacity::report::json_schema;
 

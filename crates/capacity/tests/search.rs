@@ -1,5 +1,5 @@
 //! The search against gateways that are not there: sharp, fuzzy, disturbed, and with a source that gives out.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use tandem_capacity::report::{Answer, Ended, Status, Step, Verdict};
