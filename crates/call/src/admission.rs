@@ -103,7 +103,7 @@ fn distinct([a, b]: [PeerId; 2]) -> impl Iterator<Item = PeerId> {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use tandem_contract::{Codec, SourcePolicy};
+    use tandem_contract::{Codec, Learning, SourcePolicy};
 
     use super::*;
     use crate::config::ListenerId;
@@ -119,7 +119,9 @@ mod tests {
             annexb: true,
             telephone_event: true,
             media_address: Ipv4Addr::LOCALHOST.into(),
-            media_source: SourcePolicy::Strict,
+            media_source: SourcePolicy::new(Learning::Off),
+            reorder_packets: 0,
+            rtp_echo: false,
             max_calls,
         }
     }

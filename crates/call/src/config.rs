@@ -70,6 +70,10 @@ pub struct Peer {
     pub media_address: IpAddr,
     /// From whom its media legs accept RTP.
     pub media_source: SourcePolicy,
+    /// How many packets may wait for an earlier one on a leg that is decoded, 0 to 10.
+    pub reorder_packets: u8,
+    /// It sends our own RTP back.
+    pub rtp_echo: bool,
     /// At most this many calls from and to this peer together; `None` for no limit of its own.
     pub max_calls: Option<u32>,
 }

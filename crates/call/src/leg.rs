@@ -133,6 +133,8 @@ impl Leg {
             format: agreement.map(|agreed| agreed.format),
             direction: agreement.map_or(Direction::Inactive, |agreed| agreed.direction),
             source: self.peer.media_source,
+            reorder_packets: self.peer.reorder_packets,
+            echoes: self.peer.rtp_echo,
             ssrc: self.ssrc,
             first_sequence: self.first_sequence,
             first_timestamp: self.first_timestamp,

@@ -99,7 +99,7 @@ fn rewritten(route: &Route, user: &[u8], uri: &Uri<'_>, peer: &Peer) -> Result<U
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use tandem_contract::{Codec, SourcePolicy};
+    use tandem_contract::{Codec, Learning, SourcePolicy};
 
     use super::*;
     use crate::config::{ListenerId, Rewrite, SourceNet};
@@ -116,7 +116,9 @@ mod tests {
             annexb: true,
             telephone_event: true,
             media_address: Ipv4Addr::LOCALHOST.into(),
-            media_source: SourcePolicy::Strict,
+            media_source: SourcePolicy::new(Learning::Off),
+            reorder_packets: 0,
+            rtp_echo: false,
             max_calls: None,
         }
     }

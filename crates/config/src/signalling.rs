@@ -98,13 +98,40 @@ pub struct Peer {
     #[garde(range(min = 10, max = 60))]
     pub ptime_ms: u8,
     /// Whether it is offered telephone events, that is DTMF as RTP (RFC 4733).
-    #[serde(default = "default_telephone_events")]
+    #[serde(default = "default_true")]
     #[garde(skip)]
     pub telephone_events: bool,
-    /// Whose RTP is accepted.
+    /// How it is learned where its RTP comes from and goes to.
     #[serde(default)]
     #[garde(skip)]
-    pub source: SourcePolicy,
+    pub source: Source,
+    /// Whether RTP from elsewhere than the address that is signalled or learned is dropped. Without it strangers can speak
+    /// into a call (but not listen).
+    #[serde(default = "default_true")]
+    #[garde(skip)]
+    pub strict_source: bool,
+    /// Milliseconds from the first packet on in which `delayed` and `heuristic` listen before they send elsewhere than to the
+    /// signalled address.
+    #[serde(default = "default_learning_ms")]
+    #[garde(range(min = 20, max = 10_000))]
+    pub learning_ms: u16,
+    /// Milliseconds of silence after which another source may be learned; 0 for never.
+    #[serde(default)]
+    #[garde(range(max = 3_600_000))]
+    pub relearn_after_ms: u32,
+    /// Whether a source with another SSRC may be learned in the `learning_ms` after a re-INVITE that names the same address.
+    #[serde(default)]
+    #[garde(skip)]
+    pub relearn_on_update: bool,
+    /// Packets that may wait for one that was overtaken, before they are decoded; each of them for the length of so many
+    /// packets at most. 0 decodes at once and drops what was overtaken. RTP that is relayed never waits.
+    #[serde(default = "default_reorder_packets")]
+    #[garde(range(max = 10))]
+    pub reorder_packets: u8,
+    /// Whether it sends the gateway's own RTP back, as test equipment does. From others such packets are dropped as a loop.
+    #[serde(default)]
+    #[garde(skip)]
+    pub rtp_echo: bool,
     /// The gateway's address for its RTP, one of the ports'; the first port's first where none is given.
     #[serde(default)]
     #[garde(skip)]
@@ -125,8 +152,16 @@ const fn default_ptime_ms() -> u8 {
     20
 }
 
-const fn default_telephone_events() -> bool {
+const fn default_true() -> bool {
     true
+}
+
+const fn default_learning_ms() -> u16 {
+    500
+}
+
+const fn default_reorder_packets() -> u8 {
+    2
 }
 
 /// A codec by its encoding name.
@@ -146,17 +181,26 @@ pub enum CodecName {
     G729,
 }
 
-/// Whose RTP is accepted on a leg.
+/// How the gateway learns where a peer's RTP comes from and goes to. Its session description names an address: the
+/// signalled one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SourcePolicy {
-    /// Only from the address and port that its session description names.
-    Strict,
-    /// From that address; the port of the first packet stays.
+pub enum Source {
+    /// Nothing is learned: the signalled address and port it is. `strict` says the same.
+    #[serde(alias = "strict")]
+    Signalled,
+    /// The port of the first packet from the signalled address is learned at once.
     #[default]
     LatchPort,
-    /// From wherever the first packet comes: for peers behind address translation.
+    /// The source of the first packet is learned at once, whatever its address: for peers behind address translation whose
+    /// packets nobody can race. Whoever sends first gets the peer's speech.
     LatchAny,
+    /// RTP goes to the signalled address for `learning_ms`. A packet from there settles it; otherwise the source that speaks
+    /// after that is learned.
+    Delayed,
+    /// As `delayed`; of several sources the one with the signalled address is preferred to the one with its port, and that
+    /// to any other: for peers behind address translation.
+    Heuristic,
 }
 
 /// One row of the routing table. Rows are tried in order; the first whose conditions all hold takes the call.

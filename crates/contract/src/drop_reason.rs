@@ -47,6 +47,7 @@ drop_reasons! {
     NotNegotiated, "not_negotiated", "The leg's format is not negotiated yet.";
     PayloadTypeUnknown, "payload_type_unknown", "A payload type that was not negotiated.";
     SourceNotAllowed, "source_not_allowed", "The packet comes from another address than the leg accepts.";
+    OwnSsrc, "own_ssrc", "The packet carries an SSRC of ours: a loop or a collision (RFC 3550 §8.2), or a peer that echoes.";
     DirectionInactive, "direction_inactive", "The leg is on hold in this direction.";
     Duplicate, "duplicate", "The sequence number was seen already.";
     TooLate, "too_late", "The packet is older than what was already sent on.";

@@ -1,5 +1,7 @@
 use core::net::SocketAddr;
 
+use crate::{Learning, SourcePolicy};
+
 /// One poll-mode worker, counted from 0 in the order of the configuration's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u16);
@@ -189,18 +191,6 @@ impl Direction {
     }
 }
 
-/// From whom a leg accepts RTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourcePolicy {
-    /// Only from the address and port that signalling named.
-    Strict,
-    /// The first source whose packet is valid RTP of a negotiated payload type and whose address is the signalled one
-    /// (the port may differ) becomes the remote; every other source is dropped from then on.
-    LatchPort,
-    /// As `LatchPort`, from any address: for peers behind address translation.
-    LatchAny,
-}
-
 /// One leg of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LegConfig {
@@ -212,8 +202,13 @@ pub struct LegConfig {
     pub format: Option<Format>,
     /// Which way media goes.
     pub direction: Direction,
-    /// From whom RTP is accepted.
+    /// From whom RTP is accepted, and how the remote is learned.
     pub source: SourcePolicy,
+    /// Packets that may wait for an earlier one before they are decoded, 0 to [`LegConfig::MAX_REORDER_PACKETS`]. What is
+    /// relayed does not wait.
+    pub reorder_packets: u8,
+    /// The peer sends our own packets back, SSRC and all, as test equipment does. Elsewhere our own SSRC means a loop.
+    pub echoes: bool,
     /// Our synchronisation source on this leg (RFC 3550 §5.1), random.
     pub ssrc: u32,
     /// The first sequence number we send, random.
@@ -223,6 +218,9 @@ pub struct LegConfig {
 }
 
 impl LegConfig {
+    /// The widest reordering window.
+    pub const MAX_REORDER_PACKETS: u8 = 10;
+
     /// A leg on `local` that has no peer yet: nothing is agreed, nobody is heard, everything else is plain.
     pub const fn new(local: SocketAddr) -> Self {
         Self {
@@ -230,7 +228,9 @@ impl LegConfig {
             remote: None,
             format: None,
             direction: Direction::Inactive,
-            source: SourcePolicy::Strict,
+            source: SourcePolicy::new(Learning::Off),
+            reorder_packets: 0,
+            echoes: false,
             ssrc: 0,
             first_sequence: 0,
             first_timestamp: 0,

@@ -13,14 +13,16 @@ mod drop_reason;
 mod event;
 mod flow;
 mod histogram;
+mod source;
 mod time;
 
 pub use command::Command;
 pub use counters::{Counter, LegCounters, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{Event, Refusal};
-pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, SourcePolicy, WorkerId};
+pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, WorkerId};
 pub use histogram::{Buckets, LatencyHistogram};
+pub use source::{Learning, SourcePolicy};
 pub use time::Nanos;
 
 /// Changes whenever a type of this crate changes its meaning, so that a control plane never drives a worker that

@@ -6,8 +6,8 @@ use tandem_call::{
     Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet, SwitchConfig,
     Timeouts, WallClock, WorkerSlots,
 };
-use tandem_config::{CodecName, Config, SourcePolicy};
-use tandem_contract::{Codec, WorkerId};
+use tandem_config::{CodecName, Config, Source};
+use tandem_contract::{Codec, Learning, SourcePolicy, WorkerId};
 
 /// How long a worker may take to confirm a command, in milliseconds: some thousand times what one needs.
 const WORKER_REPLY_MS: u32 = 1000;
@@ -71,11 +71,21 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
         annexb: false,
         telephone_event: peer.telephone_events,
         media_address: peer.media_address.unwrap_or(config.ports[0].addresses[0].address),
-        media_source: match peer.source {
-            SourcePolicy::Strict => tandem_contract::SourcePolicy::Strict,
-            SourcePolicy::LatchPort => tandem_contract::SourcePolicy::LatchPort,
-            SourcePolicy::LatchAny => tandem_contract::SourcePolicy::LatchAny,
+        media_source: SourcePolicy {
+            learning: match peer.source {
+                Source::Signalled => Learning::Off,
+                Source::LatchPort => Learning::Port,
+                Source::LatchAny => Learning::Immediate,
+                Source::Delayed => Learning::Delayed,
+                Source::Heuristic => Learning::Heuristic,
+            },
+            strict: peer.strict_source,
+            interval_ms: peer.learning_ms,
+            relearn_after_ms: peer.relearn_after_ms,
+            relearn_on_update: peer.relearn_on_update,
         },
+        reorder_packets: peer.reorder_packets,
+        rtp_echo: peer.rtp_echo,
         max_calls: peer.max_calls,
     }
 }
@@ -132,7 +142,9 @@ routes: [{from: left, prefix: '0', peer: right, strip: 1, prepend: '+49'}]
         assert_eq!(made.peers[0].media_address.to_string(), "10.0.0.10");
         assert_eq!(made.peers[1].listener, ListenerId(1));
         assert_eq!(made.peers[1].media_address.to_string(), "10.0.0.11");
-        assert_eq!(made.peers[1].media_source, tandem_contract::SourcePolicy::Strict);
+        assert_eq!(made.peers[0].media_source, SourcePolicy::new(Learning::Port));
+        assert_eq!((made.peers[0].reorder_packets, made.peers[0].rtp_echo), (2, false));
+        assert_eq!(made.peers[1].media_source, SourcePolicy::new(Learning::Off));
         let route = &made.routes[0];
         assert_eq!((route.name.as_str(), route.from, route.to), ("1", Some(PeerId(0)), PeerId(1)));
         assert_eq!((route.rewrite.strip, route.rewrite.prepend.as_str()), (1, "+49"));

@@ -52,7 +52,7 @@ impl<B: PacketBuf> Engine<B> {
             let index = stream_of(id.slot, leg);
             let mut stream = Stream::vacant();
             stream.last_accepted = now;
-            stream.configure(now, None, from, to);
+            stream.configure(now, from, to);
             self.streams[index.at()] = stream;
         }
         self.admit(now, flow, egress);
@@ -78,7 +78,7 @@ impl<B: PacketBuf> Engine<B> {
         for leg in LegSide::BOTH {
             let (from, to) = (&legs[leg.index()], &legs[leg.other().index()]);
             let stream = &mut self.streams[stream_of(id.slot, leg).at()];
-            stream.configure(now, Some(&before.legs[leg.index()]), from, to);
+            stream.configure(now, from, to);
         }
         self.admit(now, flow, egress);
         Ok(())

@@ -26,6 +26,7 @@ mod egress;
 mod engine;
 mod event_queue;
 mod flow;
+mod latch;
 mod neighbours;
 mod pipeline;
 mod port_table;

@@ -91,6 +91,12 @@ impl Reception {
         Verdict::TooLate
     }
 
+    /// Whether this is another synchronisation source than the one heard last.
+    #[inline]
+    pub(crate) fn is_other(&self, ssrc: u32) -> bool {
+        self.received > 0 && ssrc != self.ssrc
+    }
+
     /// The source is expected to pause: the gap until its next packet is not loss.
     pub(crate) fn pause(&mut self) {
         self.lost_before = self.lost();

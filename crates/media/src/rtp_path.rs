@@ -11,10 +11,11 @@ use crate::continuity::Heard;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::leg_of;
+use crate::latch::Admission;
 use crate::pipeline::{Join, Pipeline};
 use crate::port_table::StreamIndex;
 use crate::reception::Verdict;
-use crate::stream::{Admission, Content, Exit, Stream, Treatment};
+use crate::stream::{Content, Exit, Stream, Treatment};
 use crate::transcode::{self, Conversion, MAX_PAYLOAD, Pair};
 
 /// What is known of a packet once its header was read.
@@ -210,7 +211,10 @@ impl<B: PacketBuf> Engine<B> {
         let bytes = frame.data().get(at..at + usize::from(datagram.len)).ok_or(DropReason::FrameTruncated)?;
         let rtp = Rtp::parse(bytes).map_err(|_| DropReason::RtpHeaderBad)?;
         let content = stream.content(rtp.payload_type()).ok_or(DropReason::PayloadTypeUnknown)?;
-        match stream.admit(datagram.source) {
+        if stream.is_own(rtp.ssrc()) {
+            return Err(DropReason::OwnSsrc);
+        }
+        match stream.latch.admit(now, datagram.source, stream.reception.is_other(rtp.ssrc())) {
             Admission::Admitted => {}
             Admission::Learned => self.open_exit(now, datagram.stream.reverse(), egress),
             Admission::Refused => return Err(DropReason::SourceNotAllowed),

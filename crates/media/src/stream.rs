@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use tandem_contract::{Codec, DropReason, Event, FlowId, Format, LegConfig, LegSide, Nanos, SourcePolicy};
+use tandem_contract::{Codec, DropReason, Event, FlowId, Format, Learning, LegConfig, LegSide, Nanos, SourcePolicy};
 
 use crate::continuity::{Continuity, Start};
 use crate::departure::Departure;
 use crate::event_queue::EventQueue;
+use crate::latch::Latch;
 use crate::pipeline::Pipeline;
 use crate::reception::Reception;
 use crate::reports::Reporting;
@@ -53,11 +54,9 @@ pub(crate) struct Stream {
     send_payload_type: u8,
     send_event_type: u8,
     pub(crate) treatment: Treatment,
-    policy: SourcePolicy,
-    /// The source was learned from a packet: no other one is taken any more.
-    latched: bool,
-    /// From whom packets are taken: signalled or learned.
-    source: Option<SocketAddr>,
+    /// The SSRC that we send with to the peer whom this stream comes from, unless it may come back.
+    refused_ssrc: Option<u32>,
+    pub(crate) latch: Latch,
     /// Clock of the received codec, in ticks per millisecond.
     pub(crate) receive_khz: u32,
     pub(crate) reception: Reception,
@@ -88,9 +87,8 @@ impl Stream {
             send_payload_type: 0,
             send_event_type: NO_PAYLOAD_TYPE,
             treatment: Treatment::Relay,
-            policy: SourcePolicy::Strict,
-            latched: false,
-            source: None,
+            refused_ssrc: None,
+            latch: Latch::new(None, SourcePolicy::new(Learning::Off)),
             receive_khz: 8,
             reception: Reception::default(),
             last_accepted: Nanos(0),
@@ -108,8 +106,8 @@ impl Stream {
         }
     }
 
-    /// Takes over a configuration: `before` is what stood there (`None` for a fresh flow), `from` receives, `to` sends.
-    pub(crate) fn configure(&mut self, now: Nanos, before: Option<&LegConfig>, from: &LegConfig, to: &LegConfig) {
+    /// Takes over a configuration: `from` receives, `to` sends.
+    pub(crate) fn configure(&mut self, now: Nanos, from: &LegConfig, to: &LegConfig) {
         let gate = match from.format {
             None => Err(DropReason::NotNegotiated),
             Some(_) if !from.direction.receives() => Err(DropReason::DirectionInactive),
@@ -122,11 +120,8 @@ impl Stream {
             self.silence_reported = false;
         }
         self.gate = gate;
-        if before.is_none_or(|before| (before.remote, before.source) != (from.remote, from.source)) {
-            self.policy = from.source;
-            self.source = from.remote;
-            self.latched = false;
-        }
+        self.latch.configure(now, from.remote, from.source);
+        self.refused_ssrc = (!from.echoes).then_some(from.ssrc);
         self.receive_payload_type = from.format.map_or(NO_PAYLOAD_TYPE, |f| f.receive_payload_type.get());
         self.receive_event_type = Self::event_type(from.format);
         self.send_payload_type = to.format.map_or(0, |f| f.payload_type.get());
@@ -173,38 +168,15 @@ impl Stream {
         }
     }
 
-    /// Whether a packet from `source` is taken. The first packet of a leg that learns its remote settles it; then
-    /// `Learned` says so.
+    /// Whether an SSRC is one of ours, on this leg or on the other: such a packet has been here before.
     #[inline]
-    pub(crate) fn admit(&mut self, source: SocketAddr) -> Admission {
-        if self.source == Some(source) && (self.latched || self.policy == SourcePolicy::Strict) {
-            return Admission::Admitted;
-        }
-        self.admit_unknown(source)
-    }
-
-    #[cold]
-    fn admit_unknown(&mut self, source: SocketAddr) -> Admission {
-        if self.latched || source.port() == 0 || source.ip().is_unspecified() || source.ip().is_multicast() {
-            return Admission::Refused;
-        }
-        let allowed = match self.policy {
-            SourcePolicy::Strict => false,
-            SourcePolicy::LatchPort => self.source.is_some_and(|signalled| signalled.ip() == source.ip()),
-            SourcePolicy::LatchAny => true,
-        };
-        if !allowed {
-            return Admission::Refused;
-        }
-        self.latched = true;
-        let changed = self.source != Some(source);
-        self.source = Some(source);
-        if changed { Admission::Learned } else { Admission::Admitted }
+    pub(crate) fn is_own(&self, ssrc: u32) -> bool {
+        self.refused_ssrc == Some(ssrc) || self.continuity.ssrc() == ssrc
     }
 
     /// Where the receiving leg's peer is: learned or signalled.
     pub(crate) const fn remote(&self) -> Option<SocketAddr> {
-        self.source
+        self.latch.remote()
     }
 
     /// Takes note of an accepted packet.
@@ -248,15 +220,6 @@ impl Stream {
     pub(crate) fn jitter_us(&self) -> u32 {
         (u64::from(self.reception.jitter()) * 1000 / u64::from(self.receive_khz)) as u32
     }
-}
-
-/// What the source of a packet means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    Admitted,
-    /// Admitted, and from now on the leg's remote.
-    Learned,
-    Refused,
 }
 
 /// What is done to speech between two formats, `None` when they cannot be joined.

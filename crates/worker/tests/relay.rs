@@ -7,7 +7,7 @@ mod rig;
 use rig::*;
 use tandem_codec::g711::{self, Law};
 use tandem_contract::{
-    Codec, Command, Direction, DropReason, Epoch, Event, Format, LegSide, PayloadType, SourcePolicy,
+    Codec, Command, Direction, DropReason, Epoch, Event, Format, Learning, LegSide, PayloadType, SourcePolicy,
 };
 use tandem_testkit::Endpoint;
 
@@ -236,18 +236,18 @@ fn a_strict_leg_takes_only_the_signalled_source() {
 
 #[test]
 fn a_latching_leg_learns_its_remote_once_and_sends_there() {
-    for (policy, from, admitted) in [
-        (SourcePolicy::LatchPort, "10.0.0.10:6002", true),
-        (SourcePolicy::LatchPort, "10.0.0.11:6000", false),
-        (SourcePolicy::LatchAny, "10.0.0.11:6666", true),
+    for (learning, from, admitted) in [
+        (Learning::Port, "10.0.0.10:6002", true),
+        (Learning::Port, "10.0.0.11:6000", false),
+        (Learning::Immediate, "10.0.0.11:6666", true),
     ] {
         let mut rig = Rig::new();
         let mut legs = legs(Codec::Pcmu, Codec::Pcmu);
-        legs[0].source = policy;
+        legs[0].source = SourcePolicy::new(learning);
         rig.install(legs);
         let mut natted = Endpoint { local: from.parse().unwrap(), ..caller(Codec::Pcmu) };
         rig.cable.put(&natted.send(&[1; 160], 160));
-        assert_eq!(rig.settle().len(), usize::from(admitted), "{policy:?} {from}");
+        assert_eq!(rig.settle().len(), usize::from(admitted), "{learning:?} {from}");
         if !admitted {
             assert_eq!(rig.drops(DropReason::SourceNotAllowed), 1);
             continue;
@@ -268,7 +268,7 @@ fn a_latching_leg_learns_its_remote_once_and_sends_there() {
 fn junk_of_an_unknown_payload_type_does_not_latch() {
     let mut rig = Rig::new();
     let mut legs = legs(Codec::Pcmu, Codec::Pcmu);
-    legs[0].source = SourcePolicy::LatchAny;
+    legs[0].source = SourcePolicy::new(Learning::Immediate);
     rig.install(legs);
     let mut stranger = Endpoint { local: "10.0.0.66:1".parse().unwrap(), payload_type: 96, ..caller(Codec::Pcmu) };
     rig.cable.put(&stranger.send(&[1; 160], 160));

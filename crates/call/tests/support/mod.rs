@@ -14,7 +14,9 @@ use tandem_call::{
     CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, Switch,
     SwitchConfig, Timeouts, WallClock, WorkerSlots,
 };
-use tandem_contract::{Codec, Command, Event, FlowId, LegConfig, LegCounters, Nanos, Refusal, SourcePolicy, WorkerId};
+use tandem_contract::{
+    Codec, Command, Event, FlowId, Learning, LegConfig, LegCounters, Nanos, Refusal, SourcePolicy, WorkerId,
+};
 
 pub const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
 pub const ALICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5060);
@@ -31,7 +33,9 @@ pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ip
         annexb: true,
         telephone_event: true,
         media_address: media_address.into(),
-        media_source: SourcePolicy::LatchPort,
+        media_source: SourcePolicy::new(Learning::Port),
+        reorder_packets: 2,
+        rtp_echo: false,
         max_calls: None,
     }
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tandem_contract::{
-    Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType,
-    Refusal, SourcePolicy, WorkerCounters, WorkerId,
+    Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, Format, Learning, LegConfig, Nanos,
+    PayloadType, Refusal, SourcePolicy, WorkerCounters, WorkerId,
 };
 use tandem_media::{Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{Burst, PacketBuf};
@@ -136,11 +136,23 @@ fn leg(choices: &mut Choices<'_>) -> LegConfig {
             Direction::SendOnly,
             Direction::Inactive,
         ]),
-        source: choices.of(&[SourcePolicy::LatchAny, SourcePolicy::Strict, SourcePolicy::LatchPort]),
+        source: source(choices),
         ssrc: choices.octet().into(),
         first_sequence: u16::MAX - u16::from(choices.octet()),
         first_timestamp: u32::MAX - u32::from(choices.octet()),
         ..LegConfig::new(SocketAddr::new(address, port))
+    }
+}
+
+fn source(choices: &mut Choices<'_>) -> SourcePolicy {
+    let octet = choices.octet();
+    let learning = [Learning::Immediate, Learning::Off, Learning::Port, Learning::Delayed, Learning::Heuristic];
+    SourcePolicy {
+        strict: octet & 1 == 0,
+        interval_ms: 300,
+        relearn_after_ms: if octet & 2 == 0 { 0 } else { 400 },
+        relearn_on_update: octet & 4 != 0,
+        ..SourcePolicy::new(learning[usize::from(octet / 8) % learning.len()])
     }
 }
 
