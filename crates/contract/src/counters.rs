@@ -71,9 +71,27 @@ pub struct WorkerCounters {
     /// Nanoseconds spent in rounds that found work.
     pub busy_ns: Counter,
     /// Dropped packets by reason.
-    pub drops: [Counter; DropReason::ALL.len()],
+    pub drops: DropCounters,
     /// Nanoseconds from receive burst to transmit, per RTP packet.
     pub added_latency: LatencyHistogram,
+}
+
+/// One count per [`DropReason`], in the order of its table.
+#[derive(Debug)]
+pub struct DropCounters([Counter; DropReason::ALL.len()]);
+
+impl Default for DropCounters {
+    fn default() -> Self {
+        Self(core::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl core::ops::Deref for DropCounters {
+    type Target = [Counter];
+
+    fn deref(&self) -> &[Counter] {
+        &self.0
+    }
 }
 
 /// A number with one writer: plain load and store, no read-modify-write.

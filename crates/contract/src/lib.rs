@@ -17,7 +17,7 @@ mod source;
 mod time;
 
 pub use command::Command;
-pub use counters::{Counter, LegCounters, WorkerCounters};
+pub use counters::{Counter, DropCounters, LegCounters, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{Event, Refusal};
 pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, WorkerId};

@@ -17,7 +17,11 @@ use crate::transcode::Conversion;
 impl<B: PacketBuf> Engine<B> {
     /// Carries out one command and returns its answer.
     pub fn on_command<E: Egress<Buf = B>>(&mut self, now: Nanos, command: &Command, egress: &mut E) -> Event {
-        // What waits in a batch was received under the configuration that stands now.
+        // What waits in a window or a batch was received under the configuration that stands now.
+        let slot = command.flow().slot;
+        if !matches!(command, Command::ReadFlow { .. }) && self.flows.get(slot as usize).is_some() {
+            LegSide::BOTH.into_iter().for_each(|leg| self.flush_window(now, stream_of(slot, leg), egress));
+        }
         self.run_due_batches(now, true, egress);
         match *command {
             Command::InstallFlow { flow, epoch, legs } => self
@@ -92,6 +96,10 @@ impl<B: PacketBuf> Engine<B> {
             self.ports.occupy(flow.locals[leg.index()], flow.legs[leg.index()].local.port(), index);
             let ptime_ms = flow.legs[leg.other().index()].format.map_or(0, |format| format.ptime_ms);
             self.treat(index, flow.treatment(leg), ptime_ms);
+            if let Some(window) = self.streams[index.at()].window {
+                let from = &flow.legs[leg.index()];
+                self.windows.configure(window, from.reorder_packets, from.format.map_or(20, |format| format.ptime_ms));
+            }
             self.open_exit(now, index, egress);
         }
     }
@@ -105,12 +113,16 @@ impl<B: PacketBuf> Engine<B> {
         }
         stream.treatment = treatment;
         self.pipelines.extend(stream.pipeline.take());
+        if let Some(window) = stream.window.take() {
+            self.windows.give_back(window, index);
+        }
         if let Treatment::Transcode(Conversion::Linear(pair)) = treatment {
             // That there are enough was checked before.
             stream.pipeline = self.pipelines.pop().map(|mut pipeline| {
                 pipeline.reset(pair, ptime_ms);
                 pipeline
             });
+            stream.window = self.windows.take();
             stream.continuity.interrupt();
         }
     }
@@ -122,11 +134,15 @@ impl<B: PacketBuf> Engine<B> {
         };
         for leg in LegSide::BOTH {
             self.ports.free(flow.locals[leg.index()], flow.legs[leg.index()].local.port());
-            let stream = &mut self.streams[stream_of(id.slot, leg).at()];
+            let index = stream_of(id.slot, leg);
+            let stream = &mut self.streams[index.at()];
             if let Exit::Open(departure) = stream.exit {
                 self.neighbours.release(departure.next_hop, &self.counters);
             }
             self.pipelines.extend(stream.pipeline.take());
+            if let Some(window) = stream.window.take() {
+                self.windows.give_back(window, index);
+            }
             *stream = Stream::vacant();
         }
         self.flows[id.slot as usize] = None;

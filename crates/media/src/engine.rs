@@ -19,6 +19,8 @@ use crate::neighbours::{Neighbours, announce_address};
 use crate::pipeline::Pipeline;
 use crate::port_table::{PortTable, StreamIndex};
 use crate::rate_limit::RateLimit;
+use crate::reorder::Windows;
+use crate::rtp_path::Arrival;
 use crate::stream::Stream;
 use crate::transcode::Pair;
 
@@ -59,6 +61,7 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) batches: Batches<B>,
     /// Codec states that no stream has.
     pub(crate) pipelines: Vec<Box<Pipeline>>,
+    pub(crate) windows: Windows<Arrival<B>>,
     pub(crate) neighbours: Neighbours<B>,
     pub(crate) events: EventQueue,
     pub(crate) counters: Arc<WorkerCounters>,
@@ -95,6 +98,7 @@ impl<B: PacketBuf> Engine<B> {
             streams: (0..capacity * 2).map(|_| Stream::vacant()).collect(),
             batches: Batches::new(u64::from(config.batch_deadline_us) * 1000),
             pipelines: (0..config.transcoder_capacity).map(|_| Box::new(Pipeline::new(unused, 20))).collect(),
+            windows: Windows::new(config.transcoder_capacity),
             neighbours: Neighbours::new(config.neighbour_capacity),
             events: EventQueue::new(EVENT_CAPACITY),
             counters,
@@ -166,6 +170,7 @@ impl<B: PacketBuf> Engine<B> {
             self.neighbours_due = now.plus(NEIGHBOUR_TICK_NS);
             self.neighbours.on_timeout(now, &self.link, &self.counters, egress);
         }
+        self.release_overdue(now, egress);
         for _ in 0..self.streams.len().div_ceil(TICKS_PER_SWEEP) {
             self.sweep_at = (self.sweep_at + 1) % self.streams.len();
             let index = StreamIndex(self.sweep_at as u32);

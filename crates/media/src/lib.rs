@@ -32,6 +32,7 @@ mod pipeline;
 mod port_table;
 mod rate_limit;
 mod reception;
+mod reorder;
 mod reports;
 mod rtp_path;
 mod stream;

@@ -18,6 +18,20 @@ use crate::reception::Verdict;
 use crate::stream::{Content, Exit, Stream, Treatment};
 use crate::transcode::{self, Conversion, MAX_PAYLOAD, Pair};
 
+/// A packet of a stream that is decoded, on its way there.
+pub(crate) struct Arrival<B> {
+    frame: B,
+    received_at: Nanos,
+    content: Content,
+    timestamp: u32,
+    marker: bool,
+    /// Where the RTP packet and its payload start in the frame, and their lengths; the payload's without padding.
+    rtp_at: u16,
+    rtp_len: u16,
+    payload_at: u16,
+    payload_len: u16,
+}
+
 /// What is known of a packet once its header was read.
 struct Packet {
     content: Content,
@@ -46,6 +60,22 @@ impl<B: PacketBuf> Engine<B> {
         }
         let packet = self.receive(now, &frame, &datagram, egress)?;
         let stream = &mut self.streams[datagram.stream.at()];
+        if let Treatment::Transcode(Conversion::Linear(_)) = stream.treatment {
+            let heard = packet.heard;
+            let arrival = Arrival {
+                frame,
+                received_at,
+                content: packet.content,
+                timestamp: heard.timestamp,
+                marker: heard.marker,
+                rtp_at: datagram.at,
+                rtp_len: datagram.len,
+                payload_at: datagram.at + packet.header_len as u16,
+                payload_len: packet.payload_len as u16,
+            };
+            let starts = heard.verdict == Verdict::Started;
+            return self.put_in_order(now, datagram.stream, heard.sequence, starts, arrival, egress);
+        }
         if let Exit::Closed(reason) = stream.exit {
             return Err(reason);
         }
@@ -56,13 +86,7 @@ impl<B: PacketBuf> Engine<B> {
         // Where the RTP packet to send starts in the frame, and its length.
         let at = usize::from(datagram.at);
         let payload_at = at + packet.header_len;
-        let mut heard = packet.heard;
         let (rtp_at, rtp_len) = match (stream.treatment, packet.content) {
-            (Treatment::Transcode(Conversion::Linear(pair)), Content::Event) => {
-                heard = self.number_event(now, pair, datagram.stream, &packet, egress)?;
-                (at, usize::from(datagram.len))
-            }
-            (Treatment::Relay, _) | (_, Content::Event) => (at, usize::from(datagram.len)),
             (Treatment::Transcode(Conversion::Law(from)), Content::Speech) => {
                 // A new packet: its header stands right before the payload, and neither list nor extension is kept.
                 frame.set_len(payload_at + packet.payload_len).map_err(|_| DropReason::FrameTruncated)?;
@@ -71,12 +95,38 @@ impl<B: PacketBuf> Engine<B> {
                 frame.data_mut()[rtp_at] = rtp::PLAIN_FIRST_OCTET;
                 (rtp_at, frame.len() - rtp_at)
             }
-            (Treatment::Transcode(Conversion::Linear(pair)), Content::Speech) => {
-                return self.transcode(now, pair, datagram.stream, frame, received_at, &packet, payload_at, egress);
-            }
+            _ => (at, usize::from(datagram.len)),
         };
         place(&mut frame, rtp_at, rtp_len, datagram.stream, &self.streams)?;
-        self.send_rtp(datagram.stream, frame, received_at, heard, packet.content, egress)
+        self.send_rtp(datagram.stream, frame, received_at, packet.heard, packet.content, egress)
+    }
+
+    /// Takes a packet on that everything before it has come or was given up for. `verdict` says how much was.
+    pub(crate) fn on_ordered<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        index: StreamIndex,
+        mut arrival: Arrival<B>,
+        verdict: Verdict,
+        egress: &mut E,
+    ) -> Result<(), DropReason> {
+        let stream = &self.streams[index.at()];
+        if let Exit::Closed(reason) = stream.exit {
+            return Err(reason);
+        }
+        let Treatment::Transcode(Conversion::Linear(pair)) = stream.treatment else {
+            return Err(DropReason::NotNegotiated);
+        };
+        match arrival.content {
+            Content::Speech => self.transcode(now, pair, index, arrival, verdict, egress),
+            Content::Event if stream.send_type(Content::Event).is_none() => Err(DropReason::PayloadTypeUnknown),
+            Content::Event => {
+                let heard = self.number_event(now, pair, index, &arrival, verdict, egress)?;
+                let (rtp_at, rtp_len) = (usize::from(arrival.rtp_at), usize::from(arrival.rtp_len));
+                place(&mut arrival.frame, rtp_at, rtp_len, index, &self.streams)?;
+                self.send_rtp(index, arrival.frame, arrival.received_at, heard, Content::Event, egress)
+            }
+        }
     }
 
     /// Gives a packet to its batch.
@@ -85,29 +135,23 @@ impl<B: PacketBuf> Engine<B> {
         now: Nanos,
         pair: Pair,
         index: StreamIndex,
-        frame: B,
-        received_at: Nanos,
-        packet: &Packet,
-        payload_at: usize,
+        arrival: Arrival<B>,
+        verdict: Verdict,
         egress: &mut E,
     ) -> Result<(), DropReason> {
+        let Arrival { frame, received_at, timestamp, marker, .. } = arrival;
+        let (payload_at, payload_len) = (usize::from(arrival.payload_at), usize::from(arrival.payload_len));
         let length_holds = pair
             .from
-            .ticks_of_payload(packet.payload_len)
+            .ticks_of_payload(payload_len)
             .is_some_and(|ticks| (1..=MAX_PAYLOAD).contains(&ticks) && pair.to.octets_of_speech(ticks).is_some());
         if !length_holds {
             return Err(DropReason::PayloadLengthBad);
         }
-        if packet.heard.verdict == Verdict::Reordered {
-            // The codec's state is past it.
-            return Err(DropReason::TooLate);
-        }
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
-        let Heard { verdict, timestamp, marker, .. } = packet.heard;
         if let Join::Lost(ticks) = pipeline.packets.join(verdict, timestamp, marker) {
             self.conceal(now, index, received_at, &mut pipeline, ticks, egress);
         }
-        let payload_len = packet.payload_len;
         let pending = Pending { stream: index, frame, received_at, joined_at: now, payload_at, payload_len, pipeline };
         self.join_batch(now, pair, pending, egress);
         Ok(())
@@ -134,15 +178,12 @@ impl<B: PacketBuf> Engine<B> {
         now: Nanos,
         pair: Pair,
         index: StreamIndex,
-        packet: &Packet,
+        arrival: &Arrival<B>,
+        verdict: Verdict,
         egress: &mut E,
     ) -> Result<Heard, DropReason> {
-        if packet.heard.verdict == Verdict::Reordered {
-            return Err(DropReason::TooLate);
-        }
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
-        let Heard { verdict, timestamp, marker, .. } = packet.heard;
-        let cut = pipeline.packets.event(verdict, timestamp, marker);
+        let cut = pipeline.packets.event(verdict, arrival.timestamp, arrival.marker);
         self.streams[index.at()].pipeline = Some(pipeline);
         Ok(cut.heard(now, true))
     }

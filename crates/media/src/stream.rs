@@ -10,6 +10,7 @@ use crate::event_queue::EventQueue;
 use crate::latch::Latch;
 use crate::pipeline::Pipeline;
 use crate::reception::Reception;
+use crate::reorder::WindowIndex;
 use crate::reports::Reporting;
 use crate::transcode::Conversion;
 
@@ -72,6 +73,8 @@ pub(crate) struct Stream {
     pub(crate) exit: Exit,
     /// The codecs' state; a packet that waits in a batch has it with it.
     pub(crate) pipeline: Option<Box<Pipeline>>,
+    /// Where packets wait for those before them, beside the pipeline.
+    pub(crate) window: Option<WindowIndex>,
     pub(crate) packets_sent: u64,
     pub(crate) octets_sent: u64,
 }
@@ -101,6 +104,7 @@ impl Stream {
             continuity: Continuity::new(start, 8, 8),
             exit: Exit::Closed(DropReason::PeerNotReady),
             pipeline: None,
+            window: None,
             packets_sent: 0,
             octets_sent: 0,
         }

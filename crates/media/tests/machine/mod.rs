@@ -353,7 +353,7 @@ impl Machine {
 
     fn drops(&self) -> Vec<(&'static str, u64)> {
         let named =
-            DropReason::ALL.iter().zip(&self.counters.drops).map(|(reason, n)| (reason.label(), Counter::get(n)));
+            DropReason::ALL.iter().zip(self.counters.drops.iter()).map(|(reason, n)| (reason.label(), Counter::get(n)));
         named.filter(|(_, n)| *n > 0).collect()
     }
 
