@@ -236,7 +236,7 @@ fn leg(number: u32, codec: Codec) -> LegConfig {
         remote: Some(SocketAddr::new(PEER.into(), PEER_PORT)),
         format: Some(Format::new(codec, payload_type)),
         direction: Direction::SendRecv,
-        ssrc: number,
+        ssrc: 0x8000_0000 | number,
         ..LegConfig::new(SocketAddr::new(GATEWAY.into(), leg_port(number)))
     }
 }

@@ -74,7 +74,7 @@ fn engine(flows: usize, offload: bool, a: Codec, b: Codec) -> Engine<MemoryBuf> 
                 remote: Some(SocketAddr::new(PEER_IP.into(), FIRST_PORT + 4 * slot as u16 + 2 * side)),
                 format: Some(Format::new(codec, payload_type)),
                 direction: Direction::SendRecv,
-                ssrc: slot as u32,
+                ssrc: 0x8000_0000 + slot as u32,
                 ..LegConfig::new(SocketAddr::new(GATEWAY_IP.into(), FIRST_PORT + 4 * slot as u16 + 2 * side))
             }
         };

@@ -34,8 +34,8 @@ const FIRST_PORT: u16 = 20_000;
 const MTU: u16 = 400;
 const TRANSCODERS: usize = 4;
 const NEIGHBOURS: u16 = 3;
-/// Packets that can wait: four for each neighbour, one of each stream in a batch.
-const WAITING: i64 = 4 * NEIGHBOURS as i64 + TRANSCODERS as i64;
+/// Packets that can wait: four for each neighbour, and of each stream that is decoded one in a batch and ten in a window.
+const WAITING: i64 = 4 * NEIGHBOURS as i64 + TRANSCODERS as i64 * (1 + LegConfig::MAX_REORDER_PACKETS as i64);
 
 /// The octets that decide what happens next; zeros when they are used up.
 struct Choices<'a>(&'a [u8]);
@@ -137,6 +137,8 @@ fn leg(choices: &mut Choices<'_>) -> LegConfig {
             Direction::Inactive,
         ]),
         source: source(choices),
+        reorder_packets: choices.of(&[2, 0, 10]),
+        echoes: choices.octet() > 200,
         ssrc: choices.octet().into(),
         first_sequence: u16::MAX - u16::from(choices.octet()),
         first_timestamp: u32::MAX - u32::from(choices.octet()),
