@@ -14,7 +14,7 @@ pub(crate) fn transcode<'a>(from: &str, to: &str, payloads: impl Iterator<Item =
     let mut room = [0; ROOM];
     payloads
         .map(|payload| {
-            let len = transcoder.transcode(Level::Scalar, Input::Payload(payload), &mut room)?;
+            let len = transcoder.transcode(Level::Scalar, Input::Payload(payload), &mut room)?.octets();
             Ok(room[..len].to_vec())
         })
         .collect()

@@ -6,7 +6,7 @@
 
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
-use tandem_codec::transcode::{Input, TranscodeError, TranscodeJob, transcode_batch};
+use tandem_codec::transcode::{Input, Made, TranscodeError, TranscodeJob, transcode_batch};
 use tandem_contract::{DropReason, Nanos};
 use tandem_packet_io::PacketBuf;
 
@@ -162,7 +162,7 @@ impl<B: PacketBuf> Engine<B> {
     ) {
         let lost = Input::Lost { ticks: ticks as usize };
         let made = pipeline.transcoder.transcode(self.codec_level, lost, &mut self.batches.made[0]);
-        let Some(len) = made.ok().filter(|len| *len > 0) else {
+        let Some(len) = made.ok().map(|made| made.octets()).filter(|len| *len > 0) else {
             pipeline.packets.leave_gap(ticks);
             return;
         };
@@ -234,9 +234,9 @@ fn transcode<B: PacketBuf>(
             state: &mut pending.pipeline.transcoder,
             input: Input::Payload(payload.unwrap_or_default()),
             output,
-            made: Ok(0),
+            made: Ok(Made::default()),
         });
     }
     transcode_batch(level, &mut jobs);
-    jobs.into_iter().map(|job| job.made).collect()
+    jobs.into_iter().map(|job| job.made.map(|made| made.octets())).collect()
 }

@@ -41,7 +41,7 @@ impl Offline {
 
     fn make(&mut self, input: Input<'_>) -> Vec<u8> {
         let mut output = [0; 2000];
-        let made = self.0.transcode(Level::Scalar, input, &mut output).unwrap();
+        let made = self.0.transcode(Level::Scalar, input, &mut output).unwrap().octets();
         output[..made].to_vec()
     }
 }

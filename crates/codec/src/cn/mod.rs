@@ -8,7 +8,7 @@
 //! - **SID to CN**: give the SID to the [decoder](crate::g729::decode_batch) as any frame, then ask it for
 //!   [`comfort_noise`](crate::g729::Decoder::comfort_noise) and send that description's [`payload`](Description::payload).
 //! - **CN to SID**: [`Encoder::encode_noise`](crate::g729::Encoder::encode_noise) gives the SID to be sent. Until speech or another description
-//!   comes, nothing needs to be encoded or sent.
+//!   comes, nothing needs to be sent.
 //!
 //! *Level.* A SID's gain *g* (the Q3 value of the table divided by 8) is the root mean square of the excitation of speech that the encoder has
 //! halved, a description's level that of the noise itself. With the reflection coefficients *k* of the SID's filter,

@@ -134,9 +134,10 @@ mod tests {
             for n in 0..40 {
                 let mut pcm = [0; FRAME_SAMPLES];
                 generator.generate(&mut pcm);
-                // Described once more, and in between left to the encoder's own judgement.
+                // Described, going on, left to the encoder's own judgement, and described once more.
                 let frame = match n {
-                    0 | 20 => encoder.encode_noise(&noise, &pcm),
+                    0 | 20 => encoder.encode_noise(Some(&noise), &pcm),
+                    1..10 => encoder.encode_noise(None, &pcm),
                     _ => encode(&mut encoder, pcm),
                 };
                 assert_in_step(&encoder, &mut decoder, frame);

@@ -60,18 +60,19 @@ pub fn encode_batch(level: Level, jobs: &mut [EncodeJob<'_>]) {
 
 impl Encoder {
     /// Encodes a frame of comfort noise that is known by its description, as a gateway knows it that receives RFC 3389's payload: a
-    /// [`Frame::Sid`] to be sent, and a state as the far end's decoder will have it.
+    /// [`Frame::Sid`] to be sent, and a state as the far end's decoder will have it. Without a description the noise goes on as it was, and what
+    /// is to be sent is [`Frame::NotSent`]; that need not be told, but lets the two stay in step.
     ///
     /// `pcm` is the noise, as [`cn::Generator`] makes it; only what is encoded later depends on it. An encoder without Annex B makes descriptors
     /// too when it is asked to. Level and spectrum keep what the codec can tell, see [`cn`].
-    pub fn encode_noise(&mut self, noise: &cn::Description, pcm: &[i16; FRAME_SAMPLES]) -> Frame {
+    pub fn encode_noise(&mut self, noise: Option<&cn::Description>, pcm: &[i16; FRAME_SAMPLES]) -> Frame {
         with_lanes(Level::Scalar, EncodeNoise { encoder: self, noise, pcm })
     }
 }
 
 struct EncodeNoise<'a> {
     encoder: &'a mut Encoder,
-    noise: &'a cn::Description,
+    noise: Option<&'a cn::Description>,
     pcm: &'a [i16; FRAME_SAMPLES],
 }
 
@@ -84,10 +85,19 @@ impl WithLanes for EncodeNoise<'_> {
         group.push(Slot { state: self.encoder, pcm: self.pcm, frame: &mut frame });
         let mut work = Workspace::<L>::new();
         detect_voice(&mut group, &mut work, true);
-        encode_silence(&mut group, &mut work, Some(self.noise));
+        encode_silence(&mut group, &mut work, Noise::Known(self.noise));
         drop(group);
         frame
     }
+}
+
+/// What is known of a frame without voice beside its speech.
+#[derive(Clone, Copy)]
+enum Noise<'a> {
+    /// Nothing: it is for the encoder to say whether and as what it is described.
+    Heard,
+    /// It is as described, or else as before.
+    Known(Option<&'a cn::Description>),
 }
 
 /// One frame of one call.
@@ -163,7 +173,7 @@ impl<'a> Groups<'a> {
             } else {
                 self.silence.push(slot);
                 if self.silence.len() == L::N {
-                    encode_silence(&mut self.silence, work, None);
+                    encode_silence(&mut self.silence, work, Noise::Heard);
                 }
             }
         }
@@ -181,7 +191,7 @@ impl<'a> Groups<'a> {
             encode_voice(&mut self.voice, work);
         }
         if !self.silence.is_empty() {
-            encode_silence(&mut self.silence, work, None);
+            encode_silence(&mut self.silence, work, Noise::Heard);
         }
     }
 }

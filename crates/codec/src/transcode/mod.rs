@@ -5,16 +5,36 @@
 //! each codec's kernel over as many of them as it has lanes.
 //!
 //! All these codecs have an RTP clock of 8000, so lengths are told in its *ticks* of 125 µs.
+//!
+//! # Silence
+//!
+//! Either side may leave out silence ([RFC 3551 section 4.1](https://www.rfc-editor.org/rfc/rfc3551#section-4.1)). What comes in place of
+//! speech is an [`Input`] of its own: a silence descriptor of G.729 at the end of its payload, a payload of comfort noise (RFC 3389), nothing.
+//! What a far end takes in place of speech is said by [`Silence`], and what was made by [`Made::parts`]: the RTP packets to be sent.
+//!
+//! | from | to G.729, described | to the others, described | to any, as speech |
+//! | --- | --- | --- | --- |
+//! | G.729: SID | as it is | comfort noise, by its parameters | noise |
+//! | G.729: nothing | nothing | nothing | noise |
+//! | other: speech | what Annex B's voice detector says | speech | speech |
+//! | other: comfort noise | SID, by its parameters | as it is | noise |
+//! | other: nothing after comfort noise | nothing | nothing | noise |
+//! | other: nothing after speech | concealment, as if lost | concealment | concealment |
+//!
+//! Between sampling rates a description keeps its level alone.
 
+mod made;
 mod sink;
 mod source;
 
+pub use made::{Content, Made, Part};
 pub use sink::Sink;
 pub use source::Source;
 
 use arrayvec::ArrayVec;
 use thiserror::Error;
 
+use crate::cn::{Description, MAX_PAYLOAD};
 use crate::g711::{self, Law};
 use crate::g729::bitstream::{SID_OCTETS, SPEECH_OCTETS};
 use crate::level::Level;
@@ -96,14 +116,34 @@ pub enum Input<'a> {
         /// RTP clock ticks of 125 µs.
         ticks: usize,
     },
+    /// A payload of comfort noise (RFC 3389) in place of a codec's own; not for G.729, which has descriptors in its payload.
+    Noise {
+        /// The payload.
+        payload: &'a [u8],
+        /// RTP clock ticks of 125 µs that are made of it now; [`Input::NotSent`] makes more.
+        ticks: usize,
+    },
+}
+
+/// What is made of silence that a side has described or not sent, and whether silence is told from speech.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// The far end takes speech alone: `annexb=no`, or no comfort noise negotiated.
+    AsSpeech,
+    /// The far end takes descriptors: G.729 with Annex B, comfort noise beside the others.
+    Described,
 }
 
 /// Why a packet was not transcoded; nothing was written, and the stream's state is as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TranscodeError {
-    /// The payload is not a whole number of the source codec's frames, or its speech not a whole number of the destination's.
+    /// The payload is not a whole number of the source codec's frames, or its speech not a whole number of the destination's, or more than
+    /// [`MAX_DESCRIBED_TICKS`] where silence is described or payloads are passed on.
     #[error("not a whole number of frames")]
     Length,
+    /// What came as comfort noise is none, or came beside G.729.
+    #[error("not comfort noise")]
+    Noise,
     /// The output has no room for the longest payload that could come of it.
     #[error("no room for the output")]
     Room,
@@ -116,6 +156,7 @@ pub struct Transcoder {
     route: Route,
     from: Codec,
     to: Codec,
+    silence: Silence,
 }
 
 /// How the payload goes.
@@ -131,24 +172,40 @@ enum Route {
     Linear { source: Source, resampler: Resampler, sink: Sink },
 }
 
+/// Ticks of the longest input where silence is described: 320 ms.
+pub const MAX_DESCRIBED_TICKS: usize = made::MAX_FRAMES * FRAME_TICKS;
+
 impl Transcoder {
-    /// The start of a stream.
+    /// The start of a stream between two sides that describe no silence but by G.729's own descriptors. Between equal codecs and the laws of
+    /// G.711 payloads are passed on without a look at what is in them.
     #[must_use]
     pub fn new(from: Codec, to: Codec) -> Self {
-        let route = match (from, to) {
-            (Codec::Pcmu, Codec::Pcma) => Route::Companding { from: Law::Mu },
-            (Codec::Pcma, Codec::Pcmu) => Route::Companding { from: Law::A },
-            (Codec::Pcmu, Codec::Pcmu)
-            | (Codec::Pcma, Codec::Pcma)
-            | (Codec::G722, Codec::G722)
-            | (Codec::G729, Codec::G729) => Route::Same,
-            _ => Route::Linear {
-                source: Source::new(from),
-                resampler: Resampler::new(from.rate(), to.rate()),
-                sink: Sink::new(to),
-            },
-        };
-        Self { route, from, to }
+        let silence = Silence::AsSpeech;
+        match Self::direct(from, to) {
+            Some(route) => Self { route, from, to, silence },
+            None => Self::with_silence(from, to, silence),
+        }
+    }
+
+    /// The start of a stream whose silence may be left out: by the near end in any way, towards the far end as `silence` says.
+    #[must_use]
+    pub fn with_silence(from: Codec, to: Codec, silence: Silence) -> Self {
+        let direct = if silence == Silence::Described { Self::direct(from, to) } else { None };
+        let route = direct.unwrap_or_else(|| Route::Linear {
+            source: Source::new(from),
+            resampler: Resampler::new(from.rate(), to.rate()),
+            sink: Sink::new(to, silence),
+        });
+        Self { route, from, to, silence }
+    }
+
+    /// The way between codecs that does without linear samples, where there is one.
+    fn direct(from: Codec, to: Codec) -> Option<Route> {
+        match (from, to) {
+            (Codec::Pcmu, Codec::Pcma) => Some(Route::Companding { from: Law::Mu }),
+            (Codec::Pcma, Codec::Pcmu) => Some(Route::Companding { from: Law::A }),
+            _ => (from == to).then_some(Route::Same),
+        }
     }
 
     /// The codec of the payloads that come.
@@ -163,13 +220,12 @@ impl Transcoder {
         self.to
     }
 
-    /// Transcodes one packet by itself and returns the octets of the payload made. None are made of a packet that did not come
-    /// where the payload goes octet by octet or as it is.
+    /// Transcodes one packet by itself. Nothing is made of a packet that did not come where the payload goes octet by octet or as it is.
     ///
     /// # Errors
     /// A payload that is not a whole number of frames, or too little room.
-    pub fn transcode(&mut self, level: Level, input: Input<'_>, output: &mut [u8]) -> Result<usize, TranscodeError> {
-        let mut job = [TranscodeJob { state: self, input, output, made: Ok(0) }];
+    pub fn transcode(&mut self, level: Level, input: Input<'_>, output: &mut [u8]) -> Result<Made, TranscodeError> {
+        let mut job = [TranscodeJob { state: self, input, output, made: Ok(Made::default()) }];
         transcode_batch(level, &mut job);
         let [job] = job;
         job.made
@@ -181,9 +237,19 @@ impl Transcoder {
             Input::Lost { ticks } | Input::NotSent { ticks } => {
                 Some(ticks).filter(|ticks| self.from.octets_of_speech(*ticks).is_some())
             }
+            Input::Noise { payload, ticks } => {
+                if self.from == Codec::G729 || Description::parse(payload).is_err() {
+                    return Err(TranscodeError::Noise);
+                }
+                Some(ticks).filter(|ticks| ticks.is_multiple_of(FRAME_TICKS))
+            }
         };
         let ticks = ticks.ok_or(TranscodeError::Length)?;
         let octets = self.to.octets_of_speech(ticks).ok_or(TranscodeError::Length)?;
+        let tells_frames_apart = self.silence == Silence::Described || !matches!(self.route, Route::Linear { .. });
+        if tells_frames_apart && ticks > MAX_DESCRIBED_TICKS {
+            return Err(TranscodeError::Length);
+        }
         if octets > room { Err(TranscodeError::Room) } else { Ok(ticks) }
     }
 }
@@ -197,8 +263,8 @@ pub struct TranscodeJob<'a> {
     pub input: Input<'a>,
     /// Where the payload goes.
     pub output: &'a mut [u8],
-    /// Octets of the payload made. What it is before the batch does not matter.
-    pub made: Result<usize, TranscodeError>,
+    /// What was made. What it is before the batch does not matter.
+    pub made: Result<Made, TranscodeError>,
 }
 
 /// Calls that go through the stages together: the widest vector of any codec.
@@ -225,28 +291,16 @@ pub fn transcode_batch(level: Level, jobs: &mut [TranscodeJob<'_>]) {
                     continue;
                 }
             };
-            job.made = Ok(0);
+            job.made = Ok(Made::default());
+            let Ok(made) = &mut job.made else { continue };
             match (&mut job.state.route, job.input) {
                 (Route::Linear { source, resampler, sink }, input) => {
-                    linear.push(Linear {
-                        source,
-                        resampler,
-                        sink,
-                        input,
-                        ticks,
-                        output: job.output,
-                        made: &mut job.made,
-                    });
+                    let silence = job.state.silence;
+                    let keeps_rate = job.state.from.rate() == job.state.to.rate();
+                    let output = &mut *job.output;
+                    linear.push(Linear { source, resampler, sink, silence, keeps_rate, input, ticks, output, made });
                 }
-                (_, Input::Lost { .. } | Input::NotSent { .. }) => {}
-                (route, Input::Payload(payload)) => {
-                    let output = &mut job.output[..payload.len()];
-                    output.copy_from_slice(payload);
-                    if let Route::Companding { from } = route {
-                        g711::transcode_in_place(level, *from, output);
-                    }
-                    job.made = Ok(payload.len());
-                }
+                (route, input) => pass_on(level, route, job.state.from, input, ticks, job.output, made),
             }
         }
         if !linear.is_empty() {
@@ -255,15 +309,57 @@ pub fn transcode_batch(level: Level, jobs: &mut [TranscodeJob<'_>]) {
     }
 }
 
+/// Passes on what needs no linear samples.
+fn pass_on(
+    level: Level,
+    route: &Route,
+    codec: Codec,
+    input: Input<'_>,
+    ticks: usize,
+    output: &mut [u8],
+    made: &mut Made,
+) {
+    match input {
+        Input::Payload(payload) => {
+            let output = &mut output[..payload.len()];
+            output.copy_from_slice(payload);
+            if let Route::Companding { from } = route {
+                g711::transcode_in_place(level, *from, output);
+            }
+            let descriptor = match codec {
+                Codec::G729 => payload.len() % SPEECH_OCTETS,
+                Codec::Pcmu | Codec::Pcma | Codec::G722 => 0,
+            };
+            let speech = payload.len() - descriptor;
+            made.push_speech(ticks - if descriptor > 0 { FRAME_TICKS } else { 0 }, speech);
+            if descriptor > 0 {
+                made.push_descriptor(descriptor);
+            }
+        }
+        Input::Noise { payload, ticks } => {
+            let fits = payload.len().min(MAX_PAYLOAD);
+            if ticks > 0 {
+                output[..fits].copy_from_slice(&payload[..fits]);
+                made.push_descriptor(fits);
+            }
+            made.push_unsent(ticks.saturating_sub(FRAME_TICKS));
+        }
+        Input::Lost { .. } => {}
+        Input::NotSent { ticks } => made.push_unsent(ticks),
+    }
+}
+
 /// A job on its way over linear samples.
 struct Linear<'a> {
     source: &'a mut Source,
     resampler: &'a mut Resampler,
     sink: &'a mut Sink,
+    silence: Silence,
+    keeps_rate: bool,
     input: Input<'a>,
     ticks: usize,
     output: &'a mut [u8],
-    made: &'a mut Result<usize, TranscodeError>,
+    made: &'a mut Made,
 }
 
 /// Most samples of a step: 20 ms at 16 kHz.
@@ -273,10 +369,20 @@ const SAMPLES: usize = 2 * STEP;
 struct Speech {
     samples: [i16; SAMPLES],
     count: usize,
+    ticks: usize,
+    /// How many of the ticks are speech; the others are comfort noise.
+    speech: usize,
+    /// What noise begins in this step.
+    noise: Option<Description>,
 }
 
 impl Speech {
-    const EMPTY: Self = Self { samples: [0; SAMPLES], count: 0 };
+    const EMPTY: Self = Self { samples: [0; SAMPLES], count: 0, ticks: 0, speech: 0, noise: None };
+
+    /// The noise that begins, as it is behind a resampler: a spectrum belongs to its sampling rate.
+    fn description(&self, keeps_rate: bool) -> Option<Description> {
+        self.noise.map(|noise| if keeps_rate { noise } else { Description::white(noise.minus_dbov) })
+    }
 }
 
 fn transcode_linear(level: Level, jobs: &mut ArrayVec<Linear<'_>, GROUP>) {
@@ -291,6 +397,7 @@ fn transcode_linear(level: Level, jobs: &mut ArrayVec<Linear<'_>, GROUP>) {
         source::decode_step(level, jobs, from, &mut decoded);
         for ((job, decoded), converted) in jobs.iter_mut().zip(&decoded).zip(&mut converted) {
             converted.count = job.resampler.process(level, &decoded.samples[..decoded.count], &mut converted.samples);
+            (converted.ticks, converted.speech, converted.noise) = (decoded.ticks, decoded.speech, decoded.noise);
         }
         sink::encode_step(level, jobs, &converted);
         from += STEP;

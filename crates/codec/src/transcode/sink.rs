@@ -2,11 +2,11 @@
 
 use arrayvec::ArrayVec;
 
-use super::{Codec, GROUP, Linear, STEP_FRAMES, Speech};
+use super::{Codec, FRAME_TICKS, GROUP, Linear, Made, STEP_FRAMES, Silence, Speech};
 use crate::g711::{self, Law};
 use crate::g722;
 use crate::g729;
-use crate::g729::bitstream::{Frame, SPEECH_OCTETS};
+use crate::g729::bitstream::Frame;
 use crate::level::Level;
 
 /// An encoder.
@@ -21,19 +21,20 @@ pub enum Sink {
     },
     /// G.722.
     G722(g722::Encoder),
-    /// G.729 Annex A; all is sent as speech.
+    /// G.729 Annex A, with Annex B where silence is described.
     G729(g729::Encoder),
 }
 
 impl Sink {
     /// The start of a stream.
     #[must_use]
-    pub fn new(codec: Codec) -> Self {
-        match codec {
-            Codec::Pcmu => Self::G711 { law: Law::Mu },
-            Codec::Pcma => Self::G711 { law: Law::A },
-            Codec::G722 => Self::G722(g722::Encoder::new(g722::Mode::Kbit64)),
-            Codec::G729 => Self::G729(g729::Encoder::new()),
+    pub fn new(codec: Codec, silence: Silence) -> Self {
+        match (codec, silence) {
+            (Codec::Pcmu, _) => Self::G711 { law: Law::Mu },
+            (Codec::Pcma, _) => Self::G711 { law: Law::A },
+            (Codec::G722, _) => Self::G722(g722::Encoder::new(g722::Mode::Kbit64)),
+            (Codec::G729, Silence::AsSpeech) => Self::G729(g729::Encoder::new()),
+            (Codec::G729, Silence::Described) => Self::G729(g729::Encoder::with_annex_b()),
         }
     }
 }
@@ -43,40 +44,72 @@ pub(super) fn encode_step(level: Level, jobs: &mut [Linear<'_>], speech: &[Speec
     let mut frames = [[Frame::NotSent; STEP_FRAMES]; GROUP];
     let mut g722 = ArrayVec::<g722::EncodeJob<'_>, GROUP>::new();
     let mut g729 = ArrayVec::<g729::EncodeJob<'_>, GROUP>::new();
-    let mut payloads = ArrayVec::<&mut [u8], GROUP>::new();
-    for ((job, speech), frames) in jobs.iter_mut().zip(speech).zip(&mut frames) {
-        let made = job.made.unwrap_or(0);
-        let room = &mut job.output[made..];
-        let pcm = &speech.samples[..speech.count];
-        let count = match &mut *job.sink {
+    for ((job, step), frames) in jobs.iter_mut().zip(speech).zip(&mut frames) {
+        let Linear { sink, output, made, silence, keeps_rate, .. } = job;
+        let ticks = if *silence == Silence::Described { step.speech } else { step.ticks };
+        let pcm = &step.samples[..step.count / step.ticks * ticks];
+        let room = &mut output[made.octets()..];
+        let rest = match sink {
             Sink::G711 { law } => {
                 g711::encode(level, *law, pcm, room);
-                pcm.len()
+                made.push_speech(ticks, pcm.len());
+                &mut room[pcm.len()..]
             }
             Sink::G722(state) => {
-                let count = pcm.len() / 2;
-                g722.push(g722::EncodeJob { state, pcm, octets: &mut room[..count] });
-                count
+                let (octets, rest) = room.split_at_mut(pcm.len() / 2);
+                made.push_speech(ticks, octets.len());
+                g722.push(g722::EncodeJob { state, pcm, octets });
+                rest
             }
             Sink::G729(state) => {
-                let (pcm, _) = pcm.as_chunks();
-                let frames = &mut frames[..pcm.len()];
-                let payload = &mut room[..pcm.len() * SPEECH_OCTETS];
-                let count = payload.len();
-                g729.push(g729::EncodeJob { state, pcm, frames });
-                payloads.push(payload);
-                count
+                let (pcm, _) = step.samples[..step.count].as_chunks();
+                let (speech, noise) = pcm.split_at(ticks / FRAME_TICKS);
+                let (speech_frames, noise_frames) = frames.split_at_mut(speech.len());
+                if noise.is_empty() {
+                    g729.push(g729::EncodeJob { state, pcm: speech, frames: speech_frames });
+                } else {
+                    g729::encode_batch(level, &mut [g729::EncodeJob { state, pcm: speech, frames: speech_frames }]);
+                    let mut description = step.description(*keeps_rate);
+                    for (pcm, frame) in noise.iter().zip(noise_frames) {
+                        *frame = state.encode_noise(description.take().as_ref(), pcm);
+                    }
+                }
+                continue;
             }
         };
-        *job.made = Ok(made + count);
+        let mut unsent = step.ticks - ticks;
+        if let Some(description) = step.description(*keeps_rate).filter(|_| unsent > 0) {
+            let payload = description.payload();
+            rest[..payload.len()].copy_from_slice(&payload);
+            made.push_descriptor(payload.len());
+            unsent -= FRAME_TICKS;
+        }
+        made.push_unsent(unsent);
     }
     g722::encode_batch(level, &mut g722);
     g729::encode_batch(level, &mut g729);
-    for (job, payload) in g729.iter().zip(payloads) {
-        for (frame, octets) in job.frames.iter().zip(payload.chunks_mut(SPEECH_OCTETS)) {
-            if let Frame::Speech(speech) = frame {
-                octets.copy_from_slice(speech);
+    drop((g722, g729));
+    for ((job, step), frames) in jobs.iter_mut().zip(speech).zip(&frames) {
+        if let Sink::G729(_) = job.sink {
+            for frame in &frames[..step.ticks / FRAME_TICKS] {
+                append(frame, job.output, job.made);
             }
         }
+    }
+}
+
+/// Appends a frame of G.729 to a payload.
+fn append(frame: &Frame, output: &mut [u8], made: &mut Made) {
+    let room = &mut output[made.octets()..];
+    match frame {
+        Frame::Speech(octets) => {
+            room[..octets.len()].copy_from_slice(octets);
+            made.push_speech(FRAME_TICKS, octets.len());
+        }
+        Frame::Sid(octets) => {
+            room[..octets.len()].copy_from_slice(octets);
+            made.push_descriptor(octets.len());
+        }
+        Frame::NotSent | Frame::Erased => made.push_unsent(FRAME_TICKS),
     }
 }

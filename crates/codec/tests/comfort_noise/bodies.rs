@@ -36,7 +36,7 @@ pub(crate) fn through_descriptors(octets: &[u8]) {
         let Ok(noise) = Description::parse(payload) else { continue };
         generator.describe(&noise);
         generator.generate(&mut pcm);
-        let Frame::Sid(sid) = encoder.encode_noise(&noise, &pcm) else { panic!("noise is sent as a descriptor") };
+        let Frame::Sid(sid) = encoder.encode_noise(Some(&noise), &pcm) else { panic!("noise is sent as a descriptor") };
         decode(&mut decoder, Frame::Sid(sid), &mut pcm);
         let heard = decoder.comfort_noise();
         assert!(heard.reflection().len() == 10 && heard.reflection().iter().all(|k| k.abs() < 1.0));

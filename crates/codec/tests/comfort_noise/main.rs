@@ -57,7 +57,7 @@ fn described_noise_sounds_through_g729_as_loud_as_described() {
     {
         let noise = Description::parse(payload).unwrap();
         let (mut encoder, mut decoder) = (Encoder::with_annex_b(), Decoder::new());
-        let frame = encoder.encode_noise(&noise, &[0; FRAME_SAMPLES]);
+        let frame = encoder.encode_noise(Some(&noise), &[0; FRAME_SAMPLES]);
         decode(&mut decoder, frame, &mut [0; FRAME_SAMPLES]);
         let (loud, _) = listen(decoder, 400);
         let expected = decibel(mean_square_of(noise.minus_dbov));
@@ -70,7 +70,7 @@ fn spectrum_comes_back_from_a_descriptor() {
     for payload in [&[50][..], &[40, 60, 150, 120], &[45, 170, 120, 130], &[35, 40, 180, 90, 150, 120]] {
         let noise = Description::parse(payload).unwrap();
         let (mut encoder, mut decoder) = (Encoder::with_annex_b(), Decoder::new());
-        let frame = encoder.encode_noise(&noise, &[0; FRAME_SAMPLES]);
+        let frame = encoder.encode_noise(Some(&noise), &[0; FRAME_SAMPLES]);
         decode(&mut decoder, frame, &mut [0; FRAME_SAMPLES]);
         let heard = decoder.comfort_noise();
         for (i, heard) in heard.reflection().iter().enumerate().take(3) {

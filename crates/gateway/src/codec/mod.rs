@@ -186,7 +186,8 @@ fn transcode_in_pipeline(
         };
         let made = transcoder
             .transcode(level, input_of_packet, &mut room)
-            .map_err(|error| payload_error(input, i)(error.to_string()))?;
+            .map_err(|error| payload_error(input, i)(error.to_string()))?
+            .octets();
         packets.push(if made > 0 { Packet::Received(room[..made].to_vec()) } else { Packet::NotSent });
         progress.inc(1);
     }

@@ -115,6 +115,12 @@ impl Decoder {
         comfort_noise::description(&lsp, gain)
     }
 
+    /// Whether the last frame was speech, or taken for it: what is lost next is then taken for speech too.
+    #[must_use]
+    pub const fn is_after_speech(&self) -> bool {
+        self.after_speech != 0
+    }
+
     /// The part that is spread over lanes.
     pub(super) fn block_mut(&mut self) -> &mut [i16] {
         &mut self.block

@@ -372,30 +372,41 @@ pub(super) fn describe<L: Lanes>(
     Description { sent, lsf, gain_index, lsp: dtx.lsp, gain: dtx.gain }
 }
 
-/// Describes an inactive frame as `noise`, whatever its speech is. All lanes do the same.
+/// Describes an inactive frame as `noise`, or lets the noise be as before, whatever the frame's speech is. All lanes do the same.
 pub(super) fn describe_as<L: Lanes>(
-    noise: &cn::Description,
+    noise: Option<&cn::Description>,
     dtx: &mut DtxState<L>,
     call: &mut CallLanes<L>,
     after_voice: L::Mask,
 ) -> Description<L> {
-    let (zero, sent) = (L::zero(), L::mask_from_bits(u32::MAX));
+    let zero = L::zero();
     measure(dtx, call, after_voice);
-    let mut r = [(zero, zero); LAGS + 1];
-    for (split, r) in r.iter_mut().zip(comfort_noise::autocorrelation(noise)) {
-        *split = L::splat(r).l_extract();
+    let mut description = Description {
+        sent: L::mask_from_bits(0),
+        lsf: SidCodes { mode: zero, stage1: zero, stage2: zero },
+        gain_index: zero,
+        lsp: dtx.lsp,
+        gain: dtx.gain,
+    };
+    if let Some(noise) = noise {
+        let mut r = [(zero, zero); LAGS + 1];
+        for (split, r) in r.iter_mut().zip(comfort_noise::autocorrelation(noise)) {
+            *split = L::splat(r).l_extract();
+        }
+        let r = Autocorrelation { r, exponent: zero }.lag_windowed();
+        let filter = levinson(&r, (&call.stable_lp, call.stable_reflection)).a;
+        let lsp = lsp_of(&filter, &call.quantised_lsp);
+        let sent = L::mask_from_bits(u32::MAX);
+        let (lsf, quantised) = sid_quantiser::quantise(&lsp, sent, &mut call.lsf_memory);
+        let (gain_index, level) = comfort_noise::gain_index(noise, &quantised.map(|lsp| lsp.to_array()[0]));
+        dtx.reference = of_filter(&filter);
+        dtx.lsp = quantised;
+        dtx.sid_gain = L::splat(SID_GAIN_TAB[gain_index].into());
+        dtx.level = L::splat(level);
+        dtx.since = zero;
+        dtx.changed = zero;
+        description = Description { sent, lsf, gain_index: L::splat(gain_index as i32), lsp: quantised, ..description };
     }
-    let r = Autocorrelation { r, exponent: zero }.lag_windowed();
-    let filter = levinson(&r, (&call.stable_lp, call.stable_reflection)).a;
-    dtx.reference = of_filter(&filter);
-    let lsp = lsp_of(&filter, &call.quantised_lsp);
-    let (lsf, quantised) = sid_quantiser::quantise(&lsp, sent, &mut call.lsf_memory);
-    let (gain_index, level) = comfort_noise::gain_index(noise, &quantised.map(|lsp| lsp.to_array()[0]));
-    dtx.lsp = quantised;
-    dtx.sid_gain = L::splat(SID_GAIN_TAB[gain_index].into());
-    dtx.level = L::splat(level);
-    dtx.since = zero;
-    dtx.changed = zero;
     go_on(dtx, after_voice);
-    Description { sent, lsf, gain_index: L::splat(gain_index as i32), lsp: dtx.lsp, gain: dtx.gain }
+    Description { gain: dtx.gain, ..description }
 }

@@ -3,10 +3,9 @@
 use super::sid_quantiser::SidCodes;
 use super::state::SilenceLanes;
 use super::{
-    Group, Workspace, analyse, excitations, interpolate_filters, states, states_mut, synthesise, take_in, weigh,
+    Group, Noise, Workspace, analyse, excitations, interpolate_filters, states, states_mut, synthesise, take_in, weigh,
 };
 use super::{dtx, taming, vad};
-use crate::cn;
 use crate::g729::adaptive_codebook::PAST_EXCITATION;
 use crate::g729::bitstream::{Frame, SidParameters};
 use crate::g729::cng::{NOISE_SEED, noise_excitation};
@@ -48,12 +47,7 @@ pub(super) fn detect_voice<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace
 }
 
 /// Encodes a frame of each slot, analysed and found to be without voice: a descriptor or nothing (clauses B.4.1 to B.4.4).
-/// Where the noise is `known`, each sends a descriptor of it.
-pub(super) fn encode_silence<L: Lanes>(
-    group: &mut Group<'_>,
-    work: &mut Workspace<L>,
-    known: Option<&cn::Description>,
-) {
+pub(super) fn encode_silence<L: Lanes>(group: &mut Group<'_>, work: &mut Workspace<L>, noise: Noise<'_>) {
     let Workspace { call, filters, .. } = work;
     let mut silence = L::stage(
         #[inline(always)]
@@ -67,9 +61,9 @@ pub(super) fn encode_silence<L: Lanes>(
         #[inline(always)]
         || silence.vad.last.eq(L::splat(1)),
     );
-    let description = match known {
-        Some(noise) => dtx::describe_as(noise, &mut silence.dtx, call, after_voice),
-        None => dtx::describe(&mut silence.dtx, call, after_voice),
+    let description = match noise {
+        Noise::Heard => dtx::describe(&mut silence.dtx, call, after_voice),
+        Noise::Known(noise) => dtx::describe_as(noise, &mut silence.dtx, call, after_voice),
     };
     interpolate_filters(call, &description.lsp, filters);
 
