@@ -1,11 +1,9 @@
 //! Session keys from a master key (RFC 3711 §4.3), with a key derivation rate of 0.
 
-use aes::cipher::KeyInit;
-use hmac::{Hmac, Mac};
-use sha1::Sha1;
 use zeroize::Zeroizing;
 
 use crate::cipher::{Aes, Gcm};
+use crate::mac::{self, Mac};
 use crate::{MasterKey, Profile};
 
 /// The labels of RFC 3711 §4.3.1 and §4.3.2.
@@ -23,13 +21,10 @@ pub(crate) enum Protocol {
     Rtcp,
 }
 
-const HMAC_KEY_LEN: usize = 20;
-
 /// How one direction's packets of one protocol are protected.
 pub(crate) enum Session {
-    /// Counter mode and a truncated HMAC behind it. The MAC's inner and outer blocks are hashed in advance, so that a
-    /// packet costs what its own octets cost.
-    CounterMode { aes: Aes, salt: u128, mac: Hmac<Sha1>, tag_len: usize },
+    /// Counter mode and a truncated HMAC behind it.
+    CounterMode { aes: Aes, salt: u128, mac: Mac, tag_len: usize },
     /// Both in one.
     Aead { gcm: Gcm, salt: [u8; 12] },
 }
@@ -47,12 +42,12 @@ impl Session {
             nonce_salt.copy_from_slice(&salt[..12]);
             return Self::Aead { gcm: Gcm::new(key), salt: nonce_salt };
         }
-        let mut mac_key = Zeroizing::new([0; HMAC_KEY_LEN]);
+        let mut mac_key = Zeroizing::new([0; mac::KEY_LEN]);
         derive(master, protocol, Label::Authentication, mac_key.as_mut_slice());
         // The salt's 112 bits stand above the 16 bits of the block counter (RFC 3711 §4.1.1).
         let salt = salt.iter().fold(0_u128, |salt, &octet| salt << 8 | u128::from(octet)) << 16;
         let tag_len = tag_len(profile, protocol);
-        Self::CounterMode { aes: Aes::new(key), salt, mac: hmac(&mac_key), tag_len }
+        Self::CounterMode { aes: Aes::new(key), salt, mac: Mac::new(&mac_key), tag_len }
     }
 
     /// Octets of the tag.
@@ -89,13 +84,6 @@ const fn tag_len(profile: Profile, protocol: Protocol) -> usize {
     }
 }
 
-fn hmac(key: &[u8; HMAC_KEY_LEN]) -> Hmac<Sha1> {
-    // HMAC takes a key of one block as it is; a shorter one is padded with zeros to the block (RFC 2104 §2).
-    let mut block = Zeroizing::new([0; 64]);
-    block[..HMAC_KEY_LEN].copy_from_slice(key);
-    <Hmac<Sha1> as KeyInit>::new(&(*block).into())
-}
-
 fn derive(master: &MasterKey, protocol: Protocol, label: Label, out: &mut [u8]) {
     let label = label as u8 + if protocol == Protocol::Rtcp { 3 } else { 0 };
     // x = salt XOR (label * 2^48), and the keystream begins at x * 2^16 (§4.3.3).
@@ -104,24 +92,6 @@ fn derive(master: &MasterKey, protocol: Protocol, label: Label, out: &mut [u8]) 
     block[7] ^= label;
     out.fill(0);
     Aes::new(master.key()).apply_keystream(u128::from_be_bytes(block), out);
-}
-
-/// The first `N` octets of a MAC over `parts`.
-pub(crate) fn authenticate(mac: &Hmac<Sha1>, parts: [&[u8]; 2]) -> [u8; 20] {
-    let mut mac = mac.clone();
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
-}
-
-/// Whether `tag` is the beginning of the MAC over `parts`, compared in constant time.
-pub(crate) fn is_authentic(mac: &Hmac<Sha1>, parts: [&[u8]; 2], tag: &[u8]) -> bool {
-    let mut mac = mac.clone();
-    for part in parts {
-        mac.update(part);
-    }
-    mac.verify_truncated_left(tag).is_ok()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ extern crate std;
 mod cipher;
 mod derivation;
 mod header;
+mod mac;
 mod master_key;
 mod profile;
 mod receiver;

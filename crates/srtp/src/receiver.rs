@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::derivation::{Protocol, Session, aead_nonce, counter_iv, is_authentic};
+use crate::derivation::{Protocol, Session, aead_nonce, counter_iv};
 use crate::header::{Header, RTCP_CLEAR_LEN, rtcp_ssrc};
 use crate::replay::{IndexRefused, ReplayWindow};
 use crate::{MasterKey, Profile};
@@ -98,7 +98,7 @@ impl Receiver {
         match &self.rtp {
             Session::CounterMode { aes, salt, mac, .. } => {
                 let roll_over_counter = (index >> 16) as u32;
-                if !is_authentic(mac, [packet, &roll_over_counter.to_be_bytes()], tag) {
+                if !mac.is_authentic(packet, roll_over_counter.to_be_bytes(), tag) {
                     return Err(UnprotectError::Forged);
                 }
                 aes.apply_keystream(counter_iv(*salt, header.ssrc, index), &mut packet[header.len..]);
@@ -135,7 +135,7 @@ impl Receiver {
         source.rtcp.check(index)?;
         match &self.rtcp {
             Session::CounterMode { aes, salt, mac, .. } => {
-                if !is_authentic(mac, [packet, &index_word], tag) {
+                if !mac.is_authentic(packet, index_word, tag) {
                     return Err(UnprotectError::Forged);
                 }
                 if is_encrypted {

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::derivation::{Protocol, Session, aead_nonce, authenticate, counter_iv};
+use crate::derivation::{Protocol, Session, aead_nonce, counter_iv};
 use crate::header::{Header, RTCP_CLEAR_LEN, rtcp_ssrc};
 use crate::replay::{ReplayWindow, nearest};
 use crate::{MasterKey, Profile};
@@ -102,7 +102,7 @@ impl Sender {
             Session::CounterMode { aes, salt, mac, tag_len } => {
                 aes.apply_keystream(counter_iv(*salt, self.ssrc, index), &mut packet[header.len..]);
                 let roll_over_counter = (index >> 16) as u32;
-                let tag = authenticate(mac, [packet, &roll_over_counter.to_be_bytes()]);
+                let tag = mac.authenticate(packet, roll_over_counter.to_be_bytes());
                 tag_place.copy_from_slice(&tag[..*tag_len]);
             }
             Session::Aead { gcm, salt } => {
@@ -128,7 +128,7 @@ impl Sender {
             Session::CounterMode { aes, salt, mac, tag_len } => {
                 let iv = counter_iv(*salt, ssrc, self.rtcp_index.into());
                 aes.apply_keystream(iv, &mut packet[RTCP_CLEAR_LEN..]);
-                let tag = authenticate(mac, [packet, &index_word]);
+                let tag = mac.authenticate(packet, index_word);
                 trailer[..4].copy_from_slice(&index_word);
                 trailer[4..].copy_from_slice(&tag[..*tag_len]);
             }
