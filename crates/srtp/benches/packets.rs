@@ -40,7 +40,8 @@ fn measure(
         let mut packets: Vec<(usize, Packet, usize)> = (0..PACKETS_PER_STREAM as u16)
             .flat_map(|n| (0..STREAMS).map(move |stream| (stream, packet(first + n, stream as u32), 0)))
             .collect();
-        let nanos_per_packet = |start: Instant| start.elapsed().as_nanos() as f64 / (STREAMS * PACKETS_PER_STREAM) as f64;
+        let nanos_per_packet =
+            |start: Instant| start.elapsed().as_nanos() as f64 / (STREAMS * PACKETS_PER_STREAM) as f64;
         let start = Instant::now();
         for (stream, packet, len) in &mut packets {
             *len = protect(*stream, packet);

@@ -2,7 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use crate::cipher::{Aes, Gcm};
+use crate::cipher::Aes;
+use crate::gcm::Gcm;
 use crate::mac::{self, Mac};
 use crate::{MasterKey, Profile};
 

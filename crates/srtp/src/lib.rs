@@ -12,6 +12,7 @@ extern crate std;
 
 mod cipher;
 mod derivation;
+mod gcm;
 mod header;
 mod mac;
 mod master_key;

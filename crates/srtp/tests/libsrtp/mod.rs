@@ -99,10 +99,9 @@ impl Libsrtp {
                 ["srtp_crypto_policy_set_aes_cm_128_hmac_sha1_32", "srtp_crypto_policy_set_rtp_default"]
             }
             Profile::AesCm256HmacSha1_80 => ["srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80"; 2],
-            Profile::AesCm256HmacSha1_32 => [
-                "srtp_crypto_policy_set_aes_cm_256_hmac_sha1_32",
-                "srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80",
-            ],
+            Profile::AesCm256HmacSha1_32 => {
+                ["srtp_crypto_policy_set_aes_cm_256_hmac_sha1_32", "srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80"]
+            }
             Profile::AeadAes128Gcm => ["srtp_crypto_policy_set_aes_gcm_128_16_auth"; 2],
             Profile::AeadAes256Gcm => ["srtp_crypto_policy_set_aes_gcm_256_16_auth"; 2],
         };
