@@ -63,10 +63,8 @@ impl Gcm {
     fn first_keystream(&self, nonce: Nonce, len: usize) -> [Block; BLOCKS_AT_ONCE] {
         let mut keystream = [Block::default(); BLOCKS_AT_ONCE];
         let blocks = &mut keystream[..=len.min(FIRST_LEN).div_ceil(BLOCK_LEN)];
-        let mut counter = first_counter(nonce);
-        for block in blocks.iter_mut() {
+        for (block, counter) in blocks.iter_mut().zip(first_counter(nonce)..) {
             *block = Array(counter.to_be_bytes());
-            counter += 1;
         }
         self.aes.encrypt_blocks(blocks);
         keystream
