@@ -3,6 +3,7 @@
 //!
 //! `cargo bench -p tandem-srtp [-- PROFILE]`. Each figure is the best of many rounds over 64 streams in turn.
 
+#[allow(dead_code, reason = "the bench protects no RTCP")]
 #[path = "../tests/libsrtp/mod.rs"]
 mod libsrtp;
 
