@@ -45,6 +45,9 @@ drop_reasons! {
     RtcpMalformed, "rtcp_malformed", "RTCP whose lengths contradict each other.";
     StunUnhandled, "stun_unhandled", "STUN or DTLS on a leg that has neither.";
     NotNegotiated, "not_negotiated", "The leg's format is not negotiated yet.";
+    SrtpForged, "srtp_forged", "The leg speaks SRTP and the packet's authentication tag is not that of its key.";
+    SrtpReplayed, "srtp_replayed", "An authentic SRTP packet that was received before, or is older than the replay window.";
+    SrtpKeyExhausted, "srtp_key_exhausted", "The SRTP master key has reached its lifetime, or its sequence number was used already.";
     PayloadTypeUnknown, "payload_type_unknown", "A payload type that was not negotiated.";
     SourceNotAllowed, "source_not_allowed", "The packet comes from another address than the leg accepts.";
     OwnSsrc, "own_ssrc", "The packet carries an SSRC of ours: a loop or a collision (RFC 3550 §8.2), or a peer that echoes.";

@@ -19,6 +19,8 @@ pub enum Refusal {
     CodecPairUnsupported,
     /// All codec states of the worker are in use.
     TranscodersExhausted,
+    /// All SRTP contexts of the worker are in use.
+    SrtpContextsExhausted,
 }
 
 /// What a worker tells control.

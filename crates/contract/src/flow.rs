@@ -1,6 +1,6 @@
 use core::net::SocketAddr;
 
-use crate::{Learning, SourcePolicy};
+use crate::{LegCrypto, Learning, SourcePolicy};
 
 /// One poll-mode worker, counted from 0 in the order of the configuration's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,6 +215,8 @@ pub struct LegConfig {
     pub first_sequence: u16,
     /// The first timestamp we send, random.
     pub first_timestamp: u32,
+    /// The keys, where the leg speaks SRTP: then nothing is sent or believed that they do not protect.
+    pub crypto: Option<LegCrypto>,
 }
 
 impl LegConfig {
@@ -234,6 +236,7 @@ impl LegConfig {
             ssrc: 0,
             first_sequence: 0,
             first_timestamp: 0,
+            crypto: None,
         }
     }
 }

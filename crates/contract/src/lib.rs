@@ -7,6 +7,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 mod command;
 mod counters;
 mod drop_reason;
@@ -14,6 +17,7 @@ mod event;
 mod flow;
 mod histogram;
 mod source;
+mod srtp;
 mod time;
 
 pub use command::Command;
@@ -23,6 +27,7 @@ pub use event::{Event, Refusal};
 pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, WorkerId};
 pub use histogram::{Buckets, LatencyHistogram};
 pub use source::{Learning, SourcePolicy};
+pub use srtp::{CryptoSuite, LegCrypto, MasterKey, MasterKeyError};
 pub use time::Nanos;
 
 /// Changes whenever a type of this crate changes its meaning, so that a control plane never drives a worker that

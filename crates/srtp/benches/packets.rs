@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use libsrtp::Libsrtp;
-use tandem_srtp::{MasterKey, Profile, Receiver, Sender};
+use tandem_srtp::{CryptoSuite, MasterKey, Receiver, Sender};
 
 const LEN: usize = 172;
 /// What libsrtp wants behind a packet, and more than any tag.
@@ -61,24 +61,24 @@ fn measure(
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let libsrtp = Libsrtp::load();
-    println!("{:<26} {:<9} {:>8} {:>8}   ns/packet of {LEN} octets", "profile", "by", "protect", "open");
-    for profile in Profile::ALL.into_iter().filter(|profile| profile.crypto_suite().contains(&wanted)) {
-        let octets: Vec<u8> = (0..profile.key_len() + profile.salt_len()).map(|octet| (octet * 7) as u8).collect();
-        let key = MasterKey::new(profile, &octets).expect("the length is right");
+    println!("{:<26} {:<9} {:>8} {:>8}   ns/packet of {LEN} octets", "suite", "by", "protect", "open");
+    for suite in CryptoSuite::ALL.into_iter().filter(|suite| suite.name().contains(&wanted)) {
+        let octets: Vec<u8> = (0..suite.key_len() + suite.salt_len()).map(|octet| (octet * 7) as u8).collect();
+        let key = MasterKey::new(suite, &octets).expect("the length is right");
         let mut senders: Vec<_> = (0..STREAMS).map(|stream| Sender::new(&key, stream as u32)).collect();
         let mut receivers: Vec<_> = (0..STREAMS).map(|_| Receiver::new(&key)).collect();
         let [protect, open] = measure(
             |stream, packet| senders[stream].protect(packet, LEN).expect("protected"),
             |stream, packet| receivers[stream].unprotect(packet).expect("opened"),
         );
-        let suite = profile.crypto_suite();
+        let suite = suite.name();
         println!("{suite:<26} {:<9} {protect:>8.1} {open:>8.1}", "tandem");
         let Some(libsrtp) = &libsrtp else {
             println!("{suite:<26} {:<9} not run: libsrtp2 is not installed", "libsrtp2");
             continue;
         };
-        let mut senders: Vec<_> = (0..STREAMS).map(|_| libsrtp.sender(profile, &octets)).collect();
-        let mut receivers: Vec<_> = (0..STREAMS).map(|_| libsrtp.receiver(profile, &octets)).collect();
+        let mut senders: Vec<_> = (0..STREAMS).map(|_| libsrtp.sender(suite, &octets)).collect();
+        let mut receivers: Vec<_> = (0..STREAMS).map(|_| libsrtp.receiver(suite, &octets)).collect();
         let [theirs, open_theirs] = measure(
             |stream, packet| senders[stream].rtp(packet, LEN).expect("protected"),
             |stream, packet| {

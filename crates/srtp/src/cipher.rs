@@ -14,7 +14,7 @@ pub(crate) enum Aes {
 }
 
 impl Aes {
-    /// `key` is 16 or 32 octets, as [`crate::Profile::key_len`] says.
+    /// `key` is 16 or 32 octets, as [`tandem_contract::CryptoSuite::key_len`] says.
     pub(crate) fn new(key: &[u8]) -> Self {
         match <[u8; 16]>::try_from(key) {
             Ok(key) => Self::Key128(Aes128Enc::new(&key.into())),

@@ -1,11 +1,11 @@
 //! Session keys from a master key (RFC 3711 §4.3), with a key derivation rate of 0.
 
+use tandem_contract::{CryptoSuite, MasterKey};
 use zeroize::Zeroizing;
 
 use crate::cipher::Aes;
 use crate::gcm::Gcm;
 use crate::mac::{self, Mac};
-use crate::{MasterKey, Profile};
 
 /// The labels of RFC 3711 §4.3.1 and §4.3.2.
 #[derive(Clone, Copy)]
@@ -32,13 +32,13 @@ pub(crate) enum Session {
 
 impl Session {
     pub(crate) fn derive(master: &MasterKey, protocol: Protocol) -> Self {
-        let profile = master.profile();
+        let suite = master.suite();
         let mut key = Zeroizing::new([0; 32]);
-        let key = &mut key[..profile.key_len()];
+        let key = &mut key[..suite.key_len()];
         derive(master, protocol, Label::Encryption, key);
         let mut salt = [0; 14];
-        derive(master, protocol, Label::Salt, &mut salt[..profile.salt_len()]);
-        if profile.is_aead() {
+        derive(master, protocol, Label::Salt, &mut salt[..suite.salt_len()]);
+        if suite.is_aead() {
             let mut nonce_salt = [0; 12];
             nonce_salt.copy_from_slice(&salt[..12]);
             return Self::Aead { gcm: Gcm::new(key), salt: nonce_salt };
@@ -47,7 +47,7 @@ impl Session {
         derive(master, protocol, Label::Authentication, mac_key.as_mut_slice());
         // The salt's 112 bits stand above the 16 bits of the block counter (RFC 3711 §4.1.1).
         let salt = salt.iter().fold(0_u128, |salt, &octet| salt << 8 | u128::from(octet)) << 16;
-        let tag_len = tag_len(profile, protocol);
+        let tag_len = tag_len(suite, protocol);
         Self::CounterMode { aes: Aes::new(key), salt, mac: Mac::new(&mac_key), tag_len }
     }
 
@@ -78,10 +78,10 @@ pub(crate) fn aead_nonce(salt: [u8; 12], ssrc: u32, index: u64) -> [u8; 12] {
     nonce
 }
 
-const fn tag_len(profile: Profile, protocol: Protocol) -> usize {
+const fn tag_len(suite: CryptoSuite, protocol: Protocol) -> usize {
     match protocol {
-        Protocol::Rtp => profile.tag_len(),
-        Protocol::Rtcp => profile.rtcp_tag_len(),
+        Protocol::Rtp => suite.tag_len(),
+        Protocol::Rtcp => suite.rtcp_tag_len(),
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn session_keys_are_those_of_rfc_3711_b_3() {
         let master = MasterKey::new(
-            Profile::AesCm128HmacSha1_80,
+            CryptoSuite::AesCm128HmacSha1_80,
             &hex!("E1F97A0D3E018BE0D64FA32C06DE4139 0EC675AD498AFEEBB6960B3AABE6"),
         )
         .unwrap();

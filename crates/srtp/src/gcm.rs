@@ -27,7 +27,7 @@ pub(crate) type Nonce = [u8; 12];
 pub(crate) type Tag = [u8; BLOCK_LEN];
 
 impl Gcm {
-    /// `key` is 16 or 32 octets, as [`crate::Profile::key_len`] says.
+    /// `key` is 16 or 32 octets, as [`tandem_contract::CryptoSuite::key_len`] says.
     pub(crate) fn new(key: &[u8]) -> Self {
         let aes = Aes::new(key);
         let mut hash_key = [Block::default()];

@@ -15,13 +15,10 @@ mod derivation;
 mod gcm;
 mod header;
 mod mac;
-mod master_key;
-mod profile;
 mod receiver;
 mod replay;
 mod sender;
 
-pub use master_key::{MasterKey, MasterKeyError};
-pub use profile::Profile;
 pub use receiver::{Receiver, UnprotectError};
 pub use sender::{Position, ProtectError, Sender};
+pub use tandem_contract::{CryptoSuite, MasterKey, MasterKeyError};

@@ -1,9 +1,9 @@
+use tandem_contract::{CryptoSuite, MasterKey};
 use thiserror::Error;
 
 use crate::derivation::{Protocol, Session, aead_nonce, counter_iv};
 use crate::header::{Header, RTCP_CLEAR_LEN, rtcp_ssrc};
 use crate::replay::{IndexRefused, ReplayWindow};
-use crate::{MasterKey, Profile};
 
 /// Sources remembered under one key; the longest silent makes room for a new one that proves the key.
 const SOURCES: usize = 4;
@@ -12,12 +12,14 @@ const RTCP_ENCRYPTED: u32 = 1 << 31;
 
 /// Opens what one leg receives.
 pub struct Receiver {
-    profile: Profile,
+    suite: CryptoSuite,
     rtp: Session,
     rtcp: Session,
     sources: [Source; SOURCES],
     /// Grows with every accepted packet; tells which source was silent longest.
     accepted: u64,
+    /// RTP packets that the key may still open.
+    left: u64,
 }
 
 /// What is remembered of one SSRC.
@@ -45,6 +47,9 @@ pub enum UnprotectError {
     /// The packet is older than the replay window reaches.
     #[error("the packet is older than the replay window")]
     TooOld,
+    /// The key has opened as many packets as it may (RFC 3711 §9.2).
+    #[error("the master key has reached its lifetime")]
+    KeyExhausted,
 }
 
 impl From<IndexRefused> for UnprotectError {
@@ -60,17 +65,29 @@ impl Receiver {
     /// A receiver that has seen nothing yet.
     pub fn new(master: &MasterKey) -> Self {
         Self {
-            profile: master.profile(),
+            suite: master.suite(),
             rtp: Session::derive(master, Protocol::Rtp),
             rtcp: Session::derive(master, Protocol::Rtcp),
             sources: [Source::default(); SOURCES],
             accepted: 0,
+            left: master.lifetime(),
         }
     }
 
-    /// The profile.
-    pub const fn profile(&self) -> Profile {
-        self.profile
+    /// Goes on under another key. A source's roll-over counter is kept, as RFC 3711 §3.3.1 has it; that of a peer which
+    /// starts again at 0 is learned from its first authentic packet.
+    pub fn rekey(&mut self, master: &MasterKey) {
+        let mut sources = self.sources;
+        for source in &mut sources {
+            source.rtp.forget();
+            source.rtcp = ReplayWindow::default();
+        }
+        *self = Self { sources, accepted: self.accepted, ..Self::new(master) };
+    }
+
+    /// The suite.
+    pub const fn suite(&self) -> CryptoSuite {
+        self.suite
     }
 
     /// The 48-bit index of the newest packet accepted from `ssrc`: what a node that takes over must know (its
@@ -92,9 +109,27 @@ impl Receiver {
         let len = packet.len().checked_sub(tag_len).ok_or(UnprotectError::Malformed)?;
         let (packet, tag) = packet.split_at_mut(len);
         let header = Header::parse(packet).ok_or(UnprotectError::Malformed)?;
+        if self.left == 0 {
+            return Err(UnprotectError::KeyExhausted);
+        }
         let mut source = self.source(header.ssrc);
-        let index = source.rtp.guess(header.sequence);
+        let mut index = source.rtp.guess(header.sequence);
         source.rtp.check(index)?;
+        let mut opened = self.open(header, index, packet, tag);
+        if opened.is_err() && !source.rtp.has_accepted() && index > u16::MAX.into() {
+            index = header.sequence.into();
+            opened = self.open(header, index, packet, tag);
+        }
+        opened?;
+        source.rtp.accept(index);
+        self.remember(source);
+        self.left -= 1;
+        Ok(len)
+    }
+
+    /// Opens `packet` as the one of `index`. A forged one stays as it is.
+    #[inline]
+    fn open(&self, header: Header, index: u64, packet: &mut [u8], tag: &[u8]) -> Result<(), UnprotectError> {
         match &self.rtp {
             Session::CounterMode { aes, salt, mac, .. } => {
                 let roll_over_counter = (index >> 16) as u32;
@@ -102,17 +137,15 @@ impl Receiver {
                     return Err(UnprotectError::Forged);
                 }
                 aes.apply_keystream(counter_iv(*salt, header.ssrc, index), &mut packet[header.len..]);
+                Ok(())
             }
             Session::Aead { gcm, salt } => {
                 let (clear, payload) = packet.split_at_mut(header.len);
-                let tag = <[u8; 16]>::try_from(&*tag).map_err(|_| UnprotectError::Malformed)?;
-                gcm.open(aead_nonce(*salt, header.ssrc, index), clear, payload, tag)
-                    .map_err(|_| UnprotectError::Forged)?;
+                let tag = <[u8; 16]>::try_from(tag).map_err(|_| UnprotectError::Malformed)?;
+                let nonce = aead_nonce(*salt, header.ssrc, index);
+                gcm.open(nonce, clear, payload, tag).map_err(|_| UnprotectError::Forged)
             }
         }
-        source.rtp.accept(index);
-        self.remember(source);
-        Ok(len)
     }
 
     /// Opens the SRTCP packet in `packet`; gives the length of the RTCP compound that is in its place then.

@@ -3,7 +3,7 @@
 /// Packets behind the newest that may still come; anything older is refused.
 const WINDOW: u64 = 128;
 
-/// The newest index seen and which of the [`WINDOW`] before it were.
+/// The newest index seen (0 before the first) and which of the [`WINDOW`] before it were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReplayWindow {
     newest: u64,
@@ -46,15 +46,22 @@ impl ReplayWindow {
 
     /// The 48-bit index that `sequence` most likely means: that next to the newest one (RFC 3711 §3.3.1).
     pub(crate) fn guess(&self, sequence: u16) -> u64 {
-        if self.accepted == 0 {
-            return u64::from(sequence);
-        }
         nearest(self.newest, sequence)
     }
 
     /// Marks `index` and everything before it as here.
     pub(crate) fn accept_all_up_to(&mut self, index: u64) {
         *self = Self { newest: index, accepted: u128::MAX };
+    }
+
+    /// Takes everything again, and keeps only about where it was.
+    pub(crate) fn forget(&mut self) {
+        self.accepted = 0;
+    }
+
+    /// Whether any index was accepted.
+    pub(crate) fn has_accepted(&self) -> bool {
+        self.accepted != 0
     }
 
     pub(crate) fn newest(&self) -> Option<u64> {

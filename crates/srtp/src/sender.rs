@@ -1,12 +1,12 @@
+use tandem_contract::{CryptoSuite, MasterKey};
 use thiserror::Error;
 
 use crate::derivation::{Protocol, Session, aead_nonce, counter_iv};
 use crate::header::{Header, RTCP_CLEAR_LEN, rtcp_ssrc};
 use crate::replay::{ReplayWindow, nearest};
-use crate::{MasterKey, Profile};
 
-/// RTP packets one key may protect (RFC 3711 §9.2).
-const RTP_LIFETIME: u64 = 1 << 48;
+/// Packet indices there are.
+const INDICES: u64 = 1 << 48;
 /// RTCP packets one key may protect.
 const RTCP_LIFETIME: u32 = 1 << 31;
 /// Set in an SRTCP packet's index word: the packet is encrypted.
@@ -14,12 +14,14 @@ const RTCP_ENCRYPTED: u32 = 1 << 31;
 
 /// Protects what one leg sends under one SSRC.
 pub struct Sender {
-    profile: Profile,
+    suite: CryptoSuite,
     ssrc: u32,
     rtp: Session,
     rtcp: Session,
     sent: ReplayWindow,
     rtcp_index: u32,
+    /// RTP packets that the key may still protect.
+    left: u64,
 }
 
 /// How far a sender has come: what another node needs, beside the key, to go on after it.
@@ -65,18 +67,30 @@ impl Sender {
             sent.accept_all_up_to(index);
         }
         Self {
-            profile: master.profile(),
+            suite: master.suite(),
             ssrc,
             rtp: Session::derive(master, Protocol::Rtp),
             rtcp: Session::derive(master, Protocol::Rtcp),
             sent,
             rtcp_index: position.rtcp_index,
+            left: master.lifetime(),
         }
     }
 
-    /// The profile.
-    pub const fn profile(&self) -> Profile {
-        self.profile
+    /// Goes on under another key. The roll-over counter is kept (RFC 3711 §3.3.1).
+    pub fn rekey(&mut self, master: &MasterKey) {
+        let index = self.sent.newest();
+        *self = Self::resume(master, self.ssrc, Position { index, rtcp_index: 0 });
+    }
+
+    /// The source it sends as.
+    pub const fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// The suite.
+    pub const fn suite(&self) -> CryptoSuite {
+        self.suite
     }
 
     /// How far it has come.
@@ -84,14 +98,14 @@ impl Sender {
         Position { index: self.sent.newest(), rtcp_index: self.rtcp_index }
     }
 
-    /// Protects the RTP packet in `buffer[..len]`; gives the new length, [`Profile::tag_len`] more.
+    /// Protects the RTP packet in `buffer[..len]`; gives the new length, [`CryptoSuite::tag_len`] more.
     pub fn protect(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, ProtectError> {
         let header = buffer.get(..len).and_then(Header::parse).ok_or(ProtectError::Malformed)?;
         if header.ssrc != self.ssrc {
             return Err(ProtectError::WrongSsrc);
         }
         let index = self.sent.newest().map_or(header.sequence.into(), |newest| nearest(newest, header.sequence));
-        if index >= RTP_LIFETIME {
+        if index >= INDICES || self.left == 0 {
             return Err(ProtectError::KeyExhausted);
         }
         self.sent.check(index).map_err(|_| ProtectError::IndexUsed)?;
@@ -111,10 +125,11 @@ impl Sender {
             }
         }
         self.sent.accept(index);
+        self.left -= 1;
         Ok(protected_len)
     }
 
-    /// Protects the RTCP compound in `buffer[..len]`; gives the new length, [`Profile::rtcp_tag_len`] and 4 more.
+    /// Protects the RTCP compound in `buffer[..len]`; gives the new length, [`CryptoSuite::rtcp_tag_len`] and 4 more.
     pub fn protect_rtcp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, ProtectError> {
         let ssrc = buffer.get(..len).and_then(rtcp_ssrc).ok_or(ProtectError::Malformed)?;
         if self.rtcp_index >= RTCP_LIFETIME {

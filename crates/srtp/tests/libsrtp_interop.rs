@@ -6,7 +6,7 @@ mod libsrtp;
 use std::sync::LazyLock;
 
 use libsrtp::Libsrtp;
-use tandem_srtp::{MasterKey, Profile, Receiver, Sender};
+use tandem_srtp::{CryptoSuite, MasterKey, Receiver, Sender};
 
 const SSRC: u32 = 0x1234_5678;
 /// Past two wraps of the sequence number, so that the roll-over counter is part of it.
@@ -25,9 +25,9 @@ fn library() -> Option<&'static Libsrtp> {
     library
 }
 
-fn keys(profile: Profile) -> (Vec<u8>, MasterKey) {
-    let octets: Vec<u8> = (0..profile.key_len() + profile.salt_len()).map(|octet| (octet * 11 + 5) as u8).collect();
-    let key = MasterKey::new(profile, &octets).unwrap();
+fn keys(suite: CryptoSuite) -> (Vec<u8>, MasterKey) {
+    let octets: Vec<u8> = (0..suite.key_len() + suite.salt_len()).map(|octet| (octet * 11 + 5) as u8).collect();
+    let key = MasterKey::new(suite, &octets).unwrap();
     (octets, key)
 }
 
@@ -55,46 +55,46 @@ fn numbers() -> impl Iterator<Item = u32> {
 }
 
 #[test]
-fn libsrtp_opens_what_we_protect_in_every_profile_and_over_roll_over() {
+fn libsrtp_opens_what_we_protect_in_every_suite_and_over_roll_over() {
     let Some(library) = library() else { return };
-    for profile in Profile::ALL {
-        let (octets, key) = keys(profile);
-        let (mut sender, mut receiver) = (Sender::new(&key, SSRC), library.receiver(profile, &octets));
+    for suite in CryptoSuite::ALL {
+        let (octets, key) = keys(suite);
+        let (mut sender, mut receiver) = (Sender::new(&key, SSRC), library.receiver(suite, &octets));
         for number in numbers() {
             let packet = rtp(number);
             let mut buffer = [packet.clone(), vec![0; ROOM]].concat();
             let len = sender.protect(&mut buffer, packet.len()).unwrap();
             let opened = receiver.rtp(&mut buffer, len);
-            assert_eq!(opened.map(|len| &buffer[..len]), Ok(packet.as_slice()), "{profile:?} {number}");
+            assert_eq!(opened.map(|len| &buffer[..len]), Ok(packet.as_slice()), "{suite:?} {number}");
             if number % 7 == 0 {
                 let compound = rtcp(number);
                 let mut buffer = [compound.clone(), vec![0; ROOM]].concat();
                 let len = sender.protect_rtcp(&mut buffer, compound.len()).unwrap();
                 let opened = receiver.rtcp(&mut buffer, len);
-                assert_eq!(opened.map(|len| &buffer[..len]), Ok(compound.as_slice()), "{profile:?} {number}");
+                assert_eq!(opened.map(|len| &buffer[..len]), Ok(compound.as_slice()), "{suite:?} {number}");
             }
         }
     }
 }
 
 #[test]
-fn we_open_what_libsrtp_protects_in_every_profile_and_over_roll_over() {
+fn we_open_what_libsrtp_protects_in_every_suite_and_over_roll_over() {
     let Some(library) = library() else { return };
-    for profile in Profile::ALL {
-        let (octets, key) = keys(profile);
-        let (mut sender, mut receiver) = (library.sender(profile, &octets), Receiver::new(&key));
+    for suite in CryptoSuite::ALL {
+        let (octets, key) = keys(suite);
+        let (mut sender, mut receiver) = (library.sender(suite, &octets), Receiver::new(&key));
         for number in numbers() {
             let packet = rtp(number);
             let mut buffer = [packet.clone(), vec![0; ROOM]].concat();
             let len = sender.rtp(&mut buffer, packet.len()).unwrap();
             let opened = receiver.unprotect(&mut buffer[..len]);
-            assert_eq!(opened.map(|len| &buffer[..len]), Ok(packet.as_slice()), "{profile:?} {number}");
+            assert_eq!(opened.map(|len| &buffer[..len]), Ok(packet.as_slice()), "{suite:?} {number}");
             if number % 7 == 0 {
                 let compound = rtcp(number);
                 let mut buffer = [compound.clone(), vec![0; ROOM]].concat();
                 let len = sender.rtcp(&mut buffer, compound.len()).unwrap();
                 let opened = receiver.unprotect_rtcp(&mut buffer[..len]);
-                assert_eq!(opened.map(|len| &buffer[..len]), Ok(compound.as_slice()), "{profile:?} {number}");
+                assert_eq!(opened.map(|len| &buffer[..len]), Ok(compound.as_slice()), "{suite:?} {number}");
             }
         }
     }
@@ -103,18 +103,18 @@ fn we_open_what_libsrtp_protects_in_every_profile_and_over_roll_over() {
 #[test]
 fn libsrtp_and_we_refuse_the_same_forged_and_replayed_packets() {
     let Some(library) = library() else { return };
-    for profile in Profile::ALL {
-        let (octets, key) = keys(profile);
+    for suite in CryptoSuite::ALL {
+        let (octets, key) = keys(suite);
         let (mut sender, mut theirs, mut ours) =
-            (Sender::new(&key, SSRC), library.receiver(profile, &octets), Receiver::new(&key));
+            (Sender::new(&key, SSRC), library.receiver(suite, &octets), Receiver::new(&key));
         let packet = rtp(41);
         let mut wire = [packet.clone(), vec![0; ROOM]].concat();
         let len = sender.protect(&mut wire, packet.len()).unwrap();
         for octet in 0..len {
             let mut forged = wire.clone();
             forged[octet] ^= 0x10;
-            assert!(theirs.rtp(&mut forged.clone(), len).is_err(), "{profile:?} {octet}");
-            assert!(ours.unprotect(&mut forged[..len]).is_err(), "{profile:?} {octet}");
+            assert!(theirs.rtp(&mut forged.clone(), len).is_err(), "{suite:?} {octet}");
+            assert!(ours.unprotect(&mut forged[..len]).is_err(), "{suite:?} {octet}");
         }
         assert!(theirs.rtp(&mut wire.clone(), len).is_ok());
         assert!(ours.unprotect(&mut wire.clone()[..len]).is_ok());

@@ -3,17 +3,17 @@
 
 use hex_literal::hex;
 use proptest::prelude::*;
-use tandem_srtp::{MasterKey, Position, Profile, ProtectError, Receiver, Sender, UnprotectError};
+use tandem_srtp::{CryptoSuite, MasterKey, Position, ProtectError, Receiver, Sender, UnprotectError};
 
 const SSRC: u32 = 0xcafe_babe;
 
-fn master(profile: Profile) -> MasterKey {
-    let octets: Vec<u8> = (0..profile.key_len() + profile.salt_len()).map(|octet| (octet * 5 + 3) as u8).collect();
-    MasterKey::new(profile, &octets).unwrap()
+fn master(suite: CryptoSuite) -> MasterKey {
+    let octets: Vec<u8> = (0..suite.key_len() + suite.salt_len()).map(|octet| (octet * 5 + 3) as u8).collect();
+    MasterKey::new(suite, &octets).unwrap()
 }
 
-fn ends(profile: Profile) -> (Sender, Receiver) {
-    (Sender::new(&master(profile), SSRC), Receiver::new(&master(profile)))
+fn ends(suite: CryptoSuite) -> (Sender, Receiver) {
+    (Sender::new(&master(suite), SSRC), Receiver::new(&master(suite)))
 }
 
 fn rtp(sequence: u16, payload: &[u8]) -> Vec<u8> {
@@ -25,7 +25,7 @@ fn rtp(sequence: u16, payload: &[u8]) -> Vec<u8> {
 
 fn protected(sender: &mut Sender, packet: &[u8]) -> Vec<u8> {
     let mut buffer = packet.to_vec();
-    buffer.resize(packet.len() + sender.profile().tag_len(), 0);
+    buffer.resize(packet.len() + sender.suite().tag_len(), 0);
     let len = sender.protect(&mut buffer, packet.len()).unwrap();
     assert_eq!(len, buffer.len());
     buffer
@@ -33,7 +33,7 @@ fn protected(sender: &mut Sender, packet: &[u8]) -> Vec<u8> {
 
 fn protected_rtcp(sender: &mut Sender, packet: &[u8]) -> Vec<u8> {
     let mut buffer = packet.to_vec();
-    buffer.resize(packet.len() + sender.profile().rtcp_tag_len() + 4, 0);
+    buffer.resize(packet.len() + sender.suite().rtcp_tag_len() + 4, 0);
     let len = sender.protect_rtcp(&mut buffer, packet.len()).unwrap();
     assert_eq!(len, buffer.len());
     buffer
@@ -54,7 +54,7 @@ fn rtcp() -> Vec<u8> {
 #[test]
 fn counter_mode_gives_the_packet_that_other_implementations_give() {
     let key = hex!("E1F97A0D3E018BE0D64FA32C06DE4139 0EC675AD498AFEEBB6960B3AABE6");
-    let master = MasterKey::new(Profile::AesCm128HmacSha1_80, &key).unwrap();
+    let master = MasterKey::new(CryptoSuite::AesCm128HmacSha1_80, &key).unwrap();
     let packet = protected(&mut Sender::new(&master, SSRC), &rtp(0x1234, &[0xab; 16]));
     assert_eq!(packet, hex!("800f1234decafbadcafebabe 4e55dc4ce79978d88ca4d215949d2402 b78d6acc99ea179b8dbb"));
 }
@@ -62,21 +62,21 @@ fn counter_mode_gives_the_packet_that_other_implementations_give() {
 #[test]
 fn gcm_gives_the_packet_that_other_implementations_give() {
     let key = hex!("000102030405060708090a0b0c0d0e0f a0a1a2a3a4a5a6a7a8a9aaab");
-    let master = MasterKey::new(Profile::AeadAes128Gcm, &key).unwrap();
+    let master = MasterKey::new(CryptoSuite::AeadAes128Gcm, &key).unwrap();
     let packet = protected(&mut Sender::new(&master, SSRC), &rtp(0x1234, &[0xab; 16]));
     let published = hex!("800f1234decafbadcafebabe c5002ede04cfdd2eb91159e0880aa06e d2976826f796b201df3131a127e8a392");
     assert_eq!(packet, published);
 }
 
 #[test]
-fn every_profile_opens_what_it_protected_and_protected_is_not_plain() {
-    for profile in Profile::ALL {
-        let (mut sender, mut receiver) = ends(profile);
+fn every_suite_opens_what_it_protected_and_protected_is_not_plain() {
+    for suite in CryptoSuite::ALL {
+        let (mut sender, mut receiver) = ends(suite);
         for len in [0, 1, 15, 16, 17, 20, 127, 128, 129, 160, 1_200] {
             let packet = rtp(len as u16, &vec![0x55; len]);
             let wire = protected(&mut sender, &packet);
-            assert!(len < 15 || wire[12..12 + len] != packet[12..], "{profile:?}");
-            assert_eq!(opened(&mut receiver, &wire).as_deref(), Ok(packet.as_slice()), "{profile:?} {len}");
+            assert!(len < 15 || wire[12..12 + len] != packet[12..], "{suite:?}");
+            assert_eq!(opened(&mut receiver, &wire).as_deref(), Ok(packet.as_slice()), "{suite:?} {len}");
         }
         let wire = protected_rtcp(&mut sender, &rtcp());
         assert_eq!(wire[..8], rtcp()[..8]);
@@ -88,15 +88,15 @@ fn every_profile_opens_what_it_protected_and_protected_is_not_plain() {
 
 #[test]
 fn one_changed_bit_anywhere_is_forged_and_changes_nothing() {
-    for profile in Profile::ALL {
-        let (mut sender, mut receiver) = ends(profile);
+    for suite in CryptoSuite::ALL {
+        let (mut sender, mut receiver) = ends(suite);
         let wire = protected(&mut sender, &rtp(9, b"speech"));
         for octet in 0..wire.len() {
             let mut forged = wire.clone();
             forged[octet] ^= 1;
             let before = forged.clone();
             let refused = receiver.unprotect(&mut forged);
-            assert!(matches!(refused, Err(UnprotectError::Forged | UnprotectError::Malformed)), "{profile:?} {octet}");
+            assert!(matches!(refused, Err(UnprotectError::Forged | UnprotectError::Malformed)), "{suite:?} {octet}");
             assert_eq!(forged, before, "a refused packet is as it was");
         }
         assert_eq!(opened(&mut receiver, &wire).unwrap(), rtp(9, b"speech"));
@@ -105,13 +105,13 @@ fn one_changed_bit_anywhere_is_forged_and_changes_nothing() {
 
 #[test]
 fn one_changed_bit_of_rtcp_is_refused() {
-    for profile in Profile::ALL {
-        let (mut sender, mut receiver) = ends(profile);
+    for suite in CryptoSuite::ALL {
+        let (mut sender, mut receiver) = ends(suite);
         let wire = protected_rtcp(&mut sender, &rtcp());
         for octet in 0..wire.len() {
             let mut forged = wire.clone();
             forged[octet] ^= 1;
-            assert!(receiver.unprotect_rtcp(&mut forged).is_err(), "{profile:?} {octet}");
+            assert!(receiver.unprotect_rtcp(&mut forged).is_err(), "{suite:?} {octet}");
         }
         assert!(receiver.unprotect_rtcp(&mut wire.clone()).is_ok());
         assert_eq!(receiver.unprotect_rtcp(&mut wire.clone()), Err(UnprotectError::Replayed));
@@ -120,7 +120,7 @@ fn one_changed_bit_of_rtcp_is_refused() {
 
 #[test]
 fn a_replayed_packet_is_refused() {
-    let (mut sender, mut receiver) = ends(Profile::AesCm128HmacSha1_80);
+    let (mut sender, mut receiver) = ends(CryptoSuite::AesCm128HmacSha1_80);
     let wire = protected(&mut sender, &rtp(1, b"once"));
     assert!(opened(&mut receiver, &wire).is_ok());
     assert_eq!(opened(&mut receiver, &wire), Err(UnprotectError::Replayed));
@@ -128,12 +128,12 @@ fn a_replayed_packet_is_refused() {
 
 #[test]
 fn the_roll_over_counter_follows_the_wrap_on_both_ends_also_out_of_order() {
-    for profile in Profile::ALL {
-        let (mut sender, mut receiver) = ends(profile);
+    for suite in CryptoSuite::ALL {
+        let (mut sender, mut receiver) = ends(suite);
         let wires: Vec<_> = (65_530_u32..65_545).map(|n| protected(&mut sender, &rtp(n as u16, b"x"))).collect();
         for pair in wires.chunks(2) {
             for wire in pair.iter().rev() {
-                assert!(opened(&mut receiver, wire).is_ok(), "{profile:?}");
+                assert!(opened(&mut receiver, wire).is_ok(), "{suite:?}");
             }
         }
         assert_eq!(sender.position().index, Some(65_544));
@@ -143,11 +143,11 @@ fn the_roll_over_counter_follows_the_wrap_on_both_ends_also_out_of_order() {
 
 #[test]
 fn a_sender_never_uses_an_index_twice() {
-    let (mut sender, _) = ends(Profile::AeadAes128Gcm);
+    let (mut sender, _) = ends(CryptoSuite::AeadAes128Gcm);
     let mut buffer = rtp(5, &[0; 32]);
     sender.protect(&mut buffer, 28).unwrap();
     assert_eq!(sender.protect(&mut rtp(5, &[1; 32]), 28), Err(ProtectError::IndexUsed));
-    let mut resumed = Sender::resume(&master(Profile::AeadAes128Gcm), SSRC, sender.position());
+    let mut resumed = Sender::resume(&master(CryptoSuite::AeadAes128Gcm), SSRC, sender.position());
     assert_eq!(resumed.protect(&mut rtp(5, &[1; 32]), 28), Err(ProtectError::IndexUsed));
     assert_eq!(resumed.protect(&mut rtp(4, &[1; 32]), 28), Err(ProtectError::IndexUsed));
     assert!(resumed.protect(&mut rtp(6, &[1; 32]), 28).is_ok());
@@ -155,8 +155,8 @@ fn a_sender_never_uses_an_index_twice() {
 
 #[test]
 fn a_node_that_takes_over_goes_on_where_the_other_stopped() {
-    let key = master(Profile::AesCm128HmacSha1_80);
-    let (mut sender, mut receiver) = ends(Profile::AesCm128HmacSha1_80);
+    let key = master(CryptoSuite::AesCm128HmacSha1_80);
+    let (mut sender, mut receiver) = ends(CryptoSuite::AesCm128HmacSha1_80);
     for n in 65_530_u32..65_540 {
         let wire = protected(&mut sender, &rtp(n as u16, b"before"));
         opened(&mut receiver, &wire).unwrap();
@@ -171,8 +171,8 @@ fn a_node_that_takes_over_goes_on_where_the_other_stopped() {
 
 #[test]
 fn a_second_source_under_the_same_key_has_its_own_sequence() {
-    let key = master(Profile::AesCm128HmacSha1_80);
-    let (mut sender, mut receiver) = ends(Profile::AesCm128HmacSha1_80);
+    let key = master(CryptoSuite::AesCm128HmacSha1_80);
+    let (mut sender, mut receiver) = ends(CryptoSuite::AesCm128HmacSha1_80);
     opened(&mut receiver, &protected(&mut sender, &rtp(60_000, b"first"))).unwrap();
     let mut other = Sender::new(&key, 7);
     let mut packet = rtp(3, b"second");
@@ -184,33 +184,65 @@ fn a_second_source_under_the_same_key_has_its_own_sequence() {
 
 #[test]
 fn the_sender_refuses_what_it_cannot_protect() {
-    let (mut sender, _) = ends(Profile::AesCm128HmacSha1_80);
+    let (mut sender, _) = ends(CryptoSuite::AesCm128HmacSha1_80);
     assert_eq!(sender.protect(&mut [0; 40], 20), Err(ProtectError::Malformed));
     assert_eq!(sender.protect(&mut rtp(1, b"full"), 16), Err(ProtectError::NoRoom));
     let mut foreign = rtp(1, &[0; 40]);
     foreign[11] ^= 1;
     assert_eq!(sender.protect(&mut foreign, 20), Err(ProtectError::WrongSsrc));
     let spent = Position { index: Some((1 << 48) - 1), rtcp_index: 1 << 31 };
-    let mut spent = Sender::resume(&master(Profile::AesCm128HmacSha1_80), SSRC, spent);
+    let mut spent = Sender::resume(&master(CryptoSuite::AesCm128HmacSha1_80), SSRC, spent);
     assert_eq!(spent.protect(&mut rtp(0, &[0; 40]), 20), Err(ProtectError::KeyExhausted));
     assert_eq!(spent.protect_rtcp(&mut [rtcp(), vec![0; 20]].concat(), 20), Err(ProtectError::KeyExhausted));
 }
 
 #[test]
-fn a_key_of_the_wrong_length_says_what_it_should_be() {
-    let error = MasterKey::new(Profile::AeadAes256Gcm, &[0; 30]).unwrap_err();
-    assert_eq!(error.to_string(), "AEAD_AES_256_GCM takes 44 octets of key and salt, not 30");
+fn a_key_protects_and_opens_no_more_packets_than_its_lifetime() {
+    let key = master(CryptoSuite::AeadAes128Gcm).with_lifetime(3);
+    let (mut sender, mut receiver) = (Sender::new(&key, SSRC), Receiver::new(&key));
+    for sequence in 0..3 {
+        let wire = protected(&mut sender, &rtp(sequence, b"speech"));
+        assert!(opened(&mut receiver, &wire).is_ok());
+    }
+    assert_eq!(sender.protect(&mut rtp(3, &[0; 40]), 30), Err(ProtectError::KeyExhausted));
+    let more = protected(&mut Sender::new(&master(CryptoSuite::AeadAes128Gcm), SSRC), &rtp(3, b"speech"));
+    assert_eq!(opened(&mut receiver, &more), Err(UnprotectError::KeyExhausted));
 }
 
 #[test]
-fn a_key_is_not_shown() {
-    assert_eq!(format!("{:?}", master(Profile::AeadAes128Gcm)), "MasterKey { profile: AeadAes128Gcm, .. }");
+fn another_key_keeps_the_roll_over_counter_or_learns_that_the_peer_did_not() {
+    let other_key = MasterKey::new(CryptoSuite::AeadAes256Gcm, &[9; 44]).unwrap();
+    let rolled_over = || {
+        let (mut sender, mut receiver) = ends(CryptoSuite::AesCm128HmacSha1_80);
+        for n in 65_500_u32..65_600 {
+            opened(&mut receiver, &protected(&mut sender, &rtp(n as u16, b"before"))).unwrap();
+        }
+        (sender, receiver)
+    };
+    let (mut sender, mut receiver) = rolled_over();
+    let late = protected(&mut sender, &rtp(64, b"under the old key"));
+    sender.rekey(&other_key);
+    receiver.rekey(&other_key);
+    assert_eq!(opened(&mut receiver, &late), Err(UnprotectError::Forged));
+    let wire = protected(&mut sender, &rtp(65, b"after"));
+    assert_eq!(opened(&mut receiver, &wire).unwrap(), rtp(65, b"after"));
+    assert_eq!(receiver.newest_index(SSRC), Some(65_601));
+    assert_eq!(opened(&mut receiver, &wire), Err(UnprotectError::Replayed));
+
+    let (_, mut receiver) = rolled_over();
+    let mut restarted = Sender::new(&other_key, SSRC);
+    receiver.rekey(&other_key);
+    for sequence in [65, 66] {
+        let wire = protected(&mut restarted, &rtp(sequence, b"after"));
+        assert_eq!(opened(&mut receiver, &wire).unwrap(), rtp(sequence, b"after"));
+    }
+    assert_eq!(receiver.newest_index(SSRC), Some(66));
 }
 
 proptest! {
     #[test]
-    fn any_octets_are_refused_without_a_panic(mut octets in prop::collection::vec(any::<u8>(), 0..200), profile in 0..6_usize) {
-        let (_, mut receiver) = ends(Profile::ALL[profile]);
+    fn any_octets_are_refused_without_a_panic(mut octets in prop::collection::vec(any::<u8>(), 0..200), suite in 0..6_usize) {
+        let (_, mut receiver) = ends(CryptoSuite::ALL[suite]);
         let before = octets.clone();
         prop_assert!(receiver.unprotect(&mut octets).is_err());
         prop_assert!(receiver.unprotect_rtcp(&mut octets).is_err());
@@ -218,8 +250,8 @@ proptest! {
     }
 
     #[test]
-    fn whatever_arrives_of_a_stream_is_opened_once(order in prop::collection::vec(0_u32..200, 1..300), first in any::<u16>(), profile in 0..6_usize) {
-        let (mut sender, mut receiver) = ends(Profile::ALL[profile]);
+    fn whatever_arrives_of_a_stream_is_opened_once(order in prop::collection::vec(0_u32..200, 1..300), first in any::<u16>(), suite in 0..6_usize) {
+        let (mut sender, mut receiver) = ends(CryptoSuite::ALL[suite]);
         let packets: Vec<_> = (0..200_u32).map(|n| rtp(first.wrapping_add(n as u16), &n.to_be_bytes())).collect();
         let wires: Vec<_> = packets.iter().map(|packet| protected(&mut sender, packet)).collect();
         // The receiver must hear one packet of the first cycle, or it cannot know the roll-over counter.

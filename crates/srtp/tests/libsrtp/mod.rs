@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_uint, c_ulong, c_void};
 use std::ptr;
 
 use libloading::Library;
-use tandem_srtp::Profile;
+use tandem_srtp::CryptoSuite;
 
 const NAME: &str = "libsrtp2.so.1";
 /// `srtp_ssrc_type_t`.
@@ -81,29 +81,29 @@ impl Libsrtp {
     }
 
     /// A session that protects.
-    pub(crate) fn sender(&self, profile: Profile, key_and_salt: &[u8]) -> Session {
-        self.session(profile, key_and_salt, ANY_OUTBOUND, ["srtp_protect", "srtp_protect_rtcp"])
+    pub(crate) fn sender(&self, suite: CryptoSuite, key_and_salt: &[u8]) -> Session {
+        self.session(suite, key_and_salt, ANY_OUTBOUND, ["srtp_protect", "srtp_protect_rtcp"])
     }
 
     /// A session that opens.
-    pub(crate) fn receiver(&self, profile: Profile, key_and_salt: &[u8]) -> Session {
-        self.session(profile, key_and_salt, ANY_INBOUND, ["srtp_unprotect", "srtp_unprotect_rtcp"])
+    pub(crate) fn receiver(&self, suite: CryptoSuite, key_and_salt: &[u8]) -> Session {
+        self.session(suite, key_and_salt, ANY_INBOUND, ["srtp_unprotect", "srtp_unprotect_rtcp"])
     }
 
-    fn session(&self, profile: Profile, key_and_salt: &[u8], ssrc_type: c_uint, names: [&str; 2]) -> Session {
-        assert_eq!(key_and_salt.len(), profile.key_len() + profile.salt_len());
+    fn session(&self, suite: CryptoSuite, key_and_salt: &[u8], ssrc_type: c_uint, names: [&str; 2]) -> Session {
+        assert_eq!(key_and_salt.len(), suite.key_len() + suite.salt_len());
         // The header's names for what protects RTP, and RTCP beside it.
-        let [rtp, rtcp] = match profile {
-            Profile::AesCm128HmacSha1_80 => ["srtp_crypto_policy_set_rtp_default"; 2],
-            Profile::AesCm128HmacSha1_32 => {
+        let [rtp, rtcp] = match suite {
+            CryptoSuite::AesCm128HmacSha1_80 => ["srtp_crypto_policy_set_rtp_default"; 2],
+            CryptoSuite::AesCm128HmacSha1_32 => {
                 ["srtp_crypto_policy_set_aes_cm_128_hmac_sha1_32", "srtp_crypto_policy_set_rtp_default"]
             }
-            Profile::AesCm256HmacSha1_80 => ["srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80"; 2],
-            Profile::AesCm256HmacSha1_32 => {
+            CryptoSuite::AesCm256HmacSha1_80 => ["srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80"; 2],
+            CryptoSuite::AesCm256HmacSha1_32 => {
                 ["srtp_crypto_policy_set_aes_cm_256_hmac_sha1_32", "srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80"]
             }
-            Profile::AeadAes128Gcm => ["srtp_crypto_policy_set_aes_gcm_128_16_auth"; 2],
-            Profile::AeadAes256Gcm => ["srtp_crypto_policy_set_aes_gcm_256_16_auth"; 2],
+            CryptoSuite::AeadAes128Gcm => ["srtp_crypto_policy_set_aes_gcm_128_16_auth"; 2],
+            CryptoSuite::AeadAes256Gcm => ["srtp_crypto_policy_set_aes_gcm_256_16_auth"; 2],
         };
         let policy_of = |name: &str| {
             let mut policy = CryptoPolicy::default();
@@ -129,7 +129,7 @@ impl Libsrtp {
         let mut session = ptr::null_mut();
         // SAFETY: the policy lives over the call, which copies key and salt.
         let status = unsafe { self.function::<Create>("srtp_create")(&raw mut session, &raw const policy) };
-        assert_eq!(status, OK, "srtp_create for {profile:?}");
+        assert_eq!(status, OK, "srtp_create for {suite:?}");
         let [rtp, rtcp] = names.map(|name| self.function::<Transform>(name));
         Session { session, rtp, rtcp, dealloc: self.function("srtp_dealloc") }
     }
