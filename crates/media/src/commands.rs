@@ -52,6 +52,9 @@ impl<B: PacketBuf> Engine<B> {
         if self.pipelines.len() < flow.pipelines() {
             return Err(Refusal::TranscodersExhausted);
         }
+        if self.srtp_contexts.len() < flow.srtp_legs() {
+            return Err(Refusal::SrtpContextsExhausted);
+        }
         for (leg, from, to) in [(LegSide::A, a, b), (LegSide::B, b, a)] {
             let index = stream_of(id.slot, leg);
             let mut stream = Stream::vacant();
@@ -59,6 +62,7 @@ impl<B: PacketBuf> Engine<B> {
             stream.configure(now, from, to);
             self.streams[index.at()] = stream;
         }
+        self.secure(None, &flow);
         self.admit(now, flow, egress);
         self.counters.flows.add(1);
         Ok(())
@@ -76,6 +80,9 @@ impl<B: PacketBuf> Engine<B> {
         if self.pipelines.len() + before.pipelines() < flow.pipelines() {
             return Err(Refusal::TranscodersExhausted);
         }
+        if self.srtp_contexts.len() + before.srtp_legs() < flow.srtp_legs() {
+            return Err(Refusal::SrtpContextsExhausted);
+        }
         for leg in LegSide::BOTH {
             self.ports.free(before.locals[leg.index()], before.legs[leg.index()].local.port());
         }
@@ -84,6 +91,7 @@ impl<B: PacketBuf> Engine<B> {
             let stream = &mut self.streams[stream_of(id.slot, leg).at()];
             stream.configure(now, from, to);
         }
+        self.secure(Some(&before), &flow);
         self.admit(now, flow, egress);
         Ok(())
     }
@@ -143,7 +151,11 @@ impl<B: PacketBuf> Engine<B> {
             if let Some(window) = stream.window.take() {
                 self.windows.give_back(window, index);
             }
-            *stream = Stream::vacant();
+            self.release_srtp(index);
+            self.streams[index.at()] = Stream::vacant();
+        }
+        if let Some(flow) = &mut self.flows[id.slot as usize] {
+            flow.wipe_keys();
         }
         self.flows[id.slot as usize] = None;
         self.counters.flows.set(self.counters.flows.get().saturating_sub(1));

@@ -75,6 +75,8 @@ pub struct EngineConfig {
     /// Codec states: one for each direction of a flow whose codecs differ by more than the law of G.711, or whose packet
     /// times differ.
     pub transcoder_capacity: u32,
+    /// Legs that may speak SRTP at once.
+    pub srtp_capacity: u32,
     /// How long a frame may wait for others to share a codec batch with, in microseconds. An idle core waits for nothing.
     pub batch_deadline_us: u32,
     /// Neighbours (next hops) that can be known at once.
@@ -136,6 +138,7 @@ impl EngineConfig {
             rtp_ports,
             flow_capacity: 1000,
             transcoder_capacity: 2000,
+            srtp_capacity: 2000,
             batch_deadline_us: 500,
             neighbour_capacity: 64,
             media_timeout_ms: u32::MAX,

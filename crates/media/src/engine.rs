@@ -21,6 +21,7 @@ use crate::port_table::{PortTable, StreamIndex};
 use crate::rate_limit::RateLimit;
 use crate::reorder::Windows;
 use crate::rtp_path::Arrival;
+use crate::srtp_path::Contexts;
 use crate::stream::Stream;
 use crate::transcode::Pair;
 
@@ -62,6 +63,8 @@ pub struct Engine<B: PacketBuf> {
     /// Codec states that no stream has.
     pub(crate) pipelines: Vec<Box<Pipeline>>,
     pub(crate) windows: Windows<Arrival<B>>,
+    /// Memory for SRTP that no leg has.
+    pub(crate) srtp_contexts: Vec<Box<Contexts>>,
     pub(crate) neighbours: Neighbours<B>,
     pub(crate) events: EventQueue,
     pub(crate) counters: Arc<WorkerCounters>,
@@ -99,6 +102,7 @@ impl<B: PacketBuf> Engine<B> {
             batches: Batches::new(u64::from(config.batch_deadline_us) * 1000),
             pipelines: (0..config.transcoder_capacity).map(|_| Box::new(Pipeline::new(unused, 20))).collect(),
             windows: Windows::new(config.transcoder_capacity),
+            srtp_contexts: (0..config.srtp_capacity).map(|_| Box::default()).collect(),
             neighbours: Neighbours::new(config.neighbour_capacity),
             events: EventQueue::new(EVENT_CAPACITY),
             counters,

@@ -35,6 +35,7 @@ mod reception;
 mod reorder;
 mod reports;
 mod rtp_path;
+mod srtp_path;
 mod stream;
 mod transcode;
 

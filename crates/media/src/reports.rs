@@ -111,9 +111,14 @@ impl<B: PacketBuf> Engine<B> {
         if let (true, Some(payload)) = (fits, frame.data_mut().get_mut(header_len..)) {
             payload.copy_from_slice(&compound[..len]);
         }
-        if !fits || report_way.write(&mut frame, mac).is_err() {
-            self.drop_frame(DropReason::FrameTooLong);
-            return;
+        if !fits {
+            return self.drop_frame(DropReason::FrameTooLong);
+        }
+        if let Err(reason) = self.seal_rtcp(index, &mut frame, header_len) {
+            return self.drop_frame(reason);
+        }
+        if report_way.write(&mut frame, mac).is_err() {
+            return self.drop_frame(DropReason::FrameTooLong);
         }
         self.counters.reports_sent.add(1);
         egress.send(frame);

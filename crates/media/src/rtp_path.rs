@@ -49,9 +49,10 @@ impl<B: PacketBuf> Engine<B> {
         now: Nanos,
         received_at: Nanos,
         mut frame: B,
-        datagram: Datagram,
+        mut datagram: Datagram,
         egress: &mut E,
     ) -> Result<(), DropReason> {
+        self.open(&mut frame, &mut datagram)?;
         match datagram.kind {
             Kind::Rtp => {}
             Kind::Rtcp => return self.on_rtcp(now, &frame, &datagram),
@@ -213,9 +214,15 @@ impl<B: PacketBuf> Engine<B> {
             timestamp: numbered.timestamp,
             ssrc: stream.continuity.ssrc(),
         };
-        let rtp_len = frame.len().saturating_sub(departure.header_len());
-        let header = frame.data_mut().get_mut(departure.header_len()..).and_then(|rtp| rtp.first_chunk_mut());
+        let rtp_at = departure.header_len();
+        let rtp_len = frame.len().saturating_sub(rtp_at);
+        let header = frame.data_mut().get_mut(rtp_at..).and_then(|rtp| rtp.first_chunk_mut());
         fields.rewrite(header.ok_or(DropReason::FrameTruncated)?);
+        self.seal(index, &mut frame, rtp_at)?;
+        let stream = &mut self.streams[index.at()];
+        let Exit::Open(departure) = &stream.exit else {
+            return Err(DropReason::PeerNotReady);
+        };
         let mac = self.neighbours.mac(departure.next_hop);
         departure.write(&mut frame, mac.unwrap_or_default()).map_err(|_| DropReason::FrameTooLong)?;
         stream.packets_sent += 1;

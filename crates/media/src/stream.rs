@@ -12,6 +12,7 @@ use crate::pipeline::Pipeline;
 use crate::reception::Reception;
 use crate::reorder::WindowIndex;
 use crate::reports::Reporting;
+use crate::srtp_path::Contexts;
 use crate::transcode::Conversion;
 
 /// Whether the receiving leg takes RTP, or the name under which it is dropped.
@@ -68,6 +69,8 @@ pub(crate) struct Stream {
     pub(crate) octets_received: u64,
     pub(crate) packets_dropped: u64,
     pub(crate) reporting: Reporting,
+    /// The receiving leg's SRTP, where it speaks that: opens what it gets and seals what it sends.
+    pub(crate) srtp: Option<Box<Contexts>>,
     // What is needed to send.
     pub(crate) continuity: Continuity,
     pub(crate) exit: Exit,
@@ -101,6 +104,7 @@ impl Stream {
             octets_received: 0,
             packets_dropped: 0,
             reporting: Reporting::default(),
+            srtp: None,
             continuity: Continuity::new(start, 8, 8),
             exit: Exit::Closed(DropReason::PeerNotReady),
             pipeline: None,
@@ -148,7 +152,8 @@ impl Stream {
             Exit::Closed(_) => 0,
         };
         let numbers = self.packets_received ^ self.packets_sent ^ u64::from(self.continuity.ssrc());
-        numbers ^ next_hop as u64 ^ u64::from(self.reception.jitter()) ^ u64::from(self.receive_payload_type)
+        let srtp = self.srtp.as_ref().map_or(0, |contexts| contexts.touch());
+        srtp ^ numbers ^ next_hop as u64 ^ u64::from(self.reception.jitter()) ^ u64::from(self.receive_payload_type)
     }
 
     /// What a payload type means on the receiving leg.

@@ -3,7 +3,8 @@
 mod rig;
 
 use rig::*;
-use tandem_contract::{Codec, Command, Format};
+use tandem_contract::{Codec, Command, CryptoSuite, Format, LegCrypto, MasterKey};
+use tandem_srtp::Sender;
 use tandem_testkit::{
     CountingAllocator, Endpoint, MemoryBuf, allocations_during, arp_request_frame, echo_request_frame,
 };
@@ -63,6 +64,39 @@ fn no_packet_costs_an_allocation_on_any_way_through_the_worker() {
         assert_eq!(allocations(&mut rig, &packets(&mut caller, 44, len(a))), 0, "{a:?} to {b:?}");
         assert_eq!(allocations(&mut rig, &packets(&mut callee, 44, len(b))), 0, "{b:?} to {a:?}");
         assert!(rig.counters.rtp_forwarded.get() >= 80);
+    }
+}
+
+#[test]
+fn neither_srtp_nor_its_keys_cost_an_allocation() {
+    for suite in CryptoSuite::ALL {
+        let mut rig = Rig::new();
+        let key = MasterKey::new(suite, &vec![7; suite.key_and_salt_len()]).unwrap();
+        let other = MasterKey::new(suite, &vec![8; suite.key_and_salt_len()]).unwrap();
+        let keys = LegCrypto { send: key, receive: key };
+        let mut legs = legs(Codec::Pcmu, Codec::G722);
+        legs[0].crypto = Some(keys);
+        rig.install(legs);
+        let (mut caller, mut callee) = (caller(Codec::Pcmu), callee(Codec::G722));
+        let mut sender = Sender::new(&key, caller.ssrc);
+        let sealed: Vec<_> = packets(&mut caller, 44, 160)
+            .iter()
+            .map(|frame| {
+                let mut packet = [&frame[42..], &[0; 16]].concat();
+                let len = sender.protect(&mut packet, frame.len() - 42).unwrap();
+                caller.datagram(&packet[..len])
+            })
+            .collect();
+        assert_eq!(allocations(&mut rig, &sealed), 0, "{suite:?}");
+        assert_eq!(allocations(&mut rig, &packets(&mut callee, 44, 160)), 0, "{suite:?}");
+        assert!(rig.counters.rtp_forwarded.get() >= 76, "{:?}", rig.drop_names());
+        let epoch = tandem_contract::Epoch(2);
+        legs[0].crypto = Some(LegCrypto { send: other, receive: other });
+        legs[1].crypto = Some(keys);
+        rig.commands.push(Command::UpdateFlow { flow: flow(0), epoch, legs }).unwrap();
+        rig.commands.push(Command::RemoveFlow { flow: flow(0) }).unwrap();
+        // Forged ones first, then ones for a flow that is gone.
+        assert_eq!(allocations(&mut rig, &sealed), 0, "{suite:?}");
     }
 }
 

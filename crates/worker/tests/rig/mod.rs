@@ -39,6 +39,7 @@ pub fn engine_config() -> EngineConfig {
     EngineConfig {
         flow_capacity: 100,
         transcoder_capacity: 20,
+        srtp_capacity: 20,
         neighbour_capacity: 16,
         media_timeout_ms: 5000,
         ..EngineConfig::new(GATEWAY_MAC, addresses, 10_000..=19_999)
