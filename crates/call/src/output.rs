@@ -10,6 +10,7 @@ pub struct CallNumber(pub u64);
 
 /// What the switch wants done.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few exist at once, and each is moved once")]
 pub enum Output {
     /// Send these bytes; report a failure through [`crate::Switch::on_transport_error`].
     Datagram {

@@ -249,6 +249,7 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
         batch_deadline_us: 500,
         // Both directions of every flow, if need be.
         transcoder_capacity: 2 * flow_slots(config),
+        srtp_capacity: 0,
         codec_level: codec_level(config.workers.codec_level),
     })
 }
