@@ -64,6 +64,7 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) pipelines: Vec<Box<Pipeline>>,
     pub(crate) windows: Windows<Arrival<B>>,
     /// Memory for SRTP that no leg has.
+    #[expect(clippy::vec_box, reason = "a context moves to its stream and back as a pointer")]
     pub(crate) srtp_contexts: Vec<Box<Contexts>>,
     pub(crate) neighbours: Neighbours<B>,
     pub(crate) events: EventQueue,
