@@ -1,6 +1,6 @@
 use core::net::SocketAddr;
 
-use crate::{LegCrypto, Learning, SourcePolicy};
+use crate::{Learning, LegCrypto, SourcePolicy};
 
 /// One poll-mode worker, counted from 0 in the order of the configuration's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

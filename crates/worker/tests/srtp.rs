@@ -6,7 +6,8 @@ mod rig;
 
 use rig::*;
 use tandem_contract::{
-    Codec, Command, CryptoSuite, DropReason, Epoch, Event, LegConfig, LegCrypto, MasterKey, Refusal, SourcePolicy,
+    Codec, Command, CryptoSuite, DropReason, Epoch, Event, Learning, LegConfig, LegCrypto, MasterKey, Refusal,
+    SourcePolicy,
 };
 use tandem_srtp::{Receiver, Sender};
 use tandem_testkit::{Endpoint, Habits, Network, Pool, Received};
@@ -140,7 +141,7 @@ fn what_fails_authentication_never_latches_never_reaches_the_other_leg_and_is_na
     let keys = crypto(CryptoSuite::AesCm128HmacSha1_80, 1);
     let mut rig = Rig::new();
     let mut legs = secure_legs((Codec::Pcmu, Codec::G722), Some(keys), None);
-    legs[0].source = SourcePolicy::LatchAny;
+    legs[0].source = SourcePolicy::new(Learning::Immediate);
     rig.install(legs);
     rig.events();
     let attacker = Endpoint { local: "10.0.0.99:4444".parse().unwrap(), ..caller(Codec::Pcmu) };
