@@ -71,10 +71,10 @@ fn main() {
             |stream, packet| senders[stream].protect(packet, LEN).expect("protected"),
             |stream, packet| receivers[stream].unprotect(packet).expect("opened"),
         );
-        let suite = suite.name();
-        println!("{suite:<26} {:<9} {protect:>8.1} {open:>8.1}", "tandem");
+        let name = suite.name();
+        println!("{name:<26} {:<9} {protect:>8.1} {open:>8.1}", "tandem");
         let Some(libsrtp) = &libsrtp else {
-            println!("{suite:<26} {:<9} not run: libsrtp2 is not installed", "libsrtp2");
+            println!("{name:<26} {:<9} not run: libsrtp2 is not installed", "libsrtp2");
             continue;
         };
         let mut senders: Vec<_> = (0..STREAMS).map(|_| libsrtp.sender(suite, &octets)).collect();
@@ -87,7 +87,7 @@ fn main() {
             },
         );
         println!(
-            "{suite:<26} {:<9} {theirs:>8.1} {open_theirs:>8.1}   {:.1} and {:.1} times ours",
+            "{name:<26} {:<9} {theirs:>8.1} {open_theirs:>8.1}   {:.1} and {:.1} times ours",
             "libsrtp2",
             theirs / protect,
             open_theirs / open
