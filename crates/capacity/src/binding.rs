@@ -1,0 +1,331 @@
+//! What stands in the way of more calls.
+//!
+//! Looked at are the run that held the most and the lowest one above it that broke. In this order, the first that applies:
+//! the source's own end; an allowance of the instance that was exceeded; buffers, rings and queues that overflowed while
+//! the cores had time; cycles. Cycles come last because a core that is full makes every queue before it overflow, and
+//! before the rest when they alone explain what is seen.
+
+use crate::report::{
+    Answer, Binding, Breach, Core, Ended, Evidence, GatewayReading, Limit, Measurement, Point, Verdict,
+};
+
+/// A core this busy has no time left for a burst.
+const FULL: f64 = 0.9;
+/// A core below this has time.
+const HAS_TIME: f64 = 0.7;
+/// Below this mean load, one full core among several is a hot one.
+const IDLE_OTHERS: f64 = 0.6;
+/// Lanes that a batch has.
+const LANES: f64 = 16.0;
+
+/// ENA's counters of packets that the instance's allowances delayed or dropped, and what they count.
+const ALLOWANCES: [(&str, Limit, &str); 5] = [
+    ("pps_allowance_exceeded", Limit::PacketAllowance, "packets beyond the instance's packet rate"),
+    ("bw_in_allowance_exceeded", Limit::BandwidthInAllowance, "packets beyond the instance's inbound bandwidth"),
+    ("bw_out_allowance_exceeded", Limit::BandwidthOutAllowance, "packets beyond the instance's outbound bandwidth"),
+    (
+        "conntrack_allowance_exceeded",
+        Limit::ConntrackAllowance,
+        "packets beyond the connections that the instance tracks: let the security groups not track",
+    ),
+    ("linklocal_allowance_exceeded", Limit::LinkLocalAllowance, "packets beyond the rate to link-local services"),
+];
+
+/// What stands in the way, by a measurement's points and answer. None where nothing broke and the source was not at its
+/// end, or where the gateway was not read.
+pub fn binding(points: &[Point], answer: &Answer) -> Option<Binding> {
+    let held = points.iter().rfind(|point| point.calls == answer.held && point.verdict == Verdict::Holds);
+    if answer.ended == Ended::Source {
+        return Some(source_binds(points, held));
+    }
+    let broke = points
+        .iter()
+        .filter(|point| point.verdict == Verdict::Breaks && point.calls > answer.held)
+        .min_by_key(|point| point.calls)?;
+    if broke.breaches == [Breach::SetUp] {
+        let refused = broke.traffic.calls_failed;
+        let evidence = vec![evidence("calls_failed", refused as f64, "calls that were not set up")];
+        return Some(Binding {
+            limit: Limit::Configuration,
+            summary: format!("{refused} calls were refused while media was fine: limits.max_calls or the port range."),
+            evidence,
+        });
+    }
+    let gateway = broke.gateway.as_ref()?;
+    let mut binding = overflow(gateway).or_else(|| cycles(gateway)).unwrap_or_else(|| unknown(broke, gateway));
+    if let Some(held) = held.and_then(|held| held.gateway.as_ref()?.busiest()) {
+        let meaning = "the busiest core's share of time with work, at the number that held";
+        binding.evidence.push(evidence("busiest core when it held", held, meaning));
+    }
+    Some(binding)
+}
+
+impl Measurement {
+    /// Fills in what binds, from the points and the answer.
+    pub fn find_binding(&mut self) {
+        self.binding = binding(&self.points, &self.answer);
+    }
+}
+
+fn evidence(what: impl Into<String>, value: f64, meaning: impl Into<String>) -> Evidence {
+    Evidence { what: what.into(), value, meaning: meaning.into() }
+}
+
+fn source_binds(points: &[Point], held: Option<&Point>) -> Binding {
+    let mut found: Vec<Evidence> = points
+        .iter()
+        .filter(|point| point.verdict == Verdict::Void)
+        .filter_map(|point| {
+            Some(evidence("void run", point.calls as f64, format!("with that many: {}", point.void_because.as_ref()?)))
+        })
+        .collect();
+    found.dedup();
+    if let Some(busy) = held.and_then(|held| held.source.busy) {
+        found.insert(0, evidence("source busy", busy, "its share of time with work, at the number that held"));
+    }
+    if let Some(busy) = held.and_then(|held| held.gateway.as_ref()?.busiest()) {
+        found.push(evidence("gateway busy", busy, "the busiest worker's share of time with work there"));
+    }
+    let summary =
+        "The source cannot drive more; the gateway's own edge lies higher. Give the source more cores.".to_owned();
+    Binding { limit: Limit::Source, summary, evidence: found }
+}
+
+/// Something that overflowed, other than what a full core makes overflow.
+fn overflow(gateway: &GatewayReading) -> Option<Binding> {
+    for (counter, limit, meaning) in ALLOWANCES {
+        let count = gateway.port_count(counter);
+        if count > 0 {
+            let summary = format!("The instance, not the gateway: {count} {meaning}.");
+            return Some(Binding { limit, summary, evidence: vec![evidence(counter, count as f64, meaning)] });
+        }
+    }
+    let busiest = gateway.busiest().unwrap_or(0.0);
+    let buffers = gateway.port_count("rx_no_mbuf") + gateway.drops("buffer_exhausted");
+    if buffers > 0 {
+        let summary = "Packet buffers have run out: raise dpdk.packet_buffers.".to_owned();
+        let meaning = "packets for which there was no buffer";
+        let evidence = vec![evidence("rx_no_mbuf + buffer_exhausted", buffers as f64, meaning)];
+        return Some(Binding { limit: Limit::PacketBuffers, summary, evidence });
+    }
+    if busiest >= FULL {
+        return None;
+    }
+    let queues = [
+        (
+            "handover_full",
+            Limit::HandoverRing,
+            gateway.drops("handover_full"),
+            "packets for another worker's full ring",
+        ),
+        (
+            "transmit_queue_full",
+            Limit::TransmitQueue,
+            gateway.drops("transmit_queue_full"),
+            "packets that the device did not take",
+        ),
+        (
+            "rx_missed",
+            Limit::ReceiveQueue,
+            gateway.port_count("rx_missed"),
+            "packets that found the receive queue full",
+        ),
+    ];
+    let (name, limit, count, meaning) = queues.into_iter().find(|(_, _, count, _)| *count > 0)?;
+    let advice = match limit {
+        Limit::ReceiveQueue => " Bursts are longer than the queue: raise ports[].rx_descriptors.",
+        Limit::TransmitQueue => " Raise ports[].tx_descriptors, or the port is at its rate.",
+        _ => " Let the NIC spread flows as they are owned, or use more queues.",
+    };
+    let mut found = vec![evidence(name, count as f64, meaning)];
+    if busiest < HAS_TIME {
+        found.push(evidence("busiest core", busiest, "the cores had time"));
+    }
+    Some(Binding {
+        limit,
+        summary: format!("{count} {meaning}, while the busiest core had time.{advice}"),
+        evidence: found,
+    })
+}
+
+/// A core without time left.
+fn cycles(gateway: &GatewayReading) -> Option<Binding> {
+    let full = gateway.cores.iter().max_by(|a, b| a.busy.total_cmp(&b.busy)).filter(|core| core.busy >= FULL)?;
+    let mean = gateway.cores.iter().map(|core| core.busy).sum::<f64>() / gateway.cores.len() as f64;
+    let percent = (100.0 * full.busy).round();
+    let mut found = vec![evidence(
+        format!("worker {} busy", full.worker),
+        full.busy,
+        "its share of time in rounds that found work",
+    )];
+    let costliest = full.stages.iter().max_by(|a, b| a.share.total_cmp(&b.share));
+    for stage in &full.stages {
+        found.push(evidence(format!("stage {}", stage.stage), stage.share, "its share of that time"));
+    }
+    let missed = gateway.port_count("rx_missed");
+    if missed > 0 {
+        found.push(evidence("rx_missed", missed as f64, "packets that found the receive queue full, as the core was"));
+    }
+    if full.batches > 0 {
+        found.push(evidence("frames in a batch", full.batch_fill, "codec lanes that are filled together on average"));
+    }
+    let where_to = costliest
+        .map(|stage| format!(", most of it ({:.0} %) in {}", 100.0 * stage.share, stage.stage))
+        .unwrap_or_default();
+    let (limit, summary) = if gateway.cores.len() > 1 && mean < IDLE_OTHERS {
+        found.push(evidence("mean over workers", mean, "the others had time"));
+        let text = format!(
+            "Worker {} is {percent} % busy while the mean is {:.0} %: one hot queue.",
+            full.worker,
+            100.0 * mean
+        );
+        (Limit::HotCore, text)
+    } else if lanes_are_empty(full) {
+        let text = format!(
+            "Worker {} is {percent} % busy, mostly in codec batches of {:.1} frames: lanes run empty.",
+            full.worker, full.batch_fill
+        );
+        (Limit::LaneFill, text)
+    } else {
+        (Limit::CoreCycles, format!("Worker {} is {percent} % busy{where_to}.", full.worker))
+    };
+    Some(Binding { limit, summary, evidence: found })
+}
+
+/// Codecs take most of the time, in batches that do not fill a quarter of the lanes.
+fn lanes_are_empty(core: &Core) -> bool {
+    let codecs = core.stages.iter().find(|stage| stage.stage == "codecs").map_or(0.0, |stage| stage.share);
+    core.batches > 0 && codecs > 0.5 && core.batch_fill < LANES / 4.0
+}
+
+fn unknown(broke: &Point, gateway: &GatewayReading) -> Binding {
+    let mut found = vec![evidence(
+        "busiest core",
+        gateway.busiest().unwrap_or(0.0),
+        "its share of time in rounds that found work, when it broke",
+    )];
+    for drop in gateway.cores.iter().flat_map(|core| &core.drops) {
+        found.push(evidence(
+            format!("drop {}", drop.name),
+            drop.count as f64,
+            "packets dropped by the gateway under that reason",
+        ));
+    }
+    let summary = format!(
+        "{} of {} packets were lost, and the gateway's counters do not say why: the network between, a neighbour on the \
+         machine, or memory bandwidth, which is not read.",
+        broke.traffic.lost, broke.traffic.expected
+    );
+    Binding { limit: Limit::Unknown, summary, evidence: found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Count, StageTime, sample};
+
+    /// What binds when the lowest run that broke read this.
+    fn binds(change: impl Fn(&mut GatewayReading)) -> Binding {
+        let mut measurement = sample::measurement("m", 1000);
+        for point in measurement.points.iter_mut().filter(|point| point.calls == 1030) {
+            change(point.gateway.as_mut().unwrap());
+        }
+        binding(&measurement.points, &measurement.answer).unwrap()
+    }
+
+    fn port(name: &str) -> Vec<Count> {
+        vec![Count { name: name.to_owned(), count: 7 }]
+    }
+
+    #[test]
+    fn a_full_core_is_told_with_its_costliest_stage() {
+        let found = binds(|_| ());
+        assert_eq!(found.limit, Limit::CoreCycles);
+        assert_eq!(found.summary, "Worker 0 is 100 % busy, most of it (75 %) in codec.");
+        assert!(found.evidence.iter().any(|evidence| evidence.what == "stage send"));
+    }
+
+    #[test]
+    fn each_allowance_is_told_before_anything_else() {
+        for (counter, limit, _) in ALLOWANCES {
+            assert_eq!(binds(|gateway| gateway.port = port(counter)).limit, limit);
+        }
+    }
+
+    #[test]
+    fn a_full_core_explains_what_the_queue_before_it_missed() {
+        let found = binds(|gateway| gateway.port = port("rx_missed"));
+        assert_eq!(found.limit, Limit::CoreCycles);
+        assert!(found.evidence.iter().any(|evidence| evidence.what == "rx_missed" && evidence.value == 7.0));
+    }
+
+    #[test]
+    fn queues_and_rings_that_overflow_while_cores_have_time_bind() {
+        let idle = |gateway: &mut GatewayReading| gateway.cores[0].busy = 0.4;
+        let with_port = |name: &'static str| {
+            binds(move |gateway| {
+                idle(gateway);
+                gateway.port = port(name);
+            })
+        };
+        let with_drop = |name: &'static str| {
+            binds(move |gateway| {
+                idle(gateway);
+                gateway.cores[0].drops = port(name);
+            })
+        };
+        assert_eq!(with_port("rx_missed").limit, Limit::ReceiveQueue);
+        assert_eq!(with_port("rx_no_mbuf").limit, Limit::PacketBuffers);
+        assert_eq!(with_drop("transmit_queue_full").limit, Limit::TransmitQueue);
+        assert_eq!(with_drop("handover_full").limit, Limit::HandoverRing);
+        assert_eq!(with_drop("no_flow").limit, Limit::Unknown);
+    }
+
+    #[test]
+    fn one_full_core_among_idle_ones_is_hot() {
+        let found = binds(|gateway| {
+            let idle = Core { worker: 1, busy: 0.1, ..gateway.cores[0].clone() };
+            gateway.cores.extend([idle.clone(), idle]);
+        });
+        assert_eq!(found.limit, Limit::HotCore);
+    }
+
+    #[test]
+    fn batches_of_one_frame_waste_lanes() {
+        let found = binds(|gateway| {
+            gateway.cores[0].batches = 1000;
+            gateway.cores[0].batch_fill = 1.5;
+            gateway.cores[0].stages = vec![StageTime { stage: "codecs".to_owned(), share: 0.8 }];
+        });
+        assert_eq!(found.limit, Limit::LaneFill);
+    }
+
+    #[test]
+    fn refused_calls_with_good_media_are_the_configurations() {
+        let mut measurement = sample::measurement("m", 1000);
+        for point in measurement.points.iter_mut().filter(|point| point.verdict == Verdict::Breaks) {
+            point.breaches = vec![Breach::SetUp];
+            point.traffic.calls_failed = 30;
+        }
+        measurement.find_binding();
+        assert_eq!(measurement.binding.map(|binding| binding.limit), Some(Limit::Configuration));
+    }
+
+    #[test]
+    fn a_source_at_its_end_is_told_as_such() {
+        let mut measurement = sample::measurement("m", 1000);
+        measurement.answer.ended = Ended::Source;
+        measurement.points[2].verdict = Verdict::Void;
+        measurement.points[2].void_because = Some("late".to_owned());
+        let found = binding(&measurement.points, &measurement.answer).unwrap();
+        assert_eq!(found.limit, Limit::Source);
+        assert!(found.evidence.iter().any(|evidence| evidence.meaning.contains("late")));
+    }
+
+    #[test]
+    fn where_nothing_broke_nothing_binds() {
+        let mut measurement = sample::measurement("m", 1000);
+        measurement.points.retain(|point| point.verdict == Verdict::Holds);
+        assert_eq!(binding(&measurement.points, &measurement.answer), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! Whether a service level held in a run.
+
+use crate::report::{Breach, Latency, Quantity, ServiceLevel, Traffic, Verdict};
+
+impl ServiceLevel {
+    /// What did not hold; empty when everything did. Losses and failures are judged exactly: with 0 allowed, one is too
+    /// many.
+    pub fn breaches(&self, traffic: &Traffic, latency: Option<&Latency>) -> Vec<Breach> {
+        let above = |count: u64, of: u64, ppm: f64| count > 0 && count as f64 * 1e6 > ppm * of.max(1) as f64;
+        let mut breaches = Vec::new();
+        if above(traffic.calls_failed, traffic.calls_up + traffic.calls_failed, self.max_failed_ppm) {
+            breaches.push(Breach::SetUp);
+        }
+        // Nothing that came back of what should have is a loss, whatever the counters say.
+        if above(traffic.lost, traffic.expected, self.max_lost_ppm) || (traffic.expected > 0 && traffic.received == 0) {
+            breaches.push(Breach::Loss);
+        }
+        if latency.is_some_and(|latency| latency.p99_9_us > self.max_p99_9_us) {
+            breaches.push(Breach::Latency);
+        }
+        if self.audio_right && traffic.audio_wrong > 0 {
+            breaches.push(Breach::Audio);
+        }
+        breaches
+    }
+
+    /// The verdict on a run that is not void. A run that measured nothing is.
+    pub fn verdict(&self, quantity: Quantity, traffic: &Traffic, breaches: &[Breach]) -> Verdict {
+        let measured = match quantity {
+            Quantity::ConcurrentCalls => traffic.expected > 0,
+            Quantity::CallsPerSecond => traffic.calls_up + traffic.calls_failed > 0,
+        };
+        match (measured, breaches) {
+            (_, [_, ..]) => Verdict::Breaks,
+            (true, []) => Verdict::Holds,
+            (false, []) => Verdict::Void,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traffic() -> Traffic {
+        Traffic { calls_up: 10, expected: 1_000_000, received: 1_000_000, audio_checked: 10, ..Traffic::default() }
+    }
+
+    fn latency(p99_9_us: f64) -> Latency {
+        let rest = p99_9_us / 2.0;
+        Latency { count: 1, p50_us: rest, p90_us: rest, p99_us: rest, p99_9_us, max_us: p99_9_us, histogram: vec![] }
+    }
+
+    #[test]
+    fn one_packet_is_too_many_where_none_may_be_lost() {
+        let level = ServiceLevel::default();
+        assert_eq!(level.breaches(&traffic(), Some(&latency(2000.0))), []);
+        let lost = Traffic { lost: 1, received: 999_999, ..traffic() };
+        assert_eq!(level.breaches(&lost, None), [Breach::Loss]);
+        let some = ServiceLevel { max_lost_ppm: 1.0, ..ServiceLevel::default() };
+        assert_eq!(some.breaches(&lost, None), []);
+        assert_eq!(some.breaches(&Traffic { lost: 2, ..traffic() }, None), [Breach::Loss]);
+    }
+
+    #[test]
+    fn each_part_of_a_level_is_judged() {
+        let level = ServiceLevel::default();
+        assert_eq!(level.breaches(&traffic(), Some(&latency(2000.1))), [Breach::Latency]);
+        assert_eq!(level.breaches(&Traffic { audio_wrong: 1, ..traffic() }, None), [Breach::Audio]);
+        assert_eq!(level.breaches(&Traffic { calls_failed: 1, ..traffic() }, None), [Breach::SetUp]);
+        assert_eq!(level.breaches(&Traffic { received: 0, ..traffic() }, None), [Breach::Loss]);
+        let deaf = ServiceLevel { audio_right: false, ..level };
+        assert_eq!(deaf.breaches(&Traffic { audio_wrong: 1, ..traffic() }, None), []);
+    }
+
+    #[test]
+    fn a_run_that_measured_nothing_does_not_hold() {
+        let level = ServiceLevel::default();
+        assert_eq!(level.verdict(Quantity::ConcurrentCalls, &Traffic::default(), &[]), Verdict::Void);
+        assert_eq!(level.verdict(Quantity::ConcurrentCalls, &traffic(), &[]), Verdict::Holds);
+        assert_eq!(level.verdict(Quantity::CallsPerSecond, &Traffic::default(), &[]), Verdict::Void);
+        assert_eq!(level.verdict(Quantity::ConcurrentCalls, &traffic(), &[Breach::Audio]), Verdict::Breaks);
+    }
+}
