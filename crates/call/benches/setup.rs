@@ -74,6 +74,9 @@ impl Load {
                         Command::RemoveFlow { flow } | Command::ReadFlow { flow } => {
                             Event::Removed { flow, counters: Default::default() }
                         }
+                        Command::Function { flow, request, .. } => {
+                            Event::FunctionDone { flow, request, outcome: Ok(()) }
+                        }
                     };
                     let more = self.timed(|switch, now| switch.on_media_event(now, worker, event));
                     heard.extend(self.perform(more));

@@ -250,7 +250,7 @@ impl Call {
             }
             Event::MediaTimeout { leg, idle_ms, .. } => self.on_silence(exchange, now, leg, idle_ms),
             Event::Counters { counters, .. } => self.on_counters(exchange, now, &counters),
-            Event::MediaStarted { .. } => {}
+            Event::MediaStarted { .. } | Event::FunctionDone { .. } | Event::PlaybackEnded { .. } => {}
         }
     }
 

@@ -1,4 +1,4 @@
-use crate::{Epoch, FlowId, LegConfig};
+use crate::{Epoch, FlowId, Function, LegConfig};
 
 /// What control asks of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,15 @@ pub enum Command {
         /// The flow.
         flow: FlowId,
     },
+    /// Does something beside passing media on; answered by [`crate::Event::FunctionDone`].
+    Function {
+        /// The flow.
+        flow: FlowId,
+        /// Confirmed back.
+        request: u32,
+        /// What.
+        function: Function,
+    },
 }
 
 impl Command {
@@ -41,7 +50,8 @@ impl Command {
             Self::InstallFlow { flow, .. }
             | Self::UpdateFlow { flow, .. }
             | Self::RemoveFlow { flow }
-            | Self::ReadFlow { flow } => *flow,
+            | Self::ReadFlow { flow }
+            | Self::Function { flow, .. } => *flow,
         }
     }
 }

@@ -62,6 +62,16 @@ pub struct WorkerCounters {
     pub batch_wait_ns: Counter,
     /// Packets of speech made up for lost ones.
     pub frames_concealed: Counter,
+    /// Packets of clips sent.
+    pub packets_played: Counter,
+    /// Packets copied to the recorder.
+    pub packets_recorded: Counter,
+    /// Packets of recorded calls that were not copied, because the recorder's ring was full.
+    pub packets_unrecorded: Counter,
+    /// Copies of packets sent to another address.
+    pub packets_forked: Counter,
+    /// Copies that were not sent: no packet buffer, or longer than the port's MTU.
+    pub packets_unforked: Counter,
     /// Flows in the table now.
     pub flows: Counter,
     /// Rounds of the poll loop; a worker whose count stands still is stuck.

@@ -52,6 +52,7 @@ drop_reasons! {
     SourceNotAllowed, "source_not_allowed", "The packet comes from another address than the leg accepts.";
     OwnSsrc, "own_ssrc", "The packet carries an SSRC of ours: a loop or a collision (RFC 3550 §8.2), or a peer that echoes.";
     DirectionInactive, "direction_inactive", "The leg is on hold in this direction.";
+    Replaced, "replaced", "The other leg hears a clip instead.";
     Duplicate, "duplicate", "The sequence number was seen already.";
     TooLate, "too_late", "The packet is older than what was already sent on.";
     PayloadLengthBad, "payload_length_bad", "The payload is not a whole number of the codec's frames, or too long.";

@@ -21,6 +21,14 @@ pub enum Refusal {
     TranscodersExhausted,
     /// All SRTP contexts of the worker are in use.
     SrtpContextsExhausted,
+    /// No such clip is loaded, or not in the leg's codec.
+    ClipUnavailable,
+    /// The leg has no format yet.
+    LegNotReady,
+    /// The remote cannot be reached: no route, no free neighbour, or another address family than the leg's.
+    Unreachable,
+    /// Every place for what was asked is taken.
+    FunctionsExhausted,
 }
 
 /// What a worker tells control.
@@ -81,6 +89,22 @@ pub enum Event {
         /// How long nothing was accepted, in milliseconds.
         idle_ms: u32,
     },
+    /// A [`crate::Function`] was taken up, or was not.
+    FunctionDone {
+        /// The flow.
+        flow: FlowId,
+        /// The number of the command.
+        request: u32,
+        /// Why not, where it was not.
+        outcome: Result<(), Refusal>,
+    },
+    /// A clip that was to be played once is over.
+    PlaybackEnded {
+        /// The flow.
+        flow: FlowId,
+        /// Who heard it.
+        leg: LegSide,
+    },
 }
 
 impl Event {
@@ -93,7 +117,9 @@ impl Event {
             | Self::Removed { flow, .. }
             | Self::Counters { flow, .. }
             | Self::MediaStarted { flow, .. }
-            | Self::MediaTimeout { flow, .. } => *flow,
+            | Self::MediaTimeout { flow, .. }
+            | Self::FunctionDone { flow, .. }
+            | Self::PlaybackEnded { flow, .. } => *flow,
         }
     }
 }

@@ -217,6 +217,8 @@ pub struct LegConfig {
     pub first_timestamp: u32,
     /// The keys, where the leg speaks SRTP: then nothing is sent or believed that they do not protect.
     pub crypto: Option<LegCrypto>,
+    /// The other party has put this leg on hold: it hears [`crate::ClipId::HOLD`], where that is loaded.
+    pub held: bool,
 }
 
 impl LegConfig {
@@ -237,6 +239,7 @@ impl LegConfig {
             first_sequence: 0,
             first_timestamp: 0,
             crypto: None,
+            held: false,
         }
     }
 }

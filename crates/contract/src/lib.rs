@@ -1,35 +1,43 @@
 //! What control and workers say to each other.
 //!
 //! Control writes [`Command`]s into one single-producer single-consumer ring per worker; the worker answers with
-//! [`Event`]s on another. Both are fixed-size and `Copy`: nothing that crosses the border owns memory. Counters live
+//! [`Event`]s on another. Both are fixed-size and `Copy`. Only [`Clip`]s, which are large and shared, cross the border by
+//! handle, on a ring of their own; copies for the recorder go the other way as octets ([`TapHeader`]). Counters live
 //! in [`WorkerCounters`], written by one worker and read by anyone without disturbing it. Control and worker share
 //! these types and [`API_VERSION`], and nothing else.
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod clip;
 mod command;
 mod counters;
 mod drop_reason;
 mod event;
 mod flow;
+mod function;
 mod histogram;
 mod source;
 mod srtp;
+mod tap;
 mod time;
 
+pub use clip::{Clip, ClipError, ClipId, ClipLoad};
 pub use command::Command;
 pub use counters::{Counter, DropCounters, LegCounters, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{Event, Refusal};
 pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, WorkerId};
+pub use function::{ForkTarget, Function};
 pub use histogram::{Buckets, LatencyHistogram};
 pub use source::{Learning, SourcePolicy};
 pub use srtp::{CryptoSuite, LegCrypto, MasterKey, MasterKeyError};
+pub use tap::TapHeader;
 pub use time::Nanos;
 
 /// Changes whenever a type of this crate changes its meaning, so that a control plane never drives a worker that
 /// understands something else.
-pub const API_VERSION: u32 = 1;
+pub const API_VERSION: u32 = 2;

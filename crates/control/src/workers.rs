@@ -119,8 +119,9 @@ const fn is_answer(event: &Event) -> bool {
         | Event::Updated { .. }
         | Event::Refused { .. }
         | Event::Removed { .. }
-        | Event::Counters { .. } => true,
-        Event::MediaStarted { .. } | Event::MediaTimeout { .. } => false,
+        | Event::Counters { .. }
+        | Event::FunctionDone { .. } => true,
+        Event::MediaStarted { .. } | Event::MediaTimeout { .. } | Event::PlaybackEnded { .. } => false,
     }
 }
 

@@ -32,6 +32,10 @@ impl<B: PacketBuf> Engine<B> {
                 .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Updated { flow, epoch }),
             Command::RemoveFlow { flow } => Event::Removed { flow, counters: self.remove(flow) },
             Command::ReadFlow { flow } => Event::Counters { flow, counters: self.read(flow) },
+            Command::Function { flow, request, function } => {
+                let outcome = self.on_function(now, flow, function, egress);
+                Event::FunctionDone { flow, request, outcome }
+            }
         }
     }
 
@@ -110,6 +114,9 @@ impl<B: PacketBuf> Engine<B> {
             }
             self.open_exit(now, index, egress);
         }
+        for leg in LegSide::BOTH {
+            self.look_after_hold(now, flow.id.slot, leg);
+        }
     }
 
     /// Sets what happens to a stream's payload. The codecs' state is kept where codecs and packet time stay.
@@ -140,6 +147,7 @@ impl<B: PacketBuf> Engine<B> {
         let Some(flow) = self.find(id).copied() else {
             return counters;
         };
+        self.end_functions(id.slot);
         for leg in LegSide::BOTH {
             self.ports.free(flow.locals[leg.index()], flow.legs[leg.index()].local.port());
             let index = stream_of(id.slot, leg);
@@ -184,7 +192,7 @@ impl<B: PacketBuf> Engine<B> {
         })
     }
 
-    fn find(&self, id: FlowId) -> Option<&Flow> {
+    pub(crate) fn find(&self, id: FlowId) -> Option<&Flow> {
         self.flows.get(id.slot as usize)?.as_ref().filter(|flow| flow.id == id)
     }
 
@@ -240,21 +248,28 @@ impl<B: PacketBuf> Engine<B> {
         if !to.direction.sends() {
             return Exit::Closed(DropReason::DirectionInactive);
         }
-        let local = to.local;
-        let next_hop = self.ports.local(flow.locals[leg.other().index()]).next_hop(remote.ip());
-        let Some(next_hop) = next_hop.filter(|_| remote.is_ipv4() == local.is_ipv4()) else {
-            return Exit::Closed(DropReason::NoRoute);
-        };
-        let neighbour = self.neighbours.acquire(now, next_hop, local.ip(), &self.link, &self.counters, egress);
-        let Some(next_hop) = neighbour else {
-            return Exit::Closed(DropReason::NeighbourUnresolved);
-        };
-        match Departure::new(&self.link, local, remote, next_hop) {
-            Some(departure) => Exit::Open(departure),
-            None => {
-                self.neighbours.release(next_hop, &self.counters);
-                Exit::Closed(DropReason::NoRoute)
-            }
-        }
+        let (address, local) = (flow.locals[leg.other().index()], to.local);
+        self.departure(now, address, local, remote, egress).map_or_else(Exit::Closed, Exit::Open)
+    }
+
+    /// Headers from one of our sockets to a remote. Whoever drops them releases their neighbour.
+    pub(crate) fn departure<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        address: AddressIndex,
+        local: SocketAddr,
+        remote: SocketAddr,
+        egress: &mut E,
+    ) -> Result<Departure, DropReason> {
+        let next_hop = self.ports.local(address).next_hop(remote.ip());
+        let next_hop = next_hop.filter(|_| remote.is_ipv4() == local.is_ipv4()).ok_or(DropReason::NoRoute)?;
+        let next_hop = self
+            .neighbours
+            .acquire(now, next_hop, local.ip(), &self.link, &self.counters, egress)
+            .ok_or(DropReason::NeighbourUnresolved)?;
+        Departure::new(&self.link, local, remote, next_hop).ok_or_else(|| {
+            self.neighbours.release(next_hop, &self.counters);
+            DropReason::NoRoute
+        })
     }
 }

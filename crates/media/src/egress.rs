@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use tandem_contract::{Nanos, WorkerId};
+use tandem_contract::{Nanos, TapHeader, WorkerId};
 use tandem_packet_io::PacketBuf;
 use tandem_wire::ethernet::MacAddress;
 
@@ -22,6 +22,11 @@ pub trait Egress {
 
     /// Tells the other workers of the port which hardware address a neighbour has: its ARP packets reach one queue only.
     fn announce(&mut self, neighbour: IpAddr, mac: MacAddress);
+
+    /// Copies an RTP packet to the recorder; `false` where there is none, or no room on the way to it.
+    fn record(&mut self, _header: &TapHeader, _rtp: &[u8]) -> bool {
+        false
+    }
 
     /// An empty buffer, `None` when the pool is exhausted.
     fn allocate(&mut self) -> Option<Self::Buf>;

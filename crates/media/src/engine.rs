@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
 use tandem_codec::transcode;
-use tandem_contract::{DropReason, Event, Nanos, WorkerCounters};
+use tandem_contract::{Clip, ClipId, DropReason, Event, Nanos, WorkerCounters};
 use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf};
 
 use crate::batch::Batches;
@@ -15,8 +15,10 @@ use crate::departure::LinkFields;
 use crate::egress::Egress;
 use crate::event_queue::EventQueue;
 use crate::flow::{Flow, leg_of};
+use crate::fork::{FORK_CAPACITY, Fork};
 use crate::neighbours::{Neighbours, announce_address};
 use crate::pipeline::Pipeline;
+use crate::playback::Playback;
 use crate::port_table::{PortTable, StreamIndex};
 use crate::rate_limit::RateLimit;
 use crate::reorder::Windows;
@@ -66,6 +68,10 @@ pub struct Engine<B: PacketBuf> {
     /// Memory for SRTP that no leg has.
     #[expect(clippy::vec_box, reason = "a context moves to its stream and back as a pointer")]
     pub(crate) srtp_contexts: Vec<Box<Contexts>>,
+    pub(crate) clips: [Option<Arc<Clip>>; ClipId::COUNT],
+    /// What is being played now, in no order; one for each stream at most.
+    pub(crate) playbacks: Vec<Playback>,
+    pub(crate) forks: Box<[Option<Fork>]>,
     pub(crate) neighbours: Neighbours<B>,
     pub(crate) events: EventQueue,
     pub(crate) counters: Arc<WorkerCounters>,
@@ -104,6 +110,9 @@ impl<B: PacketBuf> Engine<B> {
             pipelines: (0..config.transcoder_capacity).map(|_| Box::new(Pipeline::new(unused, 20))).collect(),
             windows: Windows::new(config.transcoder_capacity),
             srtp_contexts: (0..config.srtp_capacity).map(|_| Box::default()).collect(),
+            clips: [const { None }; ClipId::COUNT],
+            playbacks: Vec::with_capacity(capacity * 2),
+            forks: (0..FORK_CAPACITY.min(capacity * 2)).map(|_| None).collect(),
             neighbours: Neighbours::new(config.neighbour_capacity),
             events: EventQueue::new(EVENT_CAPACITY),
             counters,
@@ -169,8 +178,9 @@ impl<B: PacketBuf> Engine<B> {
         std::hint::black_box(touched);
     }
 
-    /// Time passes: neighbours are asked, a part of the flow table is looked through for silence.
+    /// Time passes: clips are played, neighbours are asked, a part of the flow table is looked through for silence.
     pub fn on_timeout<E: Egress<Buf = B>>(&mut self, now: Nanos, egress: &mut E) {
+        self.run_playbacks(now, egress);
         if now >= self.neighbours_due {
             self.neighbours_due = now.plus(NEIGHBOUR_TICK_NS);
             self.neighbours.on_timeout(now, &self.link, &self.counters, egress);

@@ -6,8 +6,9 @@
 //! 2. What the engine wants done with frames (send, hand over to another worker) it tells the [`Egress`] it is given.
 //! 3. [`Engine::on_round_end`] closes every round, and says whether it brought anything.
 //! 4. Each [`Command`](tandem_contract::Command) goes to [`Engine::on_command`] and is answered by exactly one event.
-//! 5. [`Engine::on_timeout`] is called about every millisecond; it does a bounded amount of work.
-//! 6. [`Engine::poll_event`] is called until it says `None`; what it has said it forgets.
+//! 5. Each [`ClipLoad`](tandem_contract::ClipLoad) goes to [`Engine::on_clip`] before the commands that came after it.
+//! 6. [`Engine::on_timeout`] is called about every millisecond; it does a bounded amount of work.
+//! 7. [`Engine::poll_event`] is called until it says `None`; what it has said it forgets.
 //!
 //! The invariant: a frame given to the engine ends up in exactly one place, which is the egress, a counter of
 //! [`DropReason`](tandem_contract::DropReason), `frames_consumed`, or (few, and not for long) a queue of the engine. Once
@@ -26,9 +27,12 @@ mod egress;
 mod engine;
 mod event_queue;
 mod flow;
+mod fork;
+mod functions;
 mod latch;
 mod neighbours;
 mod pipeline;
+mod playback;
 mod port_table;
 mod rate_limit;
 mod reception;

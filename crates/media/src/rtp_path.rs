@@ -33,12 +33,12 @@ pub(crate) struct Arrival<B> {
 }
 
 /// What is known of a packet once its header was read.
-struct Packet {
-    content: Content,
-    heard: Heard,
+pub(crate) struct Packet {
+    pub(crate) content: Content,
+    pub(crate) heard: Heard,
     /// Octets of the RTP header with its list and extension, and of the payload without padding.
-    header_len: usize,
-    payload_len: usize,
+    pub(crate) header_len: usize,
+    pub(crate) payload_len: usize,
 }
 
 impl<B: PacketBuf> Engine<B> {
@@ -60,6 +60,9 @@ impl<B: PacketBuf> Engine<B> {
             Kind::Unknown => return Err(DropReason::RtpHeaderBad),
         }
         let packet = self.receive(now, &frame, &datagram, egress)?;
+        if self.streams[datagram.stream.at()].beside.is_copied() {
+            self.copy(received_at, &frame, &datagram, &packet, egress);
+        }
         let stream = &mut self.streams[datagram.stream.at()];
         if let Treatment::Transcode(Conversion::Linear(_)) = stream.treatment {
             let heard = packet.heard;
@@ -76,6 +79,9 @@ impl<B: PacketBuf> Engine<B> {
             };
             let starts = heard.verdict == Verdict::Started;
             return self.put_in_order(now, datagram.stream, heard.sequence, starts, arrival, egress);
+        }
+        if stream.beside.playback.is_some() {
+            return Err(DropReason::Replaced);
         }
         if let Exit::Closed(reason) = stream.exit {
             return Err(reason);
@@ -114,6 +120,9 @@ impl<B: PacketBuf> Engine<B> {
         let stream = &self.streams[index.at()];
         if let Exit::Closed(reason) = stream.exit {
             return Err(reason);
+        }
+        if stream.beside.playback.is_some() {
+            return Err(DropReason::Replaced);
         }
         let Treatment::Transcode(Conversion::Linear(pair)) = stream.treatment else {
             return Err(DropReason::NotNegotiated);

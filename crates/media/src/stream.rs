@@ -7,6 +7,7 @@ use tandem_contract::{Codec, DropReason, Event, FlowId, Format, Learning, LegCon
 use crate::continuity::{Continuity, Start};
 use crate::departure::Departure;
 use crate::event_queue::EventQueue;
+use crate::functions::Beside;
 use crate::latch::Latch;
 use crate::pipeline::Pipeline;
 use crate::reception::Reception;
@@ -59,6 +60,7 @@ pub(crate) struct Stream {
     /// The SSRC that we send with to the peer whom this stream comes from, unless it may come back.
     refused_ssrc: Option<u32>,
     pub(crate) latch: Latch,
+    pub(crate) beside: Beside,
     /// Clock of the received codec, in ticks per millisecond.
     pub(crate) receive_khz: u32,
     pub(crate) reception: Reception,
@@ -95,6 +97,7 @@ impl Stream {
             treatment: Treatment::Relay,
             refused_ssrc: None,
             latch: Latch::new(None, SourcePolicy::new(Learning::Off)),
+            beside: Beside::default(),
             receive_khz: 8,
             reception: Reception::default(),
             last_accepted: Nanos(0),

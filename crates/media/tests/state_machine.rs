@@ -17,6 +17,7 @@ proptest! {
 #[test]
 fn such_sequences_reach_every_way_that_they_are_meant_to_test() {
     let mut forwarded = 0;
+    let mut functions = [0; 3];
     let mut reasons = std::collections::BTreeSet::new();
     let mut state = 1_u64;
     for _ in 0..300 {
@@ -29,8 +30,14 @@ fn such_sequences_reach_every_way_that_they_are_meant_to_test() {
             .collect();
         let counters = machine::run(&octets);
         forwarded += counters.rtp_forwarded.get();
+        for (sum, counter) in
+            functions.iter_mut().zip([&counters.packets_played, &counters.packets_recorded, &counters.packets_forked])
+        {
+            *sum += counter.get();
+        }
         reasons.extend(DropReason::ALL.iter().filter(|reason| counters.drops_of(**reason) > 0).map(|r| r.label()));
     }
     assert!(forwarded > 1000, "{forwarded} packets forwarded");
+    assert!(functions.iter().all(|packets| *packets > 0), "{functions:?} packets played, recorded, forked");
     assert!(reasons.len() >= 20, "{reasons:?}");
 }

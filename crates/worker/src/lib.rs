@@ -6,7 +6,7 @@
 //!
 //! 1. what the previous round sent is timed: its added latency lasts from the clock read before its receive burst to the
 //!    clock read of this round, right after its transmit burst;
-//! 2. commands, at most [`COMMANDS_PER_POLL`], and no more than the event ring has room to answer;
+//! 2. clips, then commands, at most [`COMMANDS_PER_POLL`], and no more than the event ring has room to answer;
 //! 3. frames that other workers handed over;
 //! 4. one receive burst;
 //! 5. codec batches, if they are due or the round brought nothing;
@@ -17,10 +17,12 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod functions;
 mod handover;
 mod port;
 mod worker;
 
 pub use clock::{Clock, TscClock};
+pub use functions::FunctionEnds;
 pub use handover::{Handover, HandoverEnds, mesh};
 pub use worker::{COMMANDS_PER_POLL, Parts, Worker};

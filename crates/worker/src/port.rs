@@ -2,11 +2,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use tandem_contract::{DropReason, Nanos, WorkerCounters, WorkerId};
+use tandem_contract::{DropReason, Nanos, TapHeader, WorkerCounters, WorkerId};
 use tandem_media::Egress;
 use tandem_packet_io::{Burst, PacketIo};
 use tandem_wire::ethernet::MacAddress;
 
+use crate::functions::Tap;
 use crate::handover::{Handover, ToWorker};
 
 /// Distinct receive times that the packets of one round may have. Beyond that, the rest are counted with the last one.
@@ -24,11 +25,12 @@ pub(crate) struct Port<Io: PacketIo> {
     /// When packets forwarded in this round were received, and how many.
     departures: ArrayVec<(Nanos, u64), DEPARTURE_TIMES>,
     counters: Arc<WorkerCounters>,
+    pub(crate) tap: Option<Tap>,
 }
 
 impl<Io: PacketIo> Port<Io> {
     pub(crate) fn new(io: Io, to: Box<[Option<ToWorker<Io::Buf>>]>, counters: Arc<WorkerCounters>) -> Self {
-        Self { io, now: Nanos(0), unsent: Burst::new(), to, departures: ArrayVec::new(), counters }
+        Self { io, now: Nanos(0), unsent: Burst::new(), to, departures: ArrayVec::new(), counters, tap: None }
     }
 
     /// Records how long the packets of the last round took until `now`.
@@ -101,6 +103,10 @@ impl<Io: PacketIo> Egress for Port<Io> {
             // A full ring costs the other worker one answer; it will ask again.
             let _ = ring.push(Handover::Neighbour { address, mac });
         }
+    }
+
+    fn record(&mut self, header: &TapHeader, rtp: &[u8]) -> bool {
+        self.tap.as_mut().is_some_and(|tap| tap.push(header, rtp))
     }
 
     fn allocate(&mut self) -> Option<Io::Buf> {

@@ -2,11 +2,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer};
-use tandem_contract::{Command, Event, Nanos, WorkerCounters};
+use tandem_contract::{ClipLoad, Command, Event, Nanos, WorkerCounters};
 use tandem_media::{Engine, Origin};
 use tandem_packet_io::{Burst, PacketIo};
 
 use crate::clock::Clock;
+use crate::functions::{FunctionEnds, Tap};
 use crate::handover::{Handover, HandoverEnds};
 use crate::port::Port;
 
@@ -37,6 +38,7 @@ pub struct Worker<Io: PacketIo> {
     engine: Engine<Io::Buf>,
     commands: Consumer<Command>,
     events: Producer<Event>,
+    clips: Option<Consumer<ClipLoad>>,
     from: Box<[Consumer<Handover<Io::Buf>>]>,
     counters: Arc<WorkerCounters>,
     burst: Burst<Io::Buf>,
@@ -55,6 +57,7 @@ impl<Io: PacketIo> Worker<Io> {
             engine,
             commands,
             events,
+            clips: None,
             from: handover.from,
             counters,
             burst: Burst::new(),
@@ -63,6 +66,14 @@ impl<Io: PacketIo> Worker<Io> {
             last_poll: Nanos(0),
             last_was_busy: false,
         }
+    }
+
+    /// Gives it clips to play and a recorder to copy packets to. Without them it has neither.
+    #[must_use]
+    pub fn with_functions(mut self, ends: FunctionEnds) -> Self {
+        self.clips = Some(ends.clips);
+        self.port.tap = Some(Tap::new(ends.taps));
+        self
     }
 
     /// Polls until `stop` is set. What the worker holds goes back to the device when the worker is dropped.
@@ -102,6 +113,7 @@ impl<Io: PacketIo> Worker<Io> {
         self.engine.on_round_end(now, !received, &mut self.port);
         if now >= self.tick_due {
             self.tick_due = now.plus(TICK_NS);
+            self.take_clips();
             self.engine.on_timeout(now, &mut self.port);
         }
         self.give_events();
@@ -118,12 +130,20 @@ impl<Io: PacketIo> Worker<Io> {
             let Ok(command) = self.commands.pop() else {
                 break;
             };
+            // A clip that a command speaks of was sent before it.
+            self.take_clips();
             let answer = self.engine.on_command(now, &command, &mut self.port);
             // There was room, and nobody else writes to this ring.
             let answered = self.events.push(answer);
             debug_assert!(answered.is_ok());
         }
         room > 0
+    }
+
+    fn take_clips(&mut self) {
+        while let Some(ClipLoad { id, clip }) = self.clips.as_mut().and_then(|clips| clips.pop().ok()) {
+            self.engine.on_clip(id, clip);
+        }
     }
 
     /// One burst at most from one other worker.

@@ -2,8 +2,12 @@
 
 mod rig;
 
+use std::sync::Arc;
+
 use rig::*;
-use tandem_contract::{Codec, Command, CryptoSuite, Format, LegCrypto, MasterKey};
+use tandem_contract::{
+    Clip, ClipId, ClipLoad, Codec, Command, CryptoSuite, ForkTarget, Format, Function, LegCrypto, LegSide, MasterKey,
+};
 use tandem_srtp::Sender;
 use tandem_testkit::{
     CountingAllocator, Endpoint, MemoryBuf, allocations_during, arp_request_frame, echo_request_frame,
@@ -145,4 +149,32 @@ fn neither_questions_nor_junk_nor_commands_cost_an_allocation() {
     assert!(rig.events().len() >= 4);
     let timers = allocations_during(|| rig.pass_ms(6000));
     assert_eq!(timers, 0);
+}
+
+#[test]
+fn neither_clips_nor_copies_cost_an_allocation() {
+    let mut rig = Rig::new();
+    rig.install(legs(Codec::Pcmu, Codec::G722));
+    let octets = |codec| vec![7; 22 * Clip::octets_per_10_ms(codec).unwrap()].into_boxed_slice();
+    let codecs = [Codec::Pcmu, Codec::G722];
+    let clip = Arc::new(Clip::new(160, codecs.map(|codec| (codec, octets(codec)))).unwrap());
+    rig.clips.push(ClipLoad { id: ClipId(1), clip: Some(Arc::clone(&clip)) }).unwrap();
+    let to = ForkTarget { remote: CALLEE.into(), ssrc: 1, first_sequence: 1, first_timestamp: 1 };
+    let counted = allocations_during(|| {
+        for function in [
+            Function::Play { leg: LegSide::A, clip: ClipId(1), repeat: true },
+            Function::Record { on: true },
+            Function::Fork { leg: LegSide::A, to: Some(to) },
+        ] {
+            rig.commands.push(Command::Function { flow: flow(0), request: 0, function }).unwrap();
+        }
+        for _ in 0..200 {
+            rig.pass_ms(1);
+            while rig.cable.take_buf().is_some() {}
+        }
+    });
+    assert_eq!(counted, 0);
+    assert_eq!(rig.counters.packets_played.get(), 10);
+    assert_eq!(allocations(&mut rig, &packets(&mut caller(Codec::Pcmu), 44, 160)), 0);
+    assert!(rig.counters.packets_recorded.get() > 30 && rig.counters.packets_forked.get() > 30);
 }

@@ -243,6 +243,7 @@ impl Stage {
                 Event::Removed { flow, counters: self.counters }
             }
             (_, Command::ReadFlow { flow }) => Event::Counters { flow, counters: self.counters },
+            (_, Command::Function { flow, request, .. }) => Event::FunctionDone { flow, request, outcome: Ok(()) },
         };
         self.switch.on_media_event(self.now, worker, event);
     }

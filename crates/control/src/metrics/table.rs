@@ -168,6 +168,27 @@ pub(super) const METRICS: &[Metric] = &[
         Worker(|worker| worker.frames_concealed.get()),
         "Packets of speech made up for lost ones.",
     ),
+    counter("tandem_packets_played", Worker(|worker| worker.packets_played.get()), "Packets of clips sent to legs."),
+    counter(
+        "tandem_packets_recorded",
+        Worker(|worker| worker.packets_recorded.get()),
+        "Packets of recorded calls copied to the recorder.",
+    ),
+    counter(
+        "tandem_packets_unrecorded",
+        Worker(|worker| worker.packets_unrecorded.get()),
+        "Packets of recorded calls that were not copied, because the recorder could not keep up; the calls themselves had them.",
+    ),
+    counter(
+        "tandem_packets_forked",
+        Worker(|worker| worker.packets_forked.get()),
+        "Copies of packets sent to another RTP address.",
+    ),
+    counter(
+        "tandem_packets_unforked",
+        Worker(|worker| worker.packets_unforked.get()),
+        "Such copies that were not sent: no packet buffer, or longer than the MTU.",
+    ),
     counter("tandem_drops", Drops, "Packets dropped, by reason; each under exactly one."),
     counter(
         "tandem_polls",

@@ -48,6 +48,7 @@ fn answer(command: Command) -> Event {
         Command::UpdateFlow { flow, epoch, .. } => Event::Updated { flow, epoch },
         Command::RemoveFlow { flow } => Event::Removed { flow, counters },
         Command::ReadFlow { flow } => Event::Counters { flow, counters },
+        Command::Function { flow, request, .. } => Event::FunctionDone { flow, request, outcome: Ok(()) },
     }
 }
 

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tandem_contract::{
-    Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, Format, Learning, LegConfig, Nanos,
-    PayloadType, Refusal, SourcePolicy, WorkerCounters, WorkerId,
+    Clip, ClipId, Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, ForkTarget, Format, Function,
+    Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, SourcePolicy, TapHeader, WorkerCounters, WorkerId,
 };
 use tandem_media::{Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{Burst, PacketBuf};
@@ -61,6 +61,7 @@ struct Exit {
     pool: Pool,
     counters: Arc<WorkerCounters>,
     questions: Vec<Vec<u8>>,
+    recorded: u64,
 }
 
 impl Egress for Exit {
@@ -98,6 +99,13 @@ impl Egress for Exit {
 
     fn announce(&mut self, _: IpAddr, _: MacAddress) {
         unreachable!("there is one worker");
+    }
+
+    fn record(&mut self, header: &TapHeader, rtp: &[u8]) -> bool {
+        assert_eq!(usize::from(header.rtp_len), rtp.len());
+        Rtp::parse(rtp).expect("an RTP packet");
+        self.recorded += 1;
+        !self.recorded.is_multiple_of(3)
     }
 
     fn allocate(&mut self) -> Option<MemoryBuf> {
@@ -142,6 +150,7 @@ fn leg(choices: &mut Choices<'_>) -> LegConfig {
         ssrc: choices.octet().into(),
         first_sequence: u16::MAX - u16::from(choices.octet()),
         first_timestamp: u32::MAX - u32::from(choices.octet()),
+        held: choices.octet() > 200,
         ..LegConfig::new(SocketAddr::new(address, port))
     }
 }
@@ -156,6 +165,31 @@ fn source(choices: &mut Choices<'_>) -> SourcePolicy {
         relearn_on_update: octet & 4 != 0,
         ..SourcePolicy::new(learning[usize::from(octet / 8) % learning.len()])
     }
+}
+
+fn function(choices: &mut Choices<'_>) -> Function {
+    let leg = choices.of(&LegSide::BOTH);
+    match choices.below(5) {
+        0 => Function::Play { leg, clip: ClipId(choices.below(4)), repeat: choices.octet() > 100 },
+        1 => Function::StopPlaying { leg },
+        2 => Function::Record { on: choices.octet() > 100 },
+        3 => Function::Fork { leg, to: None },
+        _ => {
+            let remote = remote(choices.octet() > 60, choices.below(4));
+            let to = ForkTarget { remote, ssrc: 1, first_sequence: 2, first_timestamp: 3 };
+            Function::Fork { leg, to: Some(to) }
+        }
+    }
+}
+
+/// A clip in some of the codecs.
+fn clip(choices: &mut Choices<'_>) -> Arc<Clip> {
+    let ms = 10 * u32::from(choices.below(9)) + 10;
+    let encodings = [Codec::Pcmu, Codec::G722].map(|codec| {
+        let frames = (ms + Clip::TAIL_MS) as usize / 10;
+        (codec, vec![0; frames * Clip::octets_per_10_ms(codec).expect("frames")].into_boxed_slice())
+    });
+    Arc::new(Clip::new(ms, encodings).expect("a clip"))
 }
 
 /// Three on the link, one off it.
@@ -188,7 +222,7 @@ impl Machine {
             ..EngineConfig::new(MAC, ADDRESSES.map(local).to_vec(), rtp_ports)
         };
         let engine = Engine::new(&config, Arc::clone(&counters)).expect("the configuration is right");
-        let exit = Exit { pool: Pool::new(128), counters: Arc::clone(&counters), questions: Vec::new() };
+        let exit = Exit { pool: Pool::new(128), counters: Arc::clone(&counters), questions: Vec::new(), recorded: 0 };
         Self { engine, exit, counters, now: Nanos(1), flows: BTreeMap::new(), sequence: 0 }
     }
 
@@ -197,7 +231,7 @@ impl Machine {
         let generation = choices.of(&[1, 1, 1, 2]);
         let flow = FlowId { slot, generation };
         let epoch = Epoch(choices.octet().into());
-        match choices.below(5) {
+        match choices.below(7) {
             0 | 1 => {
                 let legs = [leg(choices), leg(choices)];
                 let event = self.give(&Command::InstallFlow { flow, epoch, legs });
@@ -237,6 +271,17 @@ impl Machine {
                 );
                 if self.flows.get(&slot).is_some_and(|(id, _)| *id == flow) {
                     self.flows.remove(&slot);
+                }
+            }
+            4 | 5 => {
+                let (request, function) = (choices.octet().into(), function(choices));
+                match self.give(&Command::Function { flow, request, function }) {
+                    Event::FunctionDone { flow: f, request: r, outcome } => {
+                        assert_eq!((f, r), (flow, request));
+                        let known = self.flows.get(&slot).is_some_and(|(id, _)| *id == flow);
+                        assert_eq!(outcome == Err(Refusal::UnknownFlow), !known);
+                    }
+                    other => panic!("{other:?}"),
                 }
             }
             _ => {
@@ -343,7 +388,9 @@ impl Machine {
             self.engine.on_round_end(self.now, choices.octet() > 200, &mut self.exit);
         }
         while let Some(event) = self.engine.poll_event() {
-            assert!(matches!(event, Event::MediaStarted { .. } | Event::MediaTimeout { .. }), "{event:?}");
+            let unasked =
+                matches!(event, Event::MediaStarted { .. } | Event::MediaTimeout { .. } | Event::PlaybackEnded { .. });
+            assert!(unasked, "{event:?}");
         }
     }
 
@@ -413,6 +460,10 @@ pub(crate) fn run(octets: &[u8]) -> Arc<WorkerCounters> {
             0 | 1 => machine.command(&mut choices),
             2 => machine.answers(&mut choices),
             3 => machine.time(&mut choices),
+            4 if choices.octet() > 128 => {
+                let clip = Some(clip(&mut choices)).filter(|_| choices.octet() < 200);
+                machine.engine.on_clip(ClipId(choices.below(3)), clip);
+            }
             4 => machine.unknown_flow(),
             _ => machine.packets(&mut choices),
         }

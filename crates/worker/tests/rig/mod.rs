@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use tandem_contract::{
-    Codec, Command, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType, WorkerCounters,
+    ClipLoad, Codec, Command, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType,
+    WorkerCounters,
 };
 use tandem_media::{Engine, EngineConfig, LocalAddress};
 use tandem_packet_io::Capabilities;
 use tandem_testkit::{Cable, Endpoint, MemoryBuf, MemoryIo, Pool, Received, arp_reply_frame};
 use tandem_wire::ethernet::MacAddress;
-use tandem_worker::{HandoverEnds, Parts, Worker};
+use tandem_worker::{FunctionEnds, HandoverEnds, Parts, Worker};
 
 pub const GATEWAY_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 pub const GATEWAY_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -23,12 +24,15 @@ pub const CALLER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 
 pub const CALLEE_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 0xb]);
 pub const CALLEE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 11), 7000);
 pub const POLL_NS: u64 = 10_000;
+pub const TAP_OCTETS: usize = 20_000;
 
 pub struct Rig {
     pub worker: Worker<MemoryIo>,
     pub cable: Cable,
     pub commands: Producer<Command>,
     pub events: Consumer<Event>,
+    pub clips: Producer<ClipLoad>,
+    pub taps: Consumer<u8>,
     pub counters: Arc<WorkerCounters>,
     pub now: Nanos,
     pub answers_arp: bool,
@@ -71,8 +75,10 @@ impl Rig {
             handover,
             counters: Arc::clone(&counters),
         };
-        let worker = Worker::new(parts);
-        Self { worker, cable, commands, events, counters, now: Nanos(1), answers_arp: true }
+        let (clips, worker_clips) = RingBuffer::new(4);
+        let (worker_taps, taps) = RingBuffer::new(TAP_OCTETS);
+        let worker = Worker::new(parts).with_functions(FunctionEnds { clips: worker_clips, taps: worker_taps });
+        Self { worker, cable, commands, events, clips, taps, counters, now: Nanos(1), answers_arp: true }
     }
 
     /// One round, `POLL_NS` after the last.
