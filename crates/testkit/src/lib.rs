@@ -1,4 +1,4 @@
-//! Test doubles: a clock that stands still until it is told, a packet device in memory, a network with bad habits, RTP
+//! Test doubles: a clock that stands still until it is told, a packet device in memory, networks with bad habits, RTP
 //! endpoints, and an allocator that counts. Never shipped.
 
 mod allocations;
@@ -6,6 +6,7 @@ mod clock;
 mod endpoint;
 mod memory_io;
 mod network;
+mod path;
 
 pub use allocations::{CountingAllocator, allocations_during};
 pub use clock::VirtualClock;
@@ -15,3 +16,4 @@ pub use endpoint::{
 };
 pub use memory_io::{Cable, MemoryBuf, MemoryIo, Pool};
 pub use network::{Habits, Network};
+pub use path::{Path, PathCounts, PathHabits};

@@ -108,7 +108,7 @@ impl Rig {
         sent
     }
 
-    fn arp_answer(&self, request: &[u8]) -> Option<Vec<u8>> {
+    pub fn arp_answer(&self, request: &[u8]) -> Option<Vec<u8>> {
         let target: [u8; 4] = request.get(38..42)?.try_into().ok()?;
         let mac = match Ipv4Addr::from(target) {
             ip if ip == *CALLER.ip() => CALLER_MAC,
