@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use rig::*;
 use tandem_contract::{
-    Clip, ClipId, ClipLoad, Codec, Command, CryptoSuite, ForkTarget, Format, Function, LegCrypto, LegSide, MasterKey,
+    Clip, ClipId, ClipLoad, Codec, Command, CryptoSuite, ForkTarget, Format, Function, LegConfig, LegCrypto, LegSide,
+    MasterKey,
 };
 use tandem_srtp::Sender;
 use tandem_testkit::{
@@ -61,7 +62,8 @@ fn no_packet_costs_an_allocation_on_any_way_through_the_worker() {
         (Codec::G722, Codec::G729),
     ] {
         let mut rig = Rig::new();
-        rig.install(legs(a, b));
+        // What comes after a lost packet waits for it.
+        rig.install(legs(a, b).map(|leg| LegConfig { reorder_packets: 2, ..leg }));
         let (mut caller, mut callee) = (caller(a), callee(b));
         let len = |codec| if codec == Codec::G729 { 20 } else { 160 };
         // From the very first packet on, media start events included; every tenth packet is lost.

@@ -14,7 +14,7 @@ use tandem_worker::HandoverEnds;
 
 const HOUR_MS: u64 = 3_600_000;
 const CALLS: u64 = 3000;
-const CALL_MS: u64 = 4000;
+const CALL_MS: u64 = 3000;
 /// A call is forgotten when what was under way to it has arrived.
 const LINGER_MS: u64 = 300;
 const HABITS: PathHabits = PathHabits {
@@ -266,7 +266,7 @@ fn check(rig: &Rig, path: &Path, totals: &Totals, arp: u64) {
     // packet of a call lacked.
     assert!(rig.drops(DropReason::TooLate) * 50 < network.delivered, "{drops:?}");
     let whole = totals.heard_from_decoders as f64 / totals.said_to_decoders as f64;
-    assert!((0.96..1.002).contains(&whole), "{whole}");
+    assert!((0.95..1.002).contains(&whole), "{whole}");
     assert!(counters.frames_concealed.get() > 1000);
     println!("{network:?}, {drops:?}, {} concealed, {whole} of the speech", counters.frames_concealed.get());
 }
