@@ -25,6 +25,7 @@ use tandem_worker::{HandoverEnds, Parts, TscClock, Worker, mesh};
 
 use crate::exit::Failure;
 use crate::machine::free_mib;
+use crate::slowed::Slowed;
 
 /// Commands, or events, that may wait on a ring; further commands wait in control.
 const RING_ENTRIES: usize = 4096;
@@ -73,7 +74,12 @@ pub(crate) struct DataPlane {
 
 impl DataPlane {
     /// Starts EAL, the port and the workers; all workers poll when this returns.
-    pub(crate) fn start(config: &Config, main_core: usize, ends: Vec<WorkerEnds>) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        config: &Config,
+        main_core: usize,
+        ends: Vec<WorkerEnds>,
+        debug_burn_ns: u32,
+    ) -> Result<Self, Failure> {
         let machine = |error: &dyn std::fmt::Display| Failure::Machine(vec![error.to_string()]);
         if config.ports.len() > 1 {
             return Err(machine(&"ports: a process runs one port; start a second gateway for the other"));
@@ -122,7 +128,14 @@ impl DataPlane {
         let (started, outcomes) = mpsc::channel();
         for ((ends, queue), handover) in ends.into_iter().zip(queues).zip(handovers) {
             let engine = engine_config(config, &queue, ends.worker, workers)?;
-            let job = Job { eal: eal.clone(), engine, ends, queue, handover, clock: clock.clone() };
+            let job = Job {
+                eal: eal.clone(),
+                engine,
+                ends,
+                queue: Slowed::new(queue, clock.clone(), debug_burn_ns),
+                handover,
+                clock: clock.clone(),
+            };
             let (stop, started) = (data_plane.stop.clone(), started.clone());
             let name = format!("worker-{}", job.ends.worker.0);
             let thread = std::thread::Builder::new().name(name).spawn(move || job.run(&stop, started));
@@ -178,7 +191,7 @@ struct Job {
     eal: Eal,
     engine: EngineConfig,
     ends: WorkerEnds,
-    queue: QueuePair,
+    queue: Slowed<QueuePair>,
     handover: HandoverEnds<Mbuf>,
     clock: TscClock,
 }

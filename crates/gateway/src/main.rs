@@ -1,6 +1,7 @@
 //! The binary `tandem`: a command line, and the wiring of the parts.
 #![forbid(unsafe_code)]
 
+mod capacity;
 mod check;
 mod codec;
 mod ctl;
@@ -10,6 +11,8 @@ mod docs;
 mod exit;
 mod machine;
 mod run;
+#[cfg(feature = "dpdk")]
+mod slowed;
 
 use std::process::ExitCode;
 
@@ -35,6 +38,10 @@ enum Command {
     Ctl(ctl::Arguments),
     /// Encodes, decodes and transcodes speech files offline, with the code that calls run through.
     Codec(codec::CodecArgs),
+    /// Reports of how many calls machines take: side by side, as a page.
+    Capacity(capacity::Arguments),
+    /// Plans a fleet from capacity reports: how many instances of which type, what a failure does, what it costs.
+    Plan(capacity::PlanArguments),
     /// Prints parts of the manual that are made from the program itself.
     Docs(docs::Arguments),
 }
@@ -45,6 +52,8 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Codec(arguments) => codec::run(arguments).map_err(|error| Failure::Running(error.into())),
+        Command::Capacity(arguments) => capacity::run(&arguments),
+        Command::Plan(arguments) => capacity::plan(&arguments),
         Command::Docs(arguments) => docs::run(&arguments),
     };
     match done {

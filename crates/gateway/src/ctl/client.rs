@@ -11,31 +11,31 @@ use crate::exit::Failure;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running gateway.
-pub(super) struct Client {
+pub(crate) struct Client {
     address: String,
     agent: ureq::Agent,
 }
 
 impl Client {
-    pub(super) fn new(address: &str) -> Self {
+    pub(crate) fn new(address: &str) -> Self {
         let config =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
         Self { address: address.to_owned(), agent: config.build().into() }
     }
 
-    pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         self.json(self.agent.get(self.url(path)).call())
     }
 
-    pub(super) fn get_text(&self, path: &str) -> Result<String, Failure> {
+    pub(crate) fn get_text(&self, path: &str) -> Result<String, Failure> {
         self.body(self.agent.get(self.url(path)).call())
     }
 
-    pub(super) fn post(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn post(&self, path: &str) -> Result<Value, Failure> {
         self.json(self.agent.post(self.url(path)).send_empty())
     }
 
-    pub(super) fn delete(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.json(self.agent.delete(self.url(path)).call())
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::exit::Failure;
 use client::Client;
-use table::Table;
+pub(crate) use table::Table;
 
 #[derive(Args)]
 pub(crate) struct Arguments {

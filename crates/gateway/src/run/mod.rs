@@ -14,6 +14,9 @@ pub(crate) struct Arguments {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value = "/etc/tandem/tandem.yaml")]
     config: PathBuf,
+    /// Makes every received frame cost so many nanoseconds more, to see that measurements notice.
+    #[arg(long, value_name = "NS", default_value_t = 0, hide = true)]
+    debug_burn_ns: u32,
 }
 
 #[cfg(not(feature = "dpdk"))]
@@ -52,7 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     .context("cannot start")?;
     tracing::info!(node = config.node.name, version = env!("CARGO_PKG_VERSION"), http = %control.http_address(), "starting");
 
-    let data_plane = match DataPlane::start(&config, main_core, ends) {
+    if arguments.debug_burn_ns > 0 {
+        tracing::warn!(ns = arguments.debug_burn_ns, "every received frame is made slower on purpose");
+    }
+    let data_plane = match DataPlane::start(&config, main_core, ends, arguments.debug_burn_ns) {
         Ok(data_plane) => data_plane,
         Err(failure) => {
             control.terminate();

@@ -1,0 +1,74 @@
+//! `tandem capacity`: reports of how many calls machines take, and what they say side by side.
+
+mod files;
+mod machine;
+mod offline;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::exit::Failure;
+
+pub(crate) use offline::{PlanArguments, plan};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Puts reports side by side: what held, what it costs, and which differences are inside the noise.
+    Compare(CompareArguments),
+    /// Makes the page of a report anew.
+    Page {
+        /// The report.
+        report: PathBuf,
+        /// The page.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Prints what a report would say about this machine, for --gateway-machine.
+    Machine {
+        /// What to call it.
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
+#[derive(Args)]
+struct CompareArguments {
+    /// Reports; differences are told against the first.
+    #[arg(required = true, num_args = 1..)]
+    reports: Vec<PathBuf>,
+    /// Prices, for the cost of a call (configs/prices.example.yaml shows how).
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Where to write it; standard output if left out.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// How an answer is told.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table.
+    Text,
+    /// JSON.
+    Json,
+    /// A page.
+    Html,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Compare(compare) => offline::compare(compare),
+        Command::Page { report, out } => offline::page(report, out),
+        Command::Machine { name } => offline::machine(name.clone()),
+    }
+}
