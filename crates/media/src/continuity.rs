@@ -120,11 +120,13 @@ impl Continuity {
     /// The numbers under which a packet is sent on.
     #[inline]
     pub(crate) fn number(&mut self, heard: Heard) -> Numbered {
-        let is_newest = !matches!(heard.verdict, Verdict::Reordered);
+        let mut is_newest = !matches!(heard.verdict, Verdict::Reordered);
         let mut marker = heard.marker;
         if self.state != State::Joined || heard.verdict == Verdict::Started {
             self.join(&heard);
             marker = true;
+            // Nothing of what goes on from here was sent before it.
+            is_newest = true;
         } else if is_newest && !heard.is_event && self.has_jumped(&heard) {
             self.join_timestamp(&heard);
             marker = true;
@@ -221,6 +223,17 @@ mod tests {
         // Even in the same instant a timestamp is not used twice.
         let third = Heard { verdict: Verdict::Started, ..heard(120, 1, 77) };
         assert_eq!(numbers(continuity.number(third)), (1, 1120, true));
+    }
+
+    #[test]
+    fn a_packet_that_was_overtaken_joins_on_like_any_other() {
+        let mut continuity = Continuity::new(START, 8, 8);
+        continuity.number(heard(0, 10, 1000));
+        continuity.interrupt();
+        let late = Heard { verdict: Verdict::Reordered, ..heard(20, 9, 840) };
+        assert_eq!(numbers(continuity.number(late)), (65_535, 160, true));
+        continuity.interrupt();
+        assert_eq!(numbers(continuity.number(heard(40, 11, 1160))), (0, 320, true));
     }
 
     #[test]

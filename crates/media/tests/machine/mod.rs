@@ -1,7 +1,7 @@
 //! An engine driven by arbitrary octets, read as a sequence of commands, packets, junk and time, with a small model beside
 //! it that knows which flows there must be. The property test and the fuzz target share it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -62,12 +62,31 @@ struct Exit {
     counters: Arc<WorkerCounters>,
     questions: Vec<Vec<u8>>,
     recorded: u64,
+    /// Where packets of each local port may go: to what was signalled, and to what could have been learned there.
+    remotes: BTreeSet<(SocketAddr, SocketAddr)>,
+    fork_targets: BTreeSet<SocketAddr>,
+    /// The latest command.
+    changed_at: Nanos,
+    /// From, to, SSRC and sequence number of what was sent since then.
+    numbers: BTreeSet<(SocketAddr, SocketAddr, u32, u16)>,
+}
+
+impl Exit {
+    fn check_rtp(&mut self, from: SocketAddr, to: SocketAddr, rtp: &Rtp<'_>, received_at: Nanos) {
+        let is_known = self.remotes.contains(&(from, to)) || self.fork_targets.contains(&to);
+        assert!(is_known, "from {from} to {to}, who is a stranger there");
+        // What waited for its neighbour through a command is of another numbering.
+        if received_at > self.changed_at {
+            let number = (from, to, rtp.ssrc(), rtp.sequence());
+            assert!(self.numbers.insert(number), "{number:?} twice");
+        }
+    }
 }
 
 impl Egress for Exit {
     type Buf = MemoryBuf;
 
-    fn forward(&mut self, frame: MemoryBuf, _: Nanos) {
+    fn forward(&mut self, frame: MemoryBuf, received_at: Nanos) {
         self.counters.frames_sent.add(1);
         let ethernet = Ethernet::parse(frame.data()).expect("a frame");
         assert_eq!(ethernet.source(), MAC);
@@ -85,7 +104,10 @@ impl Egress for Exit {
         let udp = Udp::parse(carried).expect("a UDP datagram");
         assert!(udp.checksum_holds(source, destination));
         assert!(udp.source_port().is_multiple_of(2));
-        Rtp::parse(udp.payload()).expect("an RTP packet");
+        let rtp = Rtp::parse(udp.payload()).expect("an RTP packet");
+        let (from, to) =
+            (SocketAddr::new(source, udp.source_port()), SocketAddr::new(destination, udp.destination_port()));
+        self.check_rtp(from, to, &rtp, received_at);
     }
 
     fn send(&mut self, frame: MemoryBuf) {
@@ -222,7 +244,16 @@ impl Machine {
             ..EngineConfig::new(MAC, ADDRESSES.map(local).to_vec(), rtp_ports)
         };
         let engine = Engine::new(&config, Arc::clone(&counters)).expect("the configuration is right");
-        let exit = Exit { pool: Pool::new(128), counters: Arc::clone(&counters), questions: Vec::new(), recorded: 0 };
+        let exit = Exit {
+            pool: Pool::new(128),
+            counters: Arc::clone(&counters),
+            questions: Vec::new(),
+            recorded: 0,
+            remotes: BTreeSet::new(),
+            fork_targets: BTreeSet::new(),
+            changed_at: Nanos(0),
+            numbers: BTreeSet::new(),
+        };
         Self { engine, exit, counters, now: Nanos(1), flows: BTreeMap::new(), sequence: 0 }
     }
 
@@ -292,7 +323,36 @@ impl Machine {
     }
 
     fn give(&mut self, command: &Command) -> Event {
-        self.engine.on_command(self.now, command, &mut self.exit)
+        match command {
+            Command::InstallFlow { legs, .. } | Command::UpdateFlow { legs, .. } => {
+                let signalled = legs.iter().filter_map(|leg| Some((leg.local, leg.remote?)));
+                self.exit.remotes.extend(signalled);
+            }
+            Command::Function { function: Function::Fork { to: Some(target), .. }, .. } => {
+                self.exit.fork_targets.insert(target.remote);
+            }
+            _ => {}
+        }
+        let event = self.engine.on_command(self.now, command, &mut self.exit);
+        self.exit.changed_at = self.now;
+        self.exit.numbers.clear();
+        self.now = self.now.plus(1);
+        event
+    }
+
+    /// A frame is about to come: from where it does, its leg may learn, if it learns and if it can be that source.
+    fn may_learn(&mut self, from: SocketAddr, to: SocketAddr) {
+        let legs = self.flows.values().flat_map(|(_, legs)| legs);
+        for leg in legs.filter(|leg| leg.local == to) {
+            let may = match leg.source.learning {
+                Learning::Off => false,
+                Learning::Port => leg.remote.is_some_and(|signalled| signalled.ip() == from.ip()),
+                Learning::Immediate | Learning::Delayed | Learning::Heuristic => true,
+            };
+            if may {
+                self.exit.remotes.insert((to, from));
+            }
+        }
     }
 
     fn assert_ports_free(&self, slot: u32, legs: &[LegConfig; 2]) {
@@ -358,6 +418,7 @@ impl Machine {
             2 => endpoint.datagram(&payload),
             _ => endpoint.send(&payload, 160),
         };
+        self.may_learn(endpoint.local, endpoint.peer);
         if choices.octet() > 230 {
             let at = usize::from(choices.octet()) % frame.len();
             frame[at] ^= choices.octet();
