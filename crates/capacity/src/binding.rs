@@ -6,7 +6,7 @@
 //! before the rest when they alone explain what is seen.
 
 use crate::report::{
-    Answer, Binding, Breach, Core, Ended, Evidence, GatewayReading, Limit, Measurement, Point, Verdict,
+    Answer, Binding, Breach, Core, Ended, Evidence, Extrapolation, GatewayReading, Limit, Measurement, Point, Verdict,
 };
 
 /// A core this busy has no time left for a burst.
@@ -61,10 +61,24 @@ pub fn binding(points: &[Point], answer: &Answer) -> Option<Binding> {
 }
 
 impl Measurement {
-    /// Fills in what binds, from the points and the answer.
+    /// Fills in what binds, from the points and the answer; and where that is the source, an estimate of what the gateway
+    /// could carry with a stronger one.
     pub fn find_binding(&mut self) {
         self.binding = binding(&self.points, &self.answer);
+        self.answer.extrapolation = extrapolation(&self.points, &self.answer);
     }
+}
+
+/// By arithmetic alone: as many times what held as its load goes into a full core. A core that is nearly idle works in
+/// bursts of one packet, which cost more each than those of a full one, so the estimate errs downwards.
+fn extrapolation(points: &[Point], answer: &Answer) -> Option<Extrapolation> {
+    if answer.ended != Ended::Source || answer.held == 0 {
+        return None;
+    }
+    let held = points.iter().filter(|point| point.calls == answer.held && point.verdict == Verdict::Holds);
+    let utilisation = held.filter_map(|point| point.gateway.as_ref()?.busiest()).max_by(f64::total_cmp)?;
+    let calls = (answer.held as f64 / utilisation).floor();
+    (utilisation > 0.0).then_some(Extrapolation { calls: calls as u64, utilisation })
 }
 
 fn evidence(what: impl Into<String>, value: f64, meaning: impl Into<String>) -> Evidence {
@@ -317,9 +331,28 @@ mod tests {
         measurement.answer.ended = Ended::Source;
         measurement.points[2].verdict = Verdict::Void;
         measurement.points[2].void_because = Some("late".to_owned());
-        let found = binding(&measurement.points, &measurement.answer).unwrap();
+        measurement.find_binding();
+        let found = measurement.binding.unwrap();
         assert_eq!(found.limit, Limit::Source);
+        // The sample's core is full at what held, so there is nothing beyond.
+        assert_eq!(measurement.answer.extrapolation, Some(Extrapolation { calls: 1000, utilisation: 1.0 }));
         assert!(found.evidence.iter().any(|evidence| evidence.meaning.contains("late")));
+    }
+
+    #[test]
+    fn beyond_the_sources_end_is_estimated_from_the_busiest_core_and_only_there() {
+        let mut measurement = sample::measurement("m", 1000);
+        measurement.find_binding();
+        assert_eq!(measurement.answer.extrapolation, None, "the gateway's own edge was found");
+        measurement.answer.ended = Ended::Source;
+        for point in measurement.points.iter_mut().filter(|point| point.calls == 1000) {
+            point.gateway.as_mut().unwrap().cores[0].busy = 0.4;
+        }
+        measurement.find_binding();
+        assert_eq!(measurement.answer.extrapolation, Some(Extrapolation { calls: 2500, utilisation: 0.4 }));
+        measurement.points.iter_mut().for_each(|point| point.gateway = None);
+        measurement.find_binding();
+        assert_eq!(measurement.answer.extrapolation, None, "a gateway that was not read");
     }
 
     #[test]

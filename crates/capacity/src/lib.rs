@@ -5,6 +5,7 @@
 //! - [`binding`] says what stands in the way of more.
 //! - [`compare`] puts reports side by side, [`sizing`] plans fleets from them, both with [`prices`].
 //! - [`page`] shows all of that to people.
+//! - [`scrape`] reads what a gateway counted during a run.
 //! - [`report`] is what was measured, as one JSON document with a strict reader.
 //!
 //! Nothing here reads a clock, a file or a socket.
@@ -16,5 +17,6 @@ mod level;
 pub mod page;
 pub mod prices;
 pub mod report;
+pub mod scrape;
 pub mod search;
 pub mod sizing;

@@ -129,7 +129,7 @@ pub struct GatewayReading {
     pub cores: Vec<Core>,
     /// What the port's driver counted more of; counters that stood still are left out.
     pub port: Vec<Count>,
-    /// From receive burst to transmit, by the gateway's own clock; quantiles without histogram, since its start.
+    /// What 999 of 1,000 packets did not exceed from receive burst to transmit, by the gateway's own clock, in microseconds.
     pub added_p99_9_us: Option<f64>,
 }
 
