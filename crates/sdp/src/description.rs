@@ -5,6 +5,7 @@ use tandem_contract::Direction;
 use thiserror::Error;
 
 use crate::attributes::{Rtcp, parse_direction, parse_number};
+use crate::crypto::{CryptoError, CryptoLine};
 use crate::encoding::Encoding;
 
 /// The longest description that is looked at.
@@ -90,8 +91,8 @@ pub struct MediaDescription {
     pub rtcp: Option<Rtcp>,
     /// RTP and RTCP may share the port (RFC 5761).
     pub rtcp_mux: bool,
-    /// The values of `a=crypto` (RFC 4568), not interpreted.
-    pub crypto: Vec<String>,
+    /// The `a=crypto` lines (RFC 4568), preferred first, with the reason where one is of no use.
+    pub crypto: Vec<Result<CryptoLine, CryptoError>>,
     /// The values of `a=candidate` (RFC 8839), not interpreted.
     pub candidates: Vec<String>,
 }
@@ -139,9 +140,9 @@ struct SessionDefaults {
 }
 
 impl MediaDescription {
-    /// Whether this is audio over plain RTP that is not switched off.
+    /// Whether this is audio over RTP or SRTP that is not switched off.
     pub fn is_usable_audio(&self) -> bool {
-        self.port != 0 && self.kind.eq_ignore_ascii_case("audio") && self.is_plain_rtp()
+        self.port != 0 && self.kind.eq_ignore_ascii_case("audio") && (self.is_plain_rtp() || self.is_secure_rtp())
     }
 
     /// Whether the peer means to send (its port may be anything, its address unspecified: RFC 2543 §B.5 hold).
@@ -163,6 +164,11 @@ impl MediaDescription {
     /// Plain RTP with or without early feedback (RFC 3551, RFC 4585).
     pub(crate) fn is_plain_rtp(&self) -> bool {
         self.protocol.eq_ignore_ascii_case("RTP/AVP") || self.protocol.eq_ignore_ascii_case("RTP/AVPF")
+    }
+
+    /// SRTP with or without early feedback (RFC 3711 §12, RFC 5124), its keys beside it.
+    pub(crate) fn is_secure_rtp(&self) -> bool {
+        self.protocol.eq_ignore_ascii_case("RTP/SAVP") || self.protocol.eq_ignore_ascii_case("RTP/SAVPF")
     }
 
     fn read(media: &sdp_types::Media, position: usize, defaults: &SessionDefaults) -> Result<Self, ParseError> {
@@ -193,7 +199,11 @@ impl MediaDescription {
             encodings: if is_rtp { Encoding::read_all(&media.fmt, attributes) } else { Vec::new() },
             rtcp: attributes.iter().find(|a| a.attribute == "rtcp").and_then(|a| Rtcp::parse(a.value.as_deref()?)),
             rtcp_mux: attributes.iter().any(|a| a.attribute == "rtcp-mux"),
-            crypto: values("crypto"),
+            crypto: attributes
+                .iter()
+                .filter(|a| a.attribute == "crypto")
+                .map(|a| CryptoLine::parse(a.value.as_deref().unwrap_or_default()))
+                .collect(),
             candidates: values("candidate"),
         })
     }

@@ -1,4 +1,5 @@
-//! Session descriptions (RFC 8866) and the offer/answer model (RFC 3264) for audio over RTP.
+//! Session descriptions (RFC 8866) and the offer/answer model (RFC 3264) for audio over RTP, and over SRTP with keys in
+//! the description (RFC 4568).
 //!
 //! [`SessionDescription::parse`] reads what a peer sent, within limits. A [`Negotiation`] is one leg's side of the
 //! offer/answer exchange: it writes our offers and answers, checks the peer's, and says in an [`Agreement`] what was
@@ -9,12 +10,15 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod crypto;
 mod description;
 mod encoding;
+mod keying;
 mod negotiation;
 mod write;
 
 pub use attributes::{Fmtp, Rtcp};
+pub use crypto::{CryptoError, CryptoLine, KeySeed, Security, SrtpPolicy};
 pub use description::{MAX_LINES, MAX_MEDIA, MAX_OCTETS};
 pub use description::{MediaDescription, Origin, ParseError, SessionDescription};
 pub use encoding::Encoding;

@@ -1,8 +1,9 @@
 use std::net::SocketAddr;
 
-use tandem_contract::{Codec, Direction, Format, PayloadType};
+use tandem_contract::{Codec, Direction, Format, LegCrypto, PayloadType};
 use thiserror::Error;
 
+use crate::crypto::{CryptoError, Security, SrtpPolicy};
 use crate::description::{MediaDescription, SessionDescription};
 use crate::encoding::Encoding;
 use crate::write::{AudioLine, MediaLine, write};
@@ -29,6 +30,8 @@ pub struct Agreement {
     pub format: Format,
     /// Which way media goes.
     pub direction: Direction,
+    /// The keys, where SRTP is spoken.
+    pub crypto: Option<LegCrypto>,
 }
 
 /// What an offer has for us.
@@ -43,9 +46,21 @@ pub struct OfferReview {
 /// Why an offer cannot be accepted (488, RFC 3261 §21.4.26).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum OfferError {
-    /// No audio over plain RTP.
-    #[error("no audio stream over RTP/AVP is offered")]
+    /// No audio over RTP, or over SRTP where that is spoken.
+    #[error("no audio stream over RTP is offered")]
     NoAudio,
+    /// SRTP is offered and not spoken with this peer.
+    #[error("SRTP is not spoken here")]
+    SrtpRefused,
+    /// SRTP is demanded, by us or by the offer, and there are no keys (RFC 4568 §7.1.2).
+    #[error("SRTP needs an a=crypto line")]
+    NoKeys,
+    /// Keys are there, and none can be used; why the first cannot.
+    #[error("no a=crypto line can be used: {0}")]
+    KeysUnusable(CryptoError),
+    /// The suites of the offer are not among those that are spoken with this peer.
+    #[error("no crypto suite in common")]
+    NoCommonSuite,
     /// No codec in common.
     #[error("no codec in common")]
     NoCommonCodec,
@@ -75,6 +90,9 @@ pub enum AnswerError {
     /// No IP address to send to.
     #[error("the audio stream has no unicast IP address")]
     NoAddress,
+    /// SRTP was agreed on without keys, or with a key that fits none we offered (RFC 4568 §7.1.3).
+    #[error("the answer has no a=crypto line that fits the offer")]
+    KeysDiffer,
 }
 
 /// One leg's side of the offer/answer exchange (RFC 3264).
@@ -83,6 +101,9 @@ pub struct Negotiation {
     session_id: u64,
     local: SocketAddr,
     capabilities: Capabilities,
+    pub(crate) security: Security,
+    /// How many keys were made.
+    pub(crate) keys_made: u64,
     /// What we said last; empty before the first time.
     said: Vec<MediaLine>,
     /// `<sess-version>` of that.
@@ -99,11 +120,13 @@ pub struct Negotiation {
 
 impl Negotiation {
     /// A leg that receives RTP at `local`. `session_id` goes into `o=` and must say nothing to the peer.
-    pub const fn new(session_id: u64, local: SocketAddr, capabilities: Capabilities) -> Self {
+    pub fn new(session_id: u64, local: SocketAddr, capabilities: Capabilities) -> Self {
         Self {
             session_id,
             local,
             capabilities,
+            security: Security::default(),
+            keys_made: 0,
             said: Vec::new(),
             version: 0,
             numbers: Vec::new(),
@@ -112,6 +135,12 @@ impl Negotiation {
             offered: false,
             agreement: None,
         }
+    }
+
+    /// The same leg, with SRTP as `security` says.
+    #[must_use]
+    pub fn with_security(self, security: Security) -> Self {
+        Self { security, ..self }
     }
 
     /// What was agreed last.
@@ -150,14 +179,16 @@ impl Negotiation {
             rates.dedup();
             telephone_events = rates.into_iter().map(|rate| (self.event_number_of(rate), rate)).collect();
         }
+        let crypto = self.offered_keys();
         let audio = AudioLine {
-            protocol: "RTP/AVP".to_owned(),
+            protocol: if self.security.policy == SrtpPolicy::Required { "RTP/SAVP" } else { "RTP/AVP" }.to_owned(),
             local: self.local,
             codecs,
             telephone_events,
             annexb: self.capabilities.annexb,
             ptime_ms: self.capabilities.ptime_ms,
             direction,
+            crypto,
         };
         let mut lines = self.said.clone();
         match lines.iter_mut().find_map(|line| match line {
@@ -199,12 +230,13 @@ impl Negotiation {
         if media.port == 0 {
             return Err(AnswerError::AudioRefused);
         }
-        if !media.is_plain_rtp() {
+        if !media.is_usable_audio() {
             return Err(AnswerError::MediaLinesDiffer);
         }
         if !has_unicast_address(media) {
             return Err(AnswerError::NoAddress);
         }
+        let crypto = self.agreed_keys(ours, media)?;
         let offered = |encoding: &Encoding| {
             let codec = encoding.codec()?;
             let (_, number) = ours.codecs.iter().find(|(offered, _)| *offered == codec)?;
@@ -226,6 +258,7 @@ impl Negotiation {
                 ..Format::new(codec, encoding.payload_type)
             },
             direction: narrowed(ours.direction, media),
+            crypto,
         };
         self.agreement = Some(agreement);
         Ok(agreement)
@@ -264,6 +297,7 @@ impl Negotiation {
         direction: Direction,
     ) -> Result<(String, Agreement), OfferError> {
         let review = self.review(offer)?;
+        let before = self.agreement;
         let codec = preferred.iter().find(|codec| review.codecs.contains(codec)).unwrap_or(&review.codecs[0]);
         let position = self.audio_position(offer)?;
         let media = &offer.media[position];
@@ -279,7 +313,11 @@ impl Negotiation {
             telephone_event: event,
             ..Format::new(*codec, encoding.payload_type)
         };
-        let agreement = Agreement { remote: media.remote(), format, direction: narrowed(direction, media) };
+        let line = self.answered_keys(media)?;
+        let mut agreement =
+            Agreement { remote: media.remote(), format, direction: narrowed(direction, media), crypto: None };
+        let own = line.map(|line| self.own_key(line, agreement.remote, before.as_ref()));
+        agreement.crypto = line.zip(own.as_ref()).map(|(peer, own)| LegCrypto { send: own.key, receive: peer.key });
         let lines = offer.media.iter().enumerate().map(|(index, media)| {
             if index != position {
                 return MediaLine::Rejected {
@@ -296,6 +334,7 @@ impl Negotiation {
                 annexb: format.annexb,
                 ptime_ms: format.ptime_ms,
                 direction: agreement.direction,
+                crypto: own.iter().cloned().collect(),
             })
         });
         let lines = lines.collect();
@@ -313,14 +352,25 @@ impl Negotiation {
         Ok((self.say(lines), agreement))
     }
 
+    pub(crate) fn said_audio(&self) -> Option<&AudioLine> {
+        self.said.iter().find_map(|line| match line {
+            MediaLine::Audio(audio) => Some(audio),
+            MediaLine::Rejected { .. } => None,
+        })
+    }
+
     /// Which media line carries our audio: the one that did before, else the first usable one.
     fn audio_position(&self, offer: &SessionDescription) -> Result<usize, OfferError> {
         if offer.media.len() < self.said.len() {
             return Err(OfferError::MediaLinesMissing);
         }
-        let usable = |position: &usize| offer.media[*position].is_usable_audio();
+        let audio = |position: &usize| offer.media[*position].is_usable_audio();
+        let usable = |position: &usize| audio(position) && self.answered_keys(&offer.media[*position]).is_ok();
         let before = self.said.iter().position(|line| matches!(line, MediaLine::Audio(_)));
-        before.filter(usable).or_else(|| (0..offer.media.len()).find(usable)).ok_or(OfferError::NoAudio)
+        before.filter(usable).or_else(|| (0..offer.media.len()).find(usable)).ok_or_else(|| {
+            let first = (0..offer.media.len()).find(audio).map(|position| self.answered_keys(&offer.media[position]));
+            first.and_then(Result::err).unwrap_or(OfferError::NoAudio)
+        })
     }
 
     fn say(&mut self, lines: Vec<MediaLine>) -> String {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use tandem_contract::{Codec, Direction, PayloadType};
 
 use crate::attributes::direction_attribute;
+use crate::crypto::CryptoLine;
 
 /// What one `m=` line of ours says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) struct AudioLine {
     pub(crate) annexb: bool,
     pub(crate) ptime_ms: u8,
     pub(crate) direction: Direction,
+    /// Keys we offer, or the one we answer with; none for plain RTP.
+    pub(crate) crypto: Vec<CryptoLine>,
 }
 
 /// Our description: the body of an offer or answer.
@@ -75,6 +78,9 @@ fn write_audio(text: &mut String, audio: &AudioLine) -> std::fmt::Result {
     for (payload_type, clock_rate_hz) in &audio.telephone_events {
         let number = payload_type.get();
         write!(text, "a=rtpmap:{number} telephone-event/{clock_rate_hz}\r\na=fmtp:{number} 0-15\r\n")?;
+    }
+    for line in &audio.crypto {
+        write!(text, "a=crypto:{}\r\n", line.value())?;
     }
     write!(text, "a=ptime:{}\r\na={}\r\n", audio.ptime_ms, direction_attribute(audio.direction))
 }

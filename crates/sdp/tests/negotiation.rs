@@ -101,7 +101,7 @@ fn offers_that_cannot_be_met_say_why() {
     assert_eq!(review("m=audio 4000 RTP/AVP 8 9\r\n"), OfferError::NoCommonCodec);
     assert_eq!(review("m=audio 0 RTP/AVP 0\r\n"), OfferError::NoAudio);
     assert_eq!(review("m=video 4000 RTP/AVP 0\r\n"), OfferError::NoAudio);
-    assert_eq!(review("m=audio 4000 RTP/SAVP 0\r\n"), OfferError::NoAudio);
+    assert_eq!(review("m=audio 4000 RTP/SAVP 0\r\n"), OfferError::SrtpRefused);
     assert_eq!(review(""), OfferError::NoAudio);
     assert_eq!(review("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 pbx.example\r\n"), OfferError::NoAddress);
     assert_eq!(review("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 224.0.0.9/3\r\n"), OfferError::NoAddress);
@@ -238,7 +238,7 @@ fn answers_that_do_not_fit_their_offer_are_refused() {
     assert_eq!(refusal(""), AnswerError::MediaLinesDiffer);
     assert_eq!(refusal("m=audio 4000 RTP/AVP 0\r\nm=video 9 RTP/AVP 96\r\n"), AnswerError::MediaLinesDiffer);
     assert_eq!(refusal("m=video 4000 RTP/AVP 0\r\n"), AnswerError::MediaLinesDiffer);
-    assert_eq!(refusal("m=audio 4000 RTP/SAVP 0\r\n"), AnswerError::MediaLinesDiffer);
+    assert_eq!(refusal("m=audio 4000 RTP/SAVP 0\r\n"), AnswerError::KeysDiffer);
     assert_eq!(refusal("m=audio 0 RTP/AVP 0\r\n"), AnswerError::AudioRefused);
     assert_eq!(refusal("m=audio 4000 RTP/AVP 8\r\n"), AnswerError::NoCommonCodec);
     assert_eq!(refusal("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 host.example\r\n"), AnswerError::NoAddress);
