@@ -12,7 +12,9 @@ Exit codes:
   3  the configuration is wrong
   4  the machine lacks what the configuration needs
   5  ended, but calls were cut off or call records were not written
-  6  the gateway that was asked does not answer, or refused";
+  6  the gateway that was asked does not answer, or refused
+  7  calls under load lost packets or had wrong audio
+  8  the source of the load was at its own limit: the run is void";
 
 /// Why the program ends before its work is done.
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub(crate) enum Failure {
     Incomplete(tandem_control::Ended),
     /// A gateway that was asked.
     Remote(String),
+    /// Calls under load were not as they should be.
+    Calls { lost: u64, of: u64, wrong_audio: u32, one_way: u32 },
+    /// A run of the load source that says nothing about the gateway, and why.
+    Void(Vec<String>),
 }
 
 impl Failure {
@@ -37,6 +43,8 @@ impl Failure {
             Self::Machine(_) => 4,
             Self::Incomplete(_) => 5,
             Self::Remote(_) => 6,
+            Self::Calls { .. } => 7,
+            Self::Void(_) => 8,
         })
     }
 }
@@ -51,6 +59,11 @@ impl fmt::Display for Failure {
                 write!(f, "{} calls were cut off, {} call records not written", ended.calls_cut, ended.records_lost)
             }
             Self::Remote(error) => f.write_str(error),
+            Self::Calls { lost, of, wrong_audio, one_way } => write!(
+                f,
+                "{lost} of {of} packets were lost; {wrong_audio} calls had wrong audio, {one_way} heard nothing in one direction"
+            ),
+            Self::Void(reasons) => write!(f, "this run is void:\n{}", reasons.join("\n")),
         }
     }
 }

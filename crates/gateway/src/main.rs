@@ -9,6 +9,7 @@ mod ctl;
 mod dataplane;
 mod docs;
 mod exit;
+mod load;
 mod machine;
 mod run;
 #[cfg(feature = "dpdk")]
@@ -38,6 +39,8 @@ enum Command {
     Ctl(ctl::Arguments),
     /// Encodes, decodes and transcodes speech files offline, with the code that calls run through.
     Codec(codec::CodecArgs),
+    /// Puts calls on a gateway, counts and times every packet, and checks the audio that comes back.
+    Load(load::Arguments),
     /// Reports of how many calls machines take: side by side, as a page.
     Capacity(capacity::Arguments),
     /// Plans a fleet from capacity reports: how many instances of which type, what a failure does, what it costs.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Codec(arguments) => codec::run(arguments).map_err(|error| Failure::Running(error.into())),
+        Command::Load(arguments) => load::run(&arguments),
         Command::Capacity(arguments) => capacity::run(&arguments),
         Command::Plan(arguments) => capacity::plan(&arguments),
         Command::Docs(arguments) => docs::run(&arguments),

@@ -1,0 +1,79 @@
+//! Where the calls of a measurement come from: a DPDK port of our own, or the kernel's sockets.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use tandem_config::{Cidr, PortRange};
+use tandem_loadgen::LoadRunner;
+
+/// A source of calls, and the gateway it sets them up on.
+#[derive(Args, Clone, Debug)]
+#[group(id = "source")]
+pub(crate) struct SourceArgs {
+    /// Send through this DPDK device of the source's own: net_memif0,role=client,socket=/run/load.sock,socket-abstract=no towards a
+    /// gateway on this machine; net_af_packet0,iface=eth1 or a PCI address towards another.
+    #[arg(long, value_name = "DEVICE", required_unless_present = "kernel", conflicts_with = "kernel")]
+    pub(crate) device: Option<String>,
+    /// Send through the kernel's UDP sockets, as the gateway's ordinary peers do.
+    #[arg(long)]
+    pub(crate) kernel: bool,
+    /// The core that sends and receives, and does nothing else.
+    #[arg(long, value_name = "CORE", default_value_t = 0)]
+    pub(crate) core: u16,
+    /// The source's own IPv4 addresses, each with its subnet. Calls are spread over them: one address has room for as many legs as --ports
+    /// holds pairs. With --kernel the machine must have them; with --device it must not.
+    #[arg(long, value_name = "ADDRESS/LEN", value_delimiter = ',', default_value = "10.77.0.2/24")]
+    pub(crate) addresses: Vec<Cidr>,
+    /// The next hop towards a gateway outside those subnets (with --device).
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) next_hop: Option<Ipv4Addr>,
+    /// UDP ports on each of the source's addresses; a leg takes an even one and the odd one above.
+    #[arg(long, value_name = "FIRST-LAST", default_value = "10000-65535")]
+    pub(crate) ports: PortRange,
+    /// The gateway's control interface (its http.listen): where calls are set up, without SIP, on the media plane alone.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9060")]
+    pub(crate) control: String,
+    /// Whether the memory of --device comes in huge pages.
+    #[arg(long, value_enum, default_value_t = Pages::Auto)]
+    pub(crate) huge_pages: Pages,
+    /// The memory of --device, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=65_536))]
+    pub(crate) memory_mib: u32,
+    /// A packet that leaves so many microseconds after its time is late. A run with more than one late packet in a thousand is void.
+    #[arg(long, value_name = "US", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub(crate) lateness_us: u32,
+    /// Makes the source slower by so many nanoseconds a packet, to show that it notices.
+    #[arg(long, value_name = "NS", default_value_t = 0, hide = true)]
+    pub(crate) throttle_ns: u32,
+}
+
+/// Where the memory of packets comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pages {
+    /// Huge pages where enough are free, ordinary pages otherwise.
+    Auto,
+    /// Huge pages only.
+    On,
+    /// Ordinary pages.
+    Off,
+}
+
+/// Opens the source. It can run any number of loads, one after the other.
+pub(crate) fn open(arguments: &SourceArgs) -> anyhow::Result<Box<dyn LoadRunner>> {
+    if arguments.addresses.iter().any(|cidr| !cidr.address.is_ipv4()) {
+        bail!("--addresses: IPv4 only");
+    }
+    match &arguments.device {
+        Some(device) => open_device(arguments, device).with_context(|| format!("--device {device}")),
+        None => open_kernel(arguments).context("--kernel"),
+    }
+}
+
+fn open_device(_arguments: &SourceArgs, _device: &str) -> anyhow::Result<Box<dyn LoadRunner>> {
+    bail!("this build cannot send through a device")
+}
+
+fn open_kernel(_arguments: &SourceArgs) -> anyhow::Result<Box<dyn LoadRunner>> {
+    bail!("this build cannot send through sockets")
+}
