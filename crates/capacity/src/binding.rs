@@ -208,7 +208,7 @@ fn cycles(gateway: &GatewayReading) -> Option<Binding> {
 
 /// Codecs take most of the time, in batches that do not fill a quarter of the lanes.
 fn lanes_are_empty(core: &Core) -> bool {
-    let codecs = core.stages.iter().find(|stage| stage.stage == "codecs").map_or(0.0, |stage| stage.share);
+    let codecs = core.stages.iter().find(|stage| stage.stage == "codec").map_or(0.0, |stage| stage.share);
     core.batches > 0 && codecs > 0.5 && core.batch_fill < LANES / 4.0
 }
 
@@ -309,7 +309,7 @@ mod tests {
         let found = binds(|gateway| {
             gateway.cores[0].batches = 1000;
             gateway.cores[0].batch_fill = 1.5;
-            gateway.cores[0].stages = vec![StageTime { stage: "codecs".to_owned(), share: 0.8 }];
+            gateway.cores[0].stages = vec![StageTime { stage: "codec".to_owned(), share: 0.8 }];
         });
         assert_eq!(found.limit, Limit::LaneFill);
     }

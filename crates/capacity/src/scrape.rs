@@ -106,10 +106,9 @@ impl<'a> Grown<'a> {
     }
 
     fn stages(&self, of: impl Fn(&Key) -> bool) -> Vec<StageTime> {
-        let stages: Vec<_> = self.all("tandem_stage_cycles_total").filter(|(key, _)| of(key)).collect();
-        let sum: f64 = stages.iter().map(|(_, cycles)| cycles).sum();
-        let share =
-            |(key, cycles): (&Key, f64)| StageTime { stage: key.label("stage").to_owned(), share: cycles / sum };
+        let stages: Vec<_> = self.all("tandem_stage_nanoseconds_total").filter(|(key, _)| of(key)).collect();
+        let sum: f64 = stages.iter().map(|(_, ns)| ns).sum();
+        let share = |(key, ns): (&Key, f64)| StageTime { stage: key.label("stage").to_owned(), share: ns / sum };
         if sum > 0.0 { stages.into_iter().map(share).collect() } else { Vec::new() }
     }
 
@@ -161,8 +160,8 @@ mod tests {
              tandem_codec_batches_total{{worker=\"0\"}} {}\ntandem_codec_batch_frames_total{{worker=\"0\"}} {forwarded}\n\
              tandem_drops_total{{worker=\"0\",reason=\"no_flow\"}} {missed}\n\
              tandem_drops_total{{worker=\"0\",reason=\"too_late\"}} 3\n\
-             tandem_stage_cycles_total{{worker=\"0\",stage=\"receive\"}} {forwarded}\n\
-             tandem_stage_cycles_total{{worker=\"0\",stage=\"codecs\"}} {}\n\
+             tandem_stage_nanoseconds_total{{worker=\"0\",stage=\"receive\"}} {forwarded}\n\
+             tandem_stage_nanoseconds_total{{worker=\"0\",stage=\"codec\"}} {}\n\
              tandem_added_latency_seconds_bucket{{le=\"0.000002\",worker=\"0\"}} {}\n\
              tandem_added_latency_seconds_bucket{{le=\"0.00005\",worker=\"0\"}} {forwarded}\n\
              tandem_added_latency_seconds_bucket{{le=\"+Inf\",worker=\"0\"}} {forwarded}\n\
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!((core.worker, core.busy, core.forwarded, core.batch_fill), (0, 0.5, 2_000, 10.0));
         assert_eq!(core.drops, [Count { name: "no_flow".to_owned(), count: 5 }]);
         let stages: Vec<_> = core.stages.iter().map(|stage| (stage.stage.as_str(), stage.share)).collect();
-        assert_eq!(stages, [("codecs", 0.75), ("receive", 0.25)]);
+        assert_eq!(stages, [("codec", 0.75), ("receive", 0.25)]);
         assert_eq!(reading.port_count("rx_missed"), 5);
         assert_eq!(reading.added_p99_9_us, Some(50.0));
     }

@@ -41,7 +41,7 @@ enum Command {
     Codec(codec::CodecArgs),
     /// Puts calls on a gateway, counts and times every packet, and checks the audio that comes back.
     Load(load::Arguments),
-    /// Reports of how many calls machines take: side by side, as a page.
+    /// Measures how many calls a gateway takes at a service level, and what binds; reports side by side, as a page.
     Capacity(capacity::Arguments),
     /// Plans a fleet from capacity reports: how many instances of which type, what a failure does, what it costs.
     Plan(capacity::PlanArguments),

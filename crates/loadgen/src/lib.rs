@@ -6,12 +6,15 @@
 //! ([`LoadOutcome::is_void`]), and nothing in it may be held against the gateway.
 #![forbid(unsafe_code)]
 
+mod bencode;
 mod latency;
 mod mix;
+mod ng;
 mod outcome;
 mod spec;
 
 pub use latency::Latency;
 pub use mix::{CallKind, LegSpeech, Mix, MixError, SpeechCodec};
+pub use ng::Rtpengine;
 pub use outcome::{CallCounts, DirectionCounts, LoadError, LoadOutcome, LoadRunner, Progress, SourceUse, VoidReason};
 pub use spec::{Impairments, LoadSpec, SpecError};

@@ -1,8 +1,15 @@
-//! `tandem capacity`: reports of how many calls machines take, and what they say side by side.
+//! `tandem capacity`: how many calls a machine takes, measured; reports of it, and what they say side by side.
 
 mod files;
+mod gauge;
+mod live;
 mod machine;
+mod measure;
+mod mixes;
 mod offline;
+mod own_gateway;
+mod point;
+mod progress;
 
 use std::path::PathBuf;
 
@@ -13,9 +20,12 @@ use crate::exit::Failure;
 pub(crate) use offline::{PlanArguments, plan};
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    measure: Box<live::MeasureArguments>,
 }
 
 #[derive(Subcommand)]
@@ -67,8 +77,9 @@ enum Format {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Compare(compare) => offline::compare(compare),
-        Command::Page { report, out } => offline::page(report, out),
-        Command::Machine { name } => offline::machine(name.clone()),
+        None => live::measure(&arguments.measure),
+        Some(Command::Compare(compare)) => offline::compare(compare),
+        Some(Command::Page { report, out }) => offline::page(report, out),
+        Some(Command::Machine { name }) => offline::machine(name.clone()),
     }
 }

@@ -114,7 +114,7 @@ fn verdict(outcome: &LoadOutcome) -> Result<(), Failure> {
 }
 
 /// SIGINT and SIGTERM end the run early, with what was measured; the second one ends the program.
-fn stop_on_signal(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+pub(crate) fn stop_on_signal(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("signals")?;
     let stop = stop.clone();
     let wait = move || {

@@ -13,7 +13,7 @@ use tandem_loadgen::LoadRunner;
 pub(crate) struct SourceArgs {
     /// Send through this DPDK device of the source's own: net_memif0,role=client,socket=/run/load.sock,socket-abstract=no towards a
     /// gateway on this machine; net_af_packet0,iface=eth1 or a PCI address towards another.
-    #[arg(long, value_name = "DEVICE", required_unless_present = "kernel", conflicts_with = "kernel")]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "kernel")]
     pub(crate) device: Option<String>,
     /// Send through the kernel's UDP sockets, as the gateway's ordinary peers do.
     #[arg(long)]
@@ -66,7 +66,8 @@ pub(crate) fn open(arguments: &SourceArgs) -> anyhow::Result<Box<dyn LoadRunner>
     }
     match &arguments.device {
         Some(device) => open_device(arguments, device).with_context(|| format!("--device {device}")),
-        None => open_kernel(arguments).context("--kernel"),
+        None if arguments.kernel => open_kernel(arguments).context("--kernel"),
+        None => bail!("what should it send through? --device DEVICE, or --kernel"),
     }
 }
 

@@ -4,7 +4,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Keeps the calling thread, and those it starts from now on, off the workers' cores, where there are others. Returns the
 /// core that DPDK's own thread, which sleeps, may have.
-pub(super) fn keep_off(workers: &[u16]) -> usize {
+pub(crate) fn keep_off(workers: &[u16]) -> usize {
     let Ok(allowed) = sched_getaffinity(None) else { return 0 };
     let others: Vec<usize> = (0..CpuSet::MAX_CPU)
         .filter(|core| allowed.is_set(*core) && !workers.iter().any(|worker| usize::from(*worker) == *core))

@@ -1,11 +1,12 @@
 //! `tandem run`: the parts, started in order and ended in the reverse one.
 
-#[cfg(feature = "dpdk")]
 mod cores;
 
 use std::path::PathBuf;
 
 use clap::Args;
+
+pub(crate) use cores::keep_off;
 
 use crate::exit::Failure;
 
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     // Control's threads inherit where this thread may run, so this comes before they do. They come before DPDK, so that
     // the gateway can be asked, and can be told to stop, while that starts.
-    let main_core = cores::keep_off(&config.workers.cores);
+    let main_core = keep_off(&config.workers.cores);
     let (links, ends) = dataplane::rings(&config);
     let slots = dataplane::flow_slots(&config);
     let control = Control::start(Setup {
