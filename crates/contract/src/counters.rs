@@ -1,6 +1,6 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{DropReason, LatencyHistogram};
+use crate::{DropReason, LatencyHistogram, Stage};
 
 /// What one leg received and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +80,14 @@ pub struct WorkerCounters {
     pub busy_polls: Counter,
     /// Nanoseconds spent in rounds that found work.
     pub busy_ns: Counter,
+    /// Nanoseconds by [`Stage`], over rounds that found work; their sum is `busy_ns`, but for what is under way.
+    pub stage_ns: StageTimes,
+    /// Commands that wait for the worker.
+    pub commands_ring: RingDepth,
+    /// Events that wait for control.
+    pub events_ring: RingDepth,
+    /// Frames that other workers have handed to this one and it has not taken in.
+    pub handover_ring: RingDepth,
     /// Dropped packets by reason.
     pub drops: DropCounters,
     /// Nanoseconds from receive burst to transmit, per RTP packet.
@@ -101,6 +109,43 @@ impl core::ops::Deref for DropCounters {
 
     fn deref(&self) -> &[Counter] {
         &self.0
+    }
+}
+
+/// Nanoseconds per [`Stage`], in the order of its table.
+#[derive(Debug, Default)]
+pub struct StageTimes([Counter; Stage::ALL.len()]);
+
+impl StageTimes {
+    /// Adds time to a stage. Only the owning worker may call this.
+    #[inline]
+    pub fn add(&self, stage: Stage, ns: u64) {
+        self.0[stage as usize].add(ns);
+    }
+
+    /// Nanoseconds spent on a stage.
+    pub fn of(&self, stage: Stage) -> u64 {
+        self.0[stage as usize].get()
+    }
+}
+
+/// How much waits on a ring, looked at about every millisecond.
+#[derive(Debug, Default)]
+pub struct RingDepth {
+    /// Entries at the last look.
+    pub now: Counter,
+    /// The most that any look found.
+    pub most: Counter,
+}
+
+impl RingDepth {
+    /// Takes note of a look. Only the owning worker may call this.
+    pub fn observe(&self, entries: usize) {
+        let entries = entries as u64;
+        self.now.set(entries);
+        if entries > self.most.get() {
+            self.most.set(entries);
+        }
     }
 }
 

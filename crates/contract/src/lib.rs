@@ -22,12 +22,13 @@ mod function;
 mod histogram;
 mod source;
 mod srtp;
+mod stage;
 mod tap;
 mod time;
 
 pub use clip::{Clip, ClipError, ClipId, ClipLoad};
 pub use command::Command;
-pub use counters::{Counter, DropCounters, LegCounters, WorkerCounters};
+pub use counters::{Counter, DropCounters, LegCounters, RingDepth, StageTimes, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{Event, Refusal};
 pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, WorkerId};
@@ -35,6 +36,7 @@ pub use function::{ForkTarget, Function};
 pub use histogram::{Buckets, LatencyHistogram};
 pub use source::{Learning, SourcePolicy};
 pub use srtp::{CryptoSuite, LegCrypto, MasterKey, MasterKeyError};
+pub use stage::Stage;
 pub use tap::TapHeader;
 pub use time::Nanos;
 

@@ -29,7 +29,7 @@ mod workers;
 
 pub use http::{HttpError, routes_markdown};
 pub use logging::{LogHandle, init as init_logging};
-pub use metrics::{drop_reasons_markdown, metrics_markdown};
+pub use metrics::{drop_reasons_markdown, metrics_markdown, stages_markdown};
 pub use ports::{PortReader, PortReading};
 pub use records::RecordsError;
 pub use sockets::BindError;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tandem_call::SwitchCounters;
-use tandem_contract::{DropReason, WorkerCounters, WorkerId};
+use tandem_contract::{DropReason, RingDepth, Stage, WorkerCounters, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::{Latency, Quantiles, Scrape};
@@ -131,6 +131,12 @@ struct WorkerStats {
     polls: u64,
     busy_polls: u64,
     busy_ns: u64,
+    batch_wait_ns: u64,
+    /// Nanoseconds by stage.
+    stages_ns: serde_json::Map<String, serde_json::Value>,
+    commands_ring: RingStats,
+    events_ring: RingStats,
+    handover_ring: RingStats,
     added_latency_us: Quantiles,
     /// Reasons that were counted at least once.
     drops: serde_json::Map<String, serde_json::Value>,
@@ -158,9 +164,30 @@ impl WorkerStats {
             polls: counters.polls.get(),
             busy_polls: counters.busy_polls.get(),
             busy_ns: counters.busy_ns.get(),
+            batch_wait_ns: counters.batch_wait_ns.get(),
+            stages_ns: Stage::ALL
+                .iter()
+                .map(|stage| (stage.label().to_owned(), counters.stage_ns.of(*stage).into()))
+                .collect(),
+            commands_ring: (&counters.commands_ring).into(),
+            events_ring: (&counters.events_ring).into(),
+            handover_ring: (&counters.handover_ring).into(),
             added_latency_us: Latency::of([counters]).quantiles_us(),
             drops: drops.collect(),
         }
+    }
+}
+
+/// Entries on a ring.
+#[derive(Debug, Serialize)]
+struct RingStats {
+    now: u64,
+    most: u64,
+}
+
+impl From<&RingDepth> for RingStats {
+    fn from(depth: &RingDepth) -> Self {
+        Self { now: depth.now.get(), most: depth.most.get() }
     }
 }
 

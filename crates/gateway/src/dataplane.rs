@@ -216,7 +216,8 @@ impl Job {
                 events: self.ends.events,
                 handover: self.handover,
                 counters: self.ends.counters,
-            }),
+            })
+            .with_stage_times(self.clock.clone()),
             Err(error) => {
                 let _ = started.send(Err(anyhow!("worker {}: {error}", self.ends.worker.0)));
                 return;
@@ -259,7 +260,7 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
             transmit_offload: capabilities.tx_ip_udp_checksum,
             verify_udp: port.verify_udp_checksums,
         },
-        batch_deadline_us: 500,
+        batch_deadline_us: config.media.batch_deadline_us,
         // Both directions of every flow, if need be.
         transcoder_capacity: 2 * flow_slots(config),
         srtp_capacity: 0,

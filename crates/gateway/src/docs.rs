@@ -21,6 +21,8 @@ enum Part {
     Fields,
     /// Table of metrics.
     Metrics,
+    /// Table of the stages that a worker's time is split into.
+    Stages,
     /// Table of drop reasons.
     DropReasons,
     /// Table of HTTP requests.
@@ -38,6 +40,7 @@ impl Part {
             Self::Schema => tandem_config::json_schema(),
             Self::Fields => tandem_config::reference_markdown(),
             Self::Metrics => tandem_control::metrics_markdown(),
+            Self::Stages => tandem_control::stages_markdown(),
             Self::DropReasons => tandem_control::drop_reasons_markdown(),
             Self::Http => tandem_control::routes_markdown(),
             Self::ExitCodes => exit_codes(),
@@ -99,7 +102,7 @@ mod tests {
                 "docs/OPERATING.md is out of date: run `TANDEM_BLESS=1 cargo test -p tandem-gateway`"
             );
         }
-        for part in ["fields", "metrics", "drop-reasons", "http", "exit-codes", "changeable"] {
+        for part in ["fields", "metrics", "stages", "drop-reasons", "http", "exit-codes", "changeable"] {
             assert!(made.contains(&format!("<!-- tandem docs {part} -->")), "the manual has no part {part}");
         }
     }

@@ -2,7 +2,7 @@
 //! a burst that is filled and sent back untouched.
 //!
 //! `cargo bench -p tandem-media [-- NAME]`. Each figure is the best of several rounds. "Net" is what the engine adds to the
-//! floor; "offload" leaves the UDP checksum to the device, as a NIC has it, "software" computes it, as memif needs it.
+//! floor; "timed" counts where the time goes, as a worker does; "offload" leaves the UDP checksum to the device, as a NIC has it, "software" computes it, as memif needs it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use tandem_codec::Level;
 use tandem_contract::{
-    Codec, Command, Direction, Epoch, Event, FlowId, Format, LegConfig, Nanos, WorkerCounters, WorkerId,
+    Codec, Command, Direction, Epoch, Event, FlowId, Format, LegConfig, Nanos, Stage, StageTimes, WorkerCounters,
+    WorkerId,
 };
 use tandem_media::{Checksums, Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{BURST_CAPACITY, Burst};
@@ -33,7 +34,25 @@ const PACKETS: usize = 32 * 32;
 const BURST_NS: u64 = 16_000;
 
 /// Keeps what is sent, for its buffers to be filled again.
-struct Returned(Vec<MemoryBuf>);
+struct Returned(Vec<MemoryBuf>, Option<Stopwatch>);
+
+/// Adds time up by stage, as a worker's does.
+#[derive(Default)]
+struct Stopwatch {
+    clock: quanta::Clock,
+    since: u64,
+    spent: StageTimes,
+}
+
+impl Stopwatch {
+    fn lap(&mut self, stage: Option<Stage>) {
+        let now = self.clock.delta_as_nanos(0, self.clock.raw());
+        if let Some(stage) = stage {
+            self.spent.add(stage, now - self.since);
+        }
+        self.since = now;
+    }
+}
 
 impl Egress for Returned {
     type Buf = MemoryBuf;
@@ -52,6 +71,12 @@ impl Egress for Returned {
 
     fn announce(&mut self, _: IpAddr, _: MacAddress) {}
 
+    fn stage_ended(&mut self, stage: Stage) {
+        if let Some(stopwatch) = &mut self.1 {
+            stopwatch.lap(Some(stage));
+        }
+    }
+
     fn allocate(&mut self) -> Option<MemoryBuf> {
         None
     }
@@ -66,7 +91,7 @@ fn engine(flows: usize, offload: bool, a: Codec, b: Codec) -> Engine<MemoryBuf> 
         ..EngineConfig::new(GATEWAY_MAC, addresses, FIRST_PORT..=60_000)
     };
     let mut engine = Engine::new(&config, Arc::new(WorkerCounters::default())).expect("the configuration is right");
-    let mut egress = Returned(Vec::new());
+    let mut egress = Returned(Vec::new(), None);
     for slot in 0..flows {
         let leg = |side: u16, codec: Codec| {
             let payload_type = codec.static_payload_type().expect("a codec of RFC 3551");
@@ -160,6 +185,7 @@ fn main() {
             ("echo (the floor)", None, true, 0),
             ("classify, no flow", Some(same), true, 50_001),
             ("relay, offload", Some(same), true, 0),
+            ("relay, offload, timed", Some(same), true, 0),
             ("relay, software", Some(same), false, 0),
             ("PCMU to PCMA, offload", Some(law), true, 0),
             ("PCMU to PCMA, software", Some(law), false, 0),
@@ -172,7 +198,8 @@ fn main() {
             let (a, b) = codecs.unwrap_or(same);
             let mut engine = engine(if codecs.is_some() { flows } else { 1 }, offload, a, b);
             let pool = Pool::new(BURST_CAPACITY);
-            let mut returned = Returned(Vec::with_capacity(BURST_CAPACITY));
+            let timed = name.contains("timed").then(Stopwatch::default);
+            let mut returned = Returned(Vec::with_capacity(BURST_CAPACITY), timed);
             returned.0.extend(std::iter::from_fn(|| pool.allocate()));
             let mut source = Source::new(flows, a, port_offset);
             let mut received = Burst::new();
@@ -182,6 +209,9 @@ fn main() {
                     let mut buf = returned.0.pop().or_else(|| pool.allocate()).expect("no buffer is lost");
                     source.fill(&mut buf);
                     received.push(buf);
+                }
+                if let Some(stopwatch) = &mut returned.1 {
+                    stopwatch.lap(None);
                 }
                 if codecs.is_some() {
                     engine.on_burst(Nanos(now), Origin::Device, &mut received, &mut returned);
@@ -195,6 +225,12 @@ fn main() {
                 floor = ns;
             }
             println!("{name:<34} {flows:>7} {ns:>9.1} {:>7.1} {allocations:>13.4}", ns - floor);
+            if let Some(stopwatch) = returned.1 {
+                let packets = (ROUNDS * PACKETS) as f64;
+                let stages = Stage::ALL.map(|stage| (stage.label(), stopwatch.spent.of(stage) as f64 / packets));
+                let spent = stages.iter().filter(|(_, ns)| *ns > 0.0).map(|(stage, ns)| format!("{stage} {ns:.1}"));
+                println!("  of that, mean: {}", spent.collect::<Vec<_>>().join(", "));
+            }
         }
     }
     println!("codec level: {}", Level::detect().name());

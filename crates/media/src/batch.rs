@@ -7,7 +7,7 @@
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
 use tandem_codec::transcode::{Input, Made, TranscodeError, TranscodeJob, transcode_batch};
-use tandem_contract::{DropReason, Nanos};
+use tandem_contract::{DropReason, Nanos, Stage};
 use tandem_packet_io::PacketBuf;
 
 use crate::continuity::Heard;
@@ -105,7 +105,9 @@ impl<B: PacketBuf> Engine<B> {
         self.counters.batches.add(1);
         self.counters.batch_frames.add(batch.len() as u64);
         self.counters.batch_wait_ns.add(batch.iter().map(|pending| now.since(pending.joined_at)).sum());
+        egress.stage_ended(Stage::Relay);
         let results = transcode(self.codec_level, &mut batch, &mut self.batches.made);
+        egress.stage_ended(Stage::Codec);
         for (nth, (pending, result)) in batch.into_iter().zip(results).enumerate() {
             let Pending { stream, frame, received_at, mut pipeline, .. } = pending;
             let sent = match result {

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use tandem_contract::{Nanos, TapHeader, WorkerId};
+use tandem_contract::{Nanos, Stage, TapHeader, WorkerId};
 use tandem_packet_io::PacketBuf;
 use tandem_wire::ethernet::MacAddress;
 
@@ -27,6 +27,11 @@ pub trait Egress {
     fn record(&mut self, _header: &TapHeader, _rtp: &[u8]) -> bool {
         false
     }
+
+    /// The work since the last stage ended, or since the round began, belongs to `stage`. Said per burst and per batch,
+    /// never per packet. An egress with a clock adds the time up; without one this costs nothing.
+    #[inline]
+    fn stage_ended(&mut self, _stage: Stage) {}
 
     /// An empty buffer, `None` when the pool is exhausted.
     fn allocate(&mut self) -> Option<Self::Buf>;

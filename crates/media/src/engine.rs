@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
 use tandem_codec::transcode;
-use tandem_contract::{Clip, ClipId, DropReason, Event, Nanos, WorkerCounters};
+use tandem_contract::{Clip, ClipId, DropReason, Event, Nanos, Stage, WorkerCounters};
 use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf};
 
 use crate::batch::Batches;
@@ -123,8 +123,7 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Tells the link once, when the device runs, which hardware address has our addresses now (RFC 5227 §3,
-    /// RFC 4861 §7.2.6). One worker
-    /// of a port does it for all.
+    /// RFC 4861 §7.2.6). One worker of a port does it for all.
     pub fn on_start<E: Egress<Buf = B>>(&mut self, egress: &mut E) {
         if self.worker != tandem_contract::WorkerId(0) {
             return;
@@ -154,21 +153,26 @@ impl<B: PacketBuf> Engine<B> {
             }
         }
         self.fetch(&datagrams);
+        egress.stage_ended(Stage::Classify);
         for (frame, datagram) in datagrams {
             let stream = datagram.stream;
             if let Err(reason) = self.on_datagram(now, received_at, frame, datagram, egress) {
                 self.drop_datagram(stream, reason);
             }
         }
+        egress.stage_ended(Stage::Relay);
     }
 
     /// The end of a round: batches that wait for more frames run when their time is up, and at once when the core is idle,
-    /// which it is when this round brought nothing.
+    /// which it is when this round brought nothing. Says whether any was due.
     #[inline]
-    pub fn on_round_end<E: Egress<Buf = B>>(&mut self, now: Nanos, idle: bool, egress: &mut E) {
-        if self.batches.is_due(now, idle) {
+    pub fn on_round_end<E: Egress<Buf = B>>(&mut self, now: Nanos, idle: bool, egress: &mut E) -> bool {
+        let due = self.batches.is_due(now, idle);
+        if due {
             self.run_due_batches(now, idle, egress);
+            egress.stage_ended(Stage::Relay);
         }
+        due
     }
 
     /// Reads a little of each part of each stream, so that the cache misses of a burst overlap rather than queue up.

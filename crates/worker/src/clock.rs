@@ -24,7 +24,15 @@ impl TscClock {
     }
 }
 
+/// For tests: a clock that stands still until its other end is moved.
+impl From<quanta::Clock> for TscClock {
+    fn from(clock: quanta::Clock) -> Self {
+        Self(clock)
+    }
+}
+
 impl Clock for TscClock {
+    #[inline]
     fn now(&mut self) -> Nanos {
         Nanos(self.0.delta_as_nanos(0, self.0.raw()))
     }

@@ -13,13 +13,15 @@
 //! 6. once a millisecond, the engine's timers;
 //! 7. events out, transmit burst.
 //!
-//! The clock is read once per round. Nothing on the way allocates, locks, logs or makes a system call.
+//! A round that finds nothing to do reads the clock once. One that does reads it once more at the end of each stage of each
+//! burst, where [`Worker::with_stage_times`] asks for that; never per packet. Nothing on the way allocates, locks, logs or makes a system call.
 #![forbid(unsafe_code)]
 
 mod clock;
 mod functions;
 mod handover;
 mod port;
+mod stages;
 mod worker;
 
 pub use clock::{Clock, TscClock};

@@ -2,13 +2,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use tandem_contract::{DropReason, Nanos, TapHeader, WorkerCounters, WorkerId};
+use tandem_contract::{DropReason, Nanos, Stage, TapHeader, WorkerCounters, WorkerId};
 use tandem_media::Egress;
 use tandem_packet_io::{Burst, PacketIo};
 use tandem_wire::ethernet::MacAddress;
 
 use crate::functions::Tap;
 use crate::handover::{Handover, ToWorker};
+use crate::stages::Laps;
 
 /// Distinct receive times that the packets of one round may have. Beyond that, the rest are counted with the last one.
 const DEPARTURE_TIMES: usize = 256;
@@ -26,11 +27,21 @@ pub(crate) struct Port<Io: PacketIo> {
     departures: ArrayVec<(Nanos, u64), DEPARTURE_TIMES>,
     counters: Arc<WorkerCounters>,
     pub(crate) tap: Option<Tap>,
+    pub(crate) laps: Laps,
 }
 
 impl<Io: PacketIo> Port<Io> {
     pub(crate) fn new(io: Io, to: Box<[Option<ToWorker<Io::Buf>>]>, counters: Arc<WorkerCounters>) -> Self {
-        Self { io, now: Nanos(0), unsent: Burst::new(), to, departures: ArrayVec::new(), counters, tap: None }
+        Self {
+            io,
+            now: Nanos(0),
+            unsent: Burst::new(),
+            to,
+            departures: ArrayVec::new(),
+            counters,
+            tap: None,
+            laps: Laps::none(),
+        }
     }
 
     /// Records how long the packets of the last round took until `now`.
@@ -107,6 +118,11 @@ impl<Io: PacketIo> Egress for Port<Io> {
 
     fn record(&mut self, header: &TapHeader, rtp: &[u8]) -> bool {
         self.tap.as_mut().is_some_and(|tap| tap.push(header, rtp))
+    }
+
+    #[inline]
+    fn stage_ended(&mut self, stage: Stage) {
+        self.laps.end(stage, &self.counters);
     }
 
     fn allocate(&mut self) -> Option<Io::Buf> {

@@ -2,14 +2,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer};
-use tandem_contract::{ClipLoad, Command, Event, Nanos, WorkerCounters};
-use tandem_media::{Engine, Origin};
+use tandem_contract::{ClipLoad, Command, Event, Nanos, Stage, WorkerCounters};
+use tandem_media::{Egress, Engine, Origin};
 use tandem_packet_io::{Burst, PacketIo};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, TscClock};
 use crate::functions::{FunctionEnds, Tap};
 use crate::handover::{Handover, HandoverEnds};
 use crate::port::Port;
+use crate::stages::Laps;
 
 /// Commands carried out in one round at most.
 pub const COMMANDS_PER_POLL: usize = 16;
@@ -76,6 +77,13 @@ impl<Io: PacketIo> Worker<Io> {
         self
     }
 
+    /// Counts where the time goes, by [`Stage`]. The clock has to be the one that rounds get their time from.
+    #[must_use]
+    pub fn with_stage_times(mut self, clock: TscClock) -> Self {
+        self.port.laps = Laps::with(clock);
+        self
+    }
+
     /// Polls until `stop` is set. What the worker holds goes back to the device when the worker is dropped.
     pub fn run(&mut self, clock: &mut impl Clock, stop: &AtomicBool) {
         while !stop.load(Relaxed) {
@@ -91,6 +99,7 @@ impl<Io: PacketIo> Worker<Io> {
             self.counters.busy_ns.add(now.since(self.last_poll));
             self.counters.busy_polls.add(1);
         }
+        self.port.laps.begin(now, self.last_was_busy, &self.counters);
         self.counters.polls.add(1);
         self.last_poll = now;
         self.port.now = now;
@@ -99,7 +108,7 @@ impl<Io: PacketIo> Worker<Io> {
             self.engine.on_start(&mut self.port);
         }
 
-        let commanded = self.take_commands(now);
+        let mut busy = self.take_commands(now);
         let mut received = false;
         for ring in 0..self.from.len() {
             received |= self.take_handover(now, ring);
@@ -107,18 +116,30 @@ impl<Io: PacketIo> Worker<Io> {
         self.port.io.rx_burst(&mut self.burst);
         if !self.burst.is_empty() {
             received = true;
+            self.port.stage_ended(Stage::Receive);
             self.counters.frames_received.add(self.burst.len() as u64);
             self.engine.on_burst(now, Origin::Device, &mut self.burst, &mut self.port);
         }
-        self.engine.on_round_end(now, !received, &mut self.port);
+        busy |= received;
+        busy |= self.engine.on_round_end(now, !received, &mut self.port);
         if now >= self.tick_due {
             self.tick_due = now.plus(TICK_NS);
-            self.take_clips();
-            self.engine.on_timeout(now, &mut self.port);
+            self.on_tick(now);
+            busy = true;
         }
         self.give_events();
         self.port.flush();
-        self.last_was_busy = commanded || received;
+        self.last_was_busy = busy;
+    }
+
+    fn on_tick(&mut self, now: Nanos) {
+        self.take_clips();
+        self.engine.on_timeout(now, &mut self.port);
+        let counters = &self.counters;
+        counters.commands_ring.observe(self.commands.slots());
+        counters.events_ring.observe(self.events.buffer().capacity() - self.events.slots());
+        counters.handover_ring.observe(self.from.iter().map(Consumer::slots).sum());
+        self.port.stage_ended(Stage::Timers);
     }
 
     fn take_commands(&mut self, now: Nanos) -> bool {
@@ -136,6 +157,9 @@ impl<Io: PacketIo> Worker<Io> {
             // There was room, and nobody else writes to this ring.
             let answered = self.events.push(answer);
             debug_assert!(answered.is_ok());
+        }
+        if room > 0 {
+            self.port.stage_ended(Stage::Commands);
         }
         room > 0
     }
@@ -164,6 +188,7 @@ impl<Io: PacketIo> Worker<Io> {
         if self.burst.is_empty() {
             return false;
         }
+        self.port.stage_ended(Stage::Receive);
         self.counters.handed_in.add(self.burst.len() as u64);
         self.engine.on_burst(now, Origin::Worker { received_at: oldest }, &mut self.burst, &mut self.port);
         true

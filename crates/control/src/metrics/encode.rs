@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use tandem_contract::{DropReason, WorkerCounters, WorkerId};
+use tandem_contract::{DropReason, Stage, WorkerCounters, WorkerId};
 
 use super::latency::Latency;
 use super::table::{METRICS, Metric, Value};
@@ -68,6 +68,12 @@ impl Scrape {
                     number(metric, encoder.encode_family(&labels)?, counters.drops_of(*reason))
                 })
             }),
+            Value::Stages => self.workers.iter().try_for_each(|(worker, counters)| {
+                Stage::ALL.iter().try_for_each(|stage| {
+                    let labels = [("worker", worker.0.to_string()), ("stage", stage.label().to_owned())];
+                    number(metric, encoder.encode_family(&labels)?, counters.stage_ns.of(*stage))
+                })
+            }),
             Value::Histogram => self.workers.iter().try_for_each(|(worker, counters)| {
                 let latency = Latency::of([&**counters]);
                 let labels = [("worker", worker.0.to_string())];
@@ -100,6 +106,7 @@ mod tests {
         let counters = Arc::new(WorkerCounters::default());
         counters.rtp_forwarded.add(7);
         counters.dropped(DropReason::NoFlow);
+        counters.stage_ns.add(Stage::Codec, 40);
         counters.added_latency.record_n(1_500, 3);
         Scrape {
             ready: true,
@@ -122,6 +129,7 @@ mod tests {
             "tandem_rtp_forwarded_total{worker=\"0\"} 7",
             "tandem_drops_total{worker=\"0\",reason=\"no_flow\"} 1",
             "tandem_drops_total{worker=\"0\",reason=\"too_late\"} 0",
+            "tandem_stage_nanoseconds_total{worker=\"0\",stage=\"codec\"} 40",
             "tandem_added_latency_seconds_count{worker=\"0\"} 3",
             "tandem_added_latency_seconds_bucket{le=\"0.000001\",worker=\"0\"} 0",
             "tandem_added_latency_seconds_bucket{le=\"0.000002\",worker=\"0\"} 3",

@@ -6,7 +6,7 @@ mod table;
 
 use std::fmt::Write as _;
 
-use tandem_contract::DropReason;
+use tandem_contract::{DropReason, Stage};
 
 pub(crate) use encode::{Scrape, encode};
 pub(crate) use latency::{Latency, Quantiles};
@@ -26,10 +26,20 @@ pub fn metrics_markdown() -> String {
             Value::Node(_) | Value::Switch(_) => "",
             Value::Worker(_) | Value::Histogram => "`worker`",
             Value::Drops => "`worker`, `reason`",
+            Value::Stages => "`worker`, `stage`",
             Value::Ports => "`port`, `counter`",
         };
         // Writing to a string does not fail.
         let _ = writeln!(text, "| `{}{suffix}` | {kind} | {labels} | {} |", metric.name, metric.help);
+    }
+    text
+}
+
+/// The manual's table of the stages that a worker's time is split into, in Markdown.
+pub fn stages_markdown() -> String {
+    let mut text = "| stage | what the time goes into |\n| --- | --- |\n".to_owned();
+    for stage in Stage::ALL {
+        let _ = writeln!(text, "| `{}` | {} |", stage.label(), stage.meaning());
     }
     text
 }

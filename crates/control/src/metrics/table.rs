@@ -26,6 +26,8 @@ pub(super) enum Value {
     Worker(fn(&WorkerCounters) -> u64),
     /// One per worker and drop reason.
     Drops,
+    /// One per worker and stage of its rounds.
+    Stages,
     /// One histogram per worker.
     Histogram,
     /// One per counter of each port's driver.
@@ -40,7 +42,7 @@ const fn counter(name: &'static str, value: Value, help: &'static str) -> Metric
     Metric { name, is_gauge: false, help, value }
 }
 
-use Value::{Drops, Histogram, Node, Ports, Switch, Worker};
+use Value::{Drops, Histogram, Node, Ports, Stages, Switch, Worker};
 
 pub(super) const METRICS: &[Metric] = &[
     gauge("tandem_ready", Node(|node| node.ready.into()), "1 while the node is ready for calls."),
@@ -200,6 +202,41 @@ pub(super) const METRICS: &[Metric] = &[
         "tandem_busy_nanoseconds",
         Worker(|worker| worker.busy_ns.get()),
         "Nanoseconds spent in rounds that found work: the worker's load.",
+    ),
+    counter(
+        "tandem_stage_nanoseconds",
+        Stages,
+        "The same by stage of the round; divided by the packets forwarded, what each stage costs a packet.",
+    ),
+    gauge(
+        "tandem_commands_waiting",
+        Worker(|worker| worker.commands_ring.now.get()),
+        "Commands on the ring to the worker.",
+    ),
+    gauge(
+        "tandem_commands_waiting_most",
+        Worker(|worker| worker.commands_ring.most.get()),
+        "The most that ever waited there.",
+    ),
+    gauge(
+        "tandem_events_waiting",
+        Worker(|worker| worker.events_ring.now.get()),
+        "Events on the ring from the worker.",
+    ),
+    gauge(
+        "tandem_events_waiting_most",
+        Worker(|worker| worker.events_ring.most.get()),
+        "The most that ever waited there.",
+    ),
+    gauge(
+        "tandem_handover_waiting",
+        Worker(|worker| worker.handover_ring.now.get()),
+        "Frames on the rings from other workers.",
+    ),
+    gauge(
+        "tandem_handover_waiting_most",
+        Worker(|worker| worker.handover_ring.most.get()),
+        "The most that ever waited there.",
     ),
     Metric {
         name: "tandem_added_latency_seconds",

@@ -138,6 +138,8 @@ fn stats(stats: &Value) -> String {
         ]);
     }
     page += &workers.to_string();
+    page.push('\n');
+    page += &stages(&stats["workers"]);
 
     let mut drops = Table::new(&["worker", "dropped because", "packets"]);
     for worker in rows(&stats["workers"]) {
@@ -150,6 +152,39 @@ fn stats(stats: &Value) -> String {
         page += &drops.to_string();
     }
     page
+}
+
+/// Where the workers' time goes: nanoseconds a packet by stage, and how full the codecs' batches are.
+fn stages(workers: &Value) -> String {
+    let mut table = Table::new(&["worker", "stage", "ns a packet", "share"]);
+    let mut batches = Table::new(&["worker", "batches", "frames a batch", "wait us"]);
+    for worker in rows(workers) {
+        let number = |name: &str| worker[name].as_f64().unwrap_or(0.0);
+        let busy = number("busy_ns");
+        for (stage, ns) in worker["stages_ns"].as_object().into_iter().flatten() {
+            let ns = ns.as_f64().unwrap_or(0.0);
+            table.row([
+                text(&worker["worker"]),
+                stage.clone(),
+                ratio(ns, number("rtp_forwarded"), 1),
+                ratio(100.0 * ns, busy, 1) + " %",
+            ]);
+        }
+        if number("batches") > 0.0 {
+            batches.row([
+                text(&worker["worker"]),
+                text(&worker["batches"]),
+                ratio(number("batch_frames"), number("batches"), 1),
+                ratio(number("batch_wait_ns") / 1000.0, number("batch_frames"), 1),
+            ]);
+        }
+    }
+    if batches.is_empty() { table.to_string() } else { format!("{table}\n{batches}") }
+}
+
+/// A quotient for people, `-` where there is none.
+fn ratio(part: f64, whole: f64, decimals: usize) -> String {
+    if whole > 0.0 { format!("{:.decimals$}", part / whole) } else { "-".to_owned() }
 }
 
 fn rows(value: &Value) -> impl Iterator<Item = &Value> {
@@ -191,6 +226,23 @@ mod tests {
             "call  state     from     to       peers         codecs    age   worker\n\
              7     answered  sip:a@x  sip:b@y  left > right  PCMU > -  1:01  0\n"
         );
+    }
+
+    #[test]
+    fn stages_are_told_per_packet_and_as_shares() {
+        let workers = json!([{
+            "worker": 0, "busy_ns": 4000, "rtp_forwarded": 100, "stages_ns": { "relay": 3000, "codec": 1000 },
+            "batches": 4, "batch_frames": 50, "batch_wait_ns": 100_000,
+        }]);
+        assert_eq!(
+            stages(&workers),
+            "worker  stage  ns a packet  share\n\
+             0       relay  30.0         75.0 %\n\
+             0       codec  10.0         25.0 %\n\n\
+             worker  batches  frames a batch  wait us\n\
+             0       4        12.5            2.0\n"
+        );
+        assert!(stages(&json!([{ "worker": 0, "stages_ns": { "relay": 0 } }])).ends_with("relay  -            - %\n"));
     }
 
     #[test]
