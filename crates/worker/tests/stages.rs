@@ -50,7 +50,7 @@ fn time_is_counted_under_the_stage_that_took_it_and_adds_up_to_the_busy_time() {
     let mut clock = TscClock::from(clock);
     let capabilities =
         Capabilities { mac: GATEWAY_MAC.0, mtu: 1500, rx_ip_udp_checksum: false, tx_ip_udp_checksum: false };
-    let (io, mut cable) = MemoryIo::new(capabilities, &Pool::new(64));
+    let (io, cable) = MemoryIo::new(capabilities, &Pool::new(64));
     let counters = Arc::new(WorkerCounters::default());
     let engine = Engine::new(&engine_config(), Arc::clone(&counters)).unwrap();
     let (mut commands, worker_commands) = RingBuffer::new(4);
