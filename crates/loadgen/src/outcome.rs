@@ -57,6 +57,10 @@ pub struct SourceUse {
     pub worst_lateness_ns: u64,
     /// Packets that the source's own port did not take, and that were not sent.
     pub unsent: u64,
+    /// Packets that the port did not take at once but later. On a memif, whose ring is the gateway's receive queue, it is the gateway
+    /// that was behind.
+    #[serde(default)]
+    pub held_up: u64,
     /// Packets that came and were dropped before the source could read them (socket buffer or receive queue full), as far as the port
     /// tells.
     pub receive_overruns: u64,

@@ -93,7 +93,7 @@ pub struct Source {
     pub device: String,
     /// The cores it ran on.
     pub cores: Vec<u16>,
-    /// How calls were set up: `http` (the gateway's control interface) or `sip`.
+    /// How calls were set up: `http` (the gateway's control interface), `sip`, or `ng` (another gateway's, rtpengine's protocol).
     pub set_up: String,
 }
 

@@ -63,6 +63,8 @@ pub enum Breach {
     Latency,
     /// Audio was not what was expected.
     Audio,
+    /// Packets were not taken from the ring that source and gateway share (memif), and the gateway had no time left.
+    Backlog,
     /// Calls were not set up.
     SetUp,
 }

@@ -14,10 +14,12 @@ use tandem_capacity::report::{FORMAT, Gateway, Machine, Made, Measurement, Repor
 use tandem_capacity::search::Plan;
 use tandem_loadgen::{Impairments, LoadSpec};
 
-use super::gauge::HttpGauge;
+use super::gauge::{Gauge, HttpGauge};
 use super::measure::{Bench, EndedBy, Method, News, summary};
 use super::mixes::NamedMix;
 use super::own_gateway::{GATEWAY_ADDRESSES, OwnGateway, Wanted};
+use super::point::Link;
+use super::process_gauge::ProcessGauge;
 use super::progress::Display;
 use super::{files, machine};
 use crate::exit::Failure;
@@ -85,6 +87,9 @@ pub(super) struct MeasureArguments {
     /// Makes it slower by so many nanoseconds for each received frame.
     #[arg(long, value_name = "NS", default_value_t = 0, hide = true)]
     debug_burn_ns: u32,
+    /// The process of the rtpengine that is measured in place of a gateway of ours (with --rtpengine).
+    #[arg(long, value_name = "PID", requires = "rtpengine")]
+    rtpengine_pid: Option<u32>,
     /// The configuration of the gateway at --control, so that the report can tell its cores and its device.
     #[arg(long, value_name = "FILE")]
     gateway_config: Option<PathBuf>,
@@ -159,8 +164,14 @@ pub(super) fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     if out.extension().is_some_and(|extension| extension == "html") {
         return Err(anyhow!("--out {}: the report is JSON; its page goes beside it as .html", out.display()).into());
     }
-    let mut gauge = HttpGauge::new(&format!("http://{}", source.control))?;
+    let mut gauge: Box<dyn Gauge> = match (source.rtpengine, arguments.rtpengine_pid) {
+        (None, _) => Box::new(HttpGauge::new(&format!("http://{}", source.control))?),
+        (Some(_), Some(pid)) => Box::new(ProcessGauge::new(Path::new("/proc"), pid)?),
+        (Some(_), None) => return Err(anyhow!("--rtpengine needs --rtpengine-pid, to tell how busy it is").into()),
+    };
     let mut runner = load::open(&source)?;
+    let shares_rings = source.device.as_ref().is_some_and(|device| device.starts_with("net_memif"));
+    let link = if shares_rings { Link::SharedRings } else { Link::Apart };
 
     let mut display = Display::new();
     let began = Instant::now();
@@ -170,7 +181,7 @@ pub(super) fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
         display.say(&format!("{mix}: up to {} s a run", arguments.method(mix, 1).seconds));
         let room = if gateway.is_some() { CALLS_PER_ADDRESS * GATEWAY_ADDRESSES } else { LoadSpec::MAX_CALLS };
         let method = arguments.method(mix, u64::from(room));
-        let mut bench = Bench { runner: &mut *runner, gauge: &mut gauge, stop: &stop };
+        let mut bench = Bench { runner: &mut *runner, gauge: &mut *gauge, stop: &stop, link };
         let measured = bench.measure(mix, &method, |news| {
             display.news(&news);
             if let News::Ended { so_far, .. } = news {
@@ -270,9 +281,10 @@ fn set_up(
         let config = tandem_config::load(path).map_err(|error| anyhow!("{error}"))?;
         (None, told(&config, arguments.debug_burn_ns))
     } else {
-        let unknown = "not told (--gateway-config)".to_owned();
+        let peer = source.rtpengine.is_some();
+        let unknown = if peer { "not ours" } else { "not told (--gateway-config)" }.to_owned();
         let gateway = Gateway {
-            version: unknown.clone(),
+            version: if peer { "rtpengine".to_owned() } else { unknown.clone() },
             cores: Vec::new(),
             device: unknown.clone(),
             codec_level: unknown,
@@ -282,6 +294,7 @@ fn set_up(
     };
     let far: Option<Machine> = arguments.gateway_machine.as_deref().map(machine_of).transpose()?;
     let device = source.device.clone().unwrap_or_else(|| "kernel".to_owned());
+    let set_up = if source.rtpengine.is_some() { "ng" } else { "http" };
     let report = Report {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -289,7 +302,7 @@ fn set_up(
         source_machine: far.is_some().then(|| this_machine.clone()),
         machine: far.unwrap_or(this_machine),
         gateway,
-        source: Source { device, cores: vec![source.core], set_up: "http".to_owned() },
+        source: Source { device, cores: vec![source.core], set_up: set_up.to_owned() },
         measurements: Vec::new(),
     };
     Ok((own, source, report))

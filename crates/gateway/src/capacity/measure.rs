@@ -10,7 +10,7 @@ use tandem_loadgen::{Impairments, LoadError, LoadRunner, LoadSpec, Progress};
 
 use super::gauge::Gauge;
 use super::mixes::NamedMix;
-use super::point;
+use super::point::{self, Link};
 
 /// How a mix is measured.
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ pub(super) struct Bench<'a> {
     pub(super) runner: &'a mut dyn LoadRunner,
     pub(super) gauge: &'a mut dyn Gauge,
     pub(super) stop: &'a AtomicBool,
+    pub(super) link: Link,
 }
 
 /// A measurement, and whether it was ended early.
@@ -134,7 +135,7 @@ impl Bench<'_> {
         let reading = self.gauge.reading();
         match outcome {
             Ok(outcome) if outcome.interrupted => Ok(None),
-            Ok(outcome) => Ok(Some(point::of(&outcome, probe, at_s, level, reading))),
+            Ok(outcome) => Ok(Some(point::of(&outcome, probe, at_s, level, self.link, reading))),
             // A gateway that takes no more calls has an edge there. One that is gone has none.
             Err(LoadError::SetUp(_)) if self.stop.load(Ordering::Relaxed) => Ok(None),
             Err(LoadError::SetUp(why)) if probe.calls > 1 && self.gauge.answers() => {

@@ -128,7 +128,7 @@ fn measured(model: Model) -> Measured {
     let gauge = &mut ModelGauge::default();
     let mut pair = Pair { model, busy: gauge.busy.clone(), gone: gauge.gone.clone() };
     let stop = AtomicBool::new(false);
-    let mut bench = Bench { runner: &mut pair, gauge, stop: &stop };
+    let mut bench = Bench { runner: &mut pair, gauge, stop: &stop, link: Link::Apart };
     bench.measure(&"relay".parse().unwrap(), &method(), |_| ()).unwrap()
 }
 

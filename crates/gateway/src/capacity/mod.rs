@@ -9,6 +9,7 @@ mod mixes;
 mod offline;
 mod own_gateway;
 mod point;
+mod process_gauge;
 mod progress;
 
 use std::path::PathBuf;

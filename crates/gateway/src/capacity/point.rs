@@ -1,13 +1,25 @@
 //! A run of the source as a point of a report.
 
 use tandem_capacity::report::{
-    self, Bucket, GatewayReading, Point, Quantity, ServiceLevel, SourceReading, Traffic, Verdict,
+    self, Breach, Bucket, GatewayReading, Point, Quantity, ServiceLevel, SourceReading, Traffic, Verdict,
 };
 use tandem_capacity::search::Probe;
-use tandem_loadgen::{Latency, LoadOutcome};
+use tandem_loadgen::{Latency, LoadOutcome, VoidReason};
 
 /// Buckets of a report's histogram to a factor of ten.
 const PER_DECADE: f64 = 24.0;
+/// A worker this busy has no time left.
+const FULL: f64 = 0.97;
+
+/// Who is to blame where a port's ring is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// Source and gateway have a port each, and something between.
+    Apart,
+    /// They share the rings of a memif: what the source sends into is the gateway's receive queue, and the other way
+    /// round.
+    SharedRings,
+}
 
 /// What a run says, under a service level.
 pub(super) fn of(
@@ -15,6 +27,7 @@ pub(super) fn of(
     probe: Probe,
     at_s: f64,
     level: &ServiceLevel,
+    link: Link,
     gateway: Option<GatewayReading>,
 ) -> Point {
     let traffic = traffic(outcome);
@@ -35,17 +48,38 @@ pub(super) fn of(
             worst_lag_us: Some(outcome.source.worst_lateness_ns as f64 / 1e3),
         },
     };
-    if outcome.is_void() {
+    let backlog = link == Link::SharedRings && gateway_is_behind(outcome, point.gateway.as_ref());
+    if outcome.is_void() && !backlog {
         let reasons: Vec<String> = outcome.void.iter().map(ToString::to_string).collect();
         point.void_because = Some(reasons.join("; "));
         return point;
     }
     point.breaches = level.breaches(&point.traffic, point.latency.as_ref());
+    if backlog {
+        point.breaches.push(Breach::Backlog);
+    }
+    // The gateway's transmit ring is the source's receive queue: who did not empty it lost what is missing.
+    let untaken = point.gateway.as_ref().map_or(0, |gateway| gateway.drops("transmit_queue_full"));
+    if link == Link::SharedRings && untaken > 0 && point.breaches == [Breach::Loss] {
+        point.breaches.clear();
+        point.void_because =
+            Some(format!("the source did not take {untaken} packets from the ring that it shares with the gateway"));
+        return point;
+    }
     point.verdict = level.verdict(Quantity::ConcurrentCalls, &point.traffic, &point.breaches);
     if point.verdict == Verdict::Void {
         point.void_because = Some("nothing was sent".to_owned());
     }
     point
+}
+
+/// Whether the source was held up by a gateway without time, which did not take what was sent.
+fn gateway_is_behind(outcome: &LoadOutcome, gateway: Option<&GatewayReading>) -> bool {
+    let by_the_port = |reason: &VoidReason| {
+        matches!(reason, VoidReason::Late { .. } | VoidReason::PortFull { .. } | VoidReason::Saturated { .. })
+    };
+    let full = gateway.and_then(GatewayReading::busiest).is_some_and(|busy| busy >= FULL);
+    full && outcome.source.held_up > 0 && outcome.is_void() && outcome.void.iter().all(by_the_port)
 }
 
 /// A run that did not come about because the gateway took no such number of calls.
@@ -56,7 +90,7 @@ pub(super) fn refused(probe: Probe, at_s: f64) -> Point {
         at_s,
         seconds: 0.0,
         verdict: Verdict::Breaks,
-        breaches: vec![report::Breach::SetUp],
+        breaches: vec![Breach::SetUp],
         void_because: None,
         traffic: Traffic { calls_failed: probe.calls, ..Traffic::default() },
         latency: None,
@@ -111,8 +145,8 @@ fn latency(latency: &Latency) -> Option<report::Latency> {
 
 #[cfg(test)]
 mod tests {
-    use tandem_capacity::report::{Breach, Step};
-    use tandem_loadgen::{CallCounts, DirectionCounts, LoadSpec, SourceUse, VoidReason};
+    use tandem_capacity::report::{Core, Count, Step};
+    use tandem_loadgen::{CallCounts, DirectionCounts, LoadSpec, SourceUse};
 
     use super::*;
 
@@ -133,7 +167,7 @@ mod tests {
     }
 
     fn judged(outcome: &LoadOutcome) -> Point {
-        of(outcome, PROBE, 0.0, &ServiceLevel::default(), None)
+        of(outcome, PROBE, 0.0, &ServiceLevel::default(), Link::Apart, None)
     }
 
     #[test]
@@ -171,5 +205,37 @@ mod tests {
         assert_eq!((point.verdict, point.breaches.len()), (Verdict::Void, 0));
         let because = point.void_because.unwrap();
         assert!(because.contains("did not take 4 packets; 2 packets"), "{because}");
+    }
+
+    fn over_a_memif(outcome: &LoadOutcome, busy: f64, drops: Vec<Count>) -> Point {
+        let cores = vec![Core { busy, drops, ..Core::default() }];
+        let gateway = GatewayReading { cores, ..GatewayReading::default() };
+        of(outcome, PROBE, 0.0, &ServiceLevel::default(), Link::SharedRings, Some(gateway))
+    }
+
+    #[test]
+    fn a_source_held_up_by_a_full_gateway_is_the_gateways_edge_and_by_an_idle_one_is_void() {
+        let mut outcome = outcome();
+        outcome.void = vec![VoidReason::Late { packets: 9, of: 10, bound_ns: 1, worst_ns: 2 }];
+        outcome.source.held_up = 9;
+        let behind = over_a_memif(&outcome, 1.0, Vec::new());
+        assert_eq!((behind.verdict, behind.breaches), (Verdict::Breaks, vec![Breach::Backlog]));
+        assert_eq!(over_a_memif(&outcome, 0.5, Vec::new()).verdict, Verdict::Void);
+        assert_eq!(judged(&outcome).verdict, Verdict::Void, "ports of their own");
+        outcome.source.held_up = 0;
+        assert_eq!(over_a_memif(&outcome, 1.0, Vec::new()).verdict, Verdict::Void, "late by itself");
+        outcome.source.held_up = 9;
+        outcome.void.push(VoidReason::ReceiveOverrun { packets: 1 });
+        assert_eq!(over_a_memif(&outcome, 1.0, Vec::new()).verdict, Verdict::Void, "lost on the source's side");
+    }
+
+    #[test]
+    fn what_the_source_left_in_the_shared_ring_is_no_loss_of_the_gateways() {
+        let mut outcome = outcome();
+        outcome.directions[0].lost = 5;
+        let drops = vec![Count { name: "transmit_queue_full".to_owned(), count: 5 }];
+        let point = over_a_memif(&outcome, 0.9, drops);
+        assert!(point.verdict == Verdict::Void && point.void_because.unwrap().contains("did not take 5 packets"));
+        assert_eq!(over_a_memif(&outcome, 0.9, Vec::new()).verdict, Verdict::Breaks);
     }
 }

@@ -106,6 +106,7 @@ fn line(point: &Point, since: Duration) -> String {
             }
             Breach::Latency => "  too slow".to_owned(),
             Breach::Audio => format!("  wrong audio in {} calls", grouped(point.traffic.audio_wrong)),
+            Breach::Backlog => "  packets not taken in time".to_owned(),
             Breach::SetUp => format!("  {} calls not set up", grouped(point.traffic.calls_failed)),
         };
     }

@@ -1,6 +1,6 @@
 //! Where the calls of a measurement come from: a DPDK port of our own, or the kernel's sockets.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -34,6 +34,9 @@ pub(crate) struct SourceArgs {
     /// The gateway's control interface (its http.listen): where calls are set up, without SIP, on the media plane alone.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9060")]
     pub(crate) control: String,
+    /// Set the calls up on an rtpengine, by its ng protocol at this address (its listen-ng), in place of a gateway of ours.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "kernel", conflicts_with = "control")]
+    pub(crate) rtpengine: Option<SocketAddr>,
     /// Whether the memory of --device comes in huge pages.
     #[arg(long, value_enum, default_value_t = Pages::Auto)]
     pub(crate) huge_pages: Pages,

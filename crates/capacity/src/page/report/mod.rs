@@ -260,6 +260,7 @@ pub(crate) fn breaches(breaches: &[Breach]) -> String {
         Breach::Loss => "loss",
         Breach::Latency => "latency",
         Breach::Audio => "audio",
+        Breach::Backlog => "not taken in time",
         Breach::SetUp => "set-up",
     });
     names.collect::<Vec<_>>().join(", ")
