@@ -276,6 +276,9 @@ impl Call {
             Refusal::TranscodersExhausted => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the worker has no transcoder left".to_owned())
             }
+            Refusal::SrtpContextsExhausted => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the worker has no room for another SRTP leg".to_owned())
+            }
             other => (StatusCode::SERVER_INTERNAL_ERROR, format!("the worker refused the media flow: {other:?}")),
         };
         match then {

@@ -1,6 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
-use tandem_contract::{Codec, Nanos, SourcePolicy, WorkerId};
+use tandem_contract::{Codec, CryptoSuite, Nanos, SourcePolicy, WorkerId};
+use tandem_sdp::SrtpPolicy;
 use thiserror::Error;
 
 /// A signalling socket, counted from 0 in the order of [`SwitchConfig::listeners`].
@@ -66,6 +67,10 @@ pub struct Peer {
     pub annexb: bool,
     /// Whether RFC 4733 telephone events are offered and accepted.
     pub telephone_event: bool,
+    /// Whether its media legs speak SRTP.
+    pub srtp: SrtpPolicy,
+    /// With which suites, preferred first; at least one where they do.
+    pub srtp_suites: Vec<CryptoSuite>,
     /// The local address of this peer's media legs: one of the media port's.
     pub media_address: IpAddr,
     /// From whom its media legs accept RTP.
@@ -236,6 +241,9 @@ pub enum SwitchConfigError {
     /// A peer names a codec twice.
     #[error("peer `{0}`: a codec is named twice")]
     CodecTwice(String),
+    /// A peer with SRTP and nothing to encrypt with.
+    #[error("peer `{0}`: SRTP needs at least one crypto suite")]
+    NoSuite(String),
     /// An impossible packet time.
     #[error("peer `{peer}`: ptime {ptime_ms} ms is not a multiple of 10 between 10 and 60")]
     PtimeUnusable {
@@ -364,6 +372,9 @@ impl SwitchConfig {
         }
         if peer.codecs.iter().enumerate().any(|(index, codec)| peer.codecs[..index].contains(codec)) {
             return Err(SwitchConfigError::CodecTwice(name()));
+        }
+        if peer.srtp != SrtpPolicy::Off && peer.srtp_suites.is_empty() {
+            return Err(SwitchConfigError::NoSuite(name()));
         }
         if !(10..=60).contains(&peer.ptime_ms) || !peer.ptime_ms.is_multiple_of(10) {
             return Err(SwitchConfigError::PtimeUnusable { peer: name(), ptime_ms: peer.ptime_ms });

@@ -132,6 +132,7 @@ impl Call {
             share.peer.clone_from(&leg.peer.name);
             share.call_id.clone_from(&leg.dialog.id.call_id);
             share.codec = agreed.map(|agreed| agreed.format.codec);
+            share.srtp = agreed.and_then(|agreed| agreed.crypto).map(|crypto| crypto.send.suite());
             share.local_media = Some(leg.negotiation.local());
             share.remote_media = agreed.and_then(|agreed| agreed.remote);
         }

@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::{ChaCha12Rng, ChaCha20Rng};
 use tandem_contract::{Command, LegSide, Nanos, WorkerId};
+use tandem_sdp::KeySeed;
 use tandem_sip::{
     ClientTx, Dialog, HeaderName, Identifiers, Instant, Method, Peer as SipPeer, Random, Request, RequestBuilder,
     Response, ResponseBuilder, ServerTx, StatusCode, TimerValues, TransactionConfig, Transactions,
@@ -50,6 +51,8 @@ pub(crate) struct Exchange {
     pub(crate) alarms: BTreeSet<(Nanos, CallNumber)>,
     /// Records of refused calls that are not confirmed yet.
     pub(crate) unconfirmed: BTreeSet<CallNumber>,
+    /// Where the keys of SRTP come from: apart from what everybody gets to see.
+    keys: ChaCha20Rng,
     timers: TimerValues,
     next_call: u64,
 }
@@ -123,6 +126,8 @@ impl Exchange {
             overload_retry_after_s: config.limits.retry_after_s,
             ..TransactionConfig::default()
         };
+        let mut keys = ChaCha20Rng::from_seed(seed);
+        keys.set_stream(1);
         Self {
             routing: Routing::new(&config),
             pool: MediaPool::new(&config.media),
@@ -135,6 +140,7 @@ impl Exchange {
             requests: HashMap::new(),
             alarms: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
+            keys,
             timers,
             next_call: 1,
             config,
@@ -153,6 +159,13 @@ impl Exchange {
 
     pub(crate) fn random(&mut self) -> u64 {
         self.transactions.identifiers().next_u64()
+    }
+
+    /// What one leg's keys are made of.
+    pub(crate) fn key_seed(&mut self) -> KeySeed {
+        let mut octets = [0; 32];
+        self.keys.fill_bytes(&mut octets);
+        KeySeed::new(octets)
     }
 
     pub(crate) fn tag(&mut self) -> String {

@@ -1,9 +1,10 @@
 //! One side of a call: a dialog with a peer, and what was agreed with it on media.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tandem_contract::{Codec, Direction, LegConfig, LegSide, Nanos};
-use tandem_sdp::{Capabilities, Negotiation, SessionDescription};
+use tandem_sdp::{Capabilities, KeySeed, Negotiation, Security, SessionDescription, SrtpPolicy};
 use tandem_sip::{ClientTx, Dialog, Invite2xx, Peer as SipPeer, Request, Response, ServerTx};
 
 use crate::config::{Peer, PeerId};
@@ -76,23 +77,19 @@ impl Leg {
         dialog: Dialog,
         place: (&Reservation, LegSide),
     ) -> Self {
-        let capabilities = Capabilities {
-            codecs: peer.codecs.clone(),
-            ptime_ms: peer.ptime_ms,
-            annexb: peer.annexb,
-            telephone_event: peer.telephone_event,
-        };
+        let keys = if peer.srtp == SrtpPolicy::Off { KeySeed::default() } else { exchange.key_seed() };
         let advertised = exchange.config.listeners[usize::from(peer.listener.0)].advertised;
         // RFC 8866 §5.2 wants a number; 53 bits fit every reader's.
         let session_id = exchange.random() >> 11;
         let (first, second) = (exchange.random(), exchange.random());
+        let negotiation = negotiation(&peer, session_id, place.0.local(place.1), keys);
         Self {
             id,
             home: SipPeer::udp(advertised, peer.address),
             peer,
             dialog,
             is_up: false,
-            negotiation: Negotiation::new(session_id, place.0.local(place.1), capabilities),
+            negotiation,
             wish: Direction::SendRecv,
             told: Direction::SendRecv,
             offered: Direction::SendRecv,
@@ -138,6 +135,7 @@ impl Leg {
             ssrc: self.ssrc,
             first_sequence: self.first_sequence,
             first_timestamp: self.first_timestamp,
+            crypto: agreement.and_then(|agreed| agreed.crypto),
             ..LegConfig::new(self.negotiation.local())
         }
     }
@@ -199,6 +197,18 @@ impl Leg {
     pub(crate) fn deadline(&self) -> Option<Nanos> {
         self.unacknowledged.as_ref().map(|waiting| nanos(waiting.accepted.deadline()))
     }
+}
+
+/// What a leg with `peer` is able to speak, before anything is said.
+pub(crate) fn negotiation(peer: &Peer, session_id: u64, local: SocketAddr, keys: KeySeed) -> Negotiation {
+    let capabilities = Capabilities {
+        codecs: peer.codecs.clone(),
+        ptime_ms: peer.ptime_ms,
+        annexb: peer.annexb,
+        telephone_event: peer.telephone_event,
+    };
+    let security = Security { policy: peer.srtp, suites: peer.srtp_suites.clone(), keys };
+    Negotiation::new(session_id, local, capabilities).with_security(security)
 }
 
 /// An answer that cannot be read, or does not fit our offer.

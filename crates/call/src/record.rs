@@ -1,5 +1,5 @@
 use serde::{Serialize, Serializer};
-use tandem_contract::{Codec, LegCounters};
+use tandem_contract::{Codec, CryptoSuite, LegCounters};
 
 use crate::CallNumber;
 
@@ -38,6 +38,9 @@ pub struct LegRecord {
     /// The codec last negotiated.
     #[serde(serialize_with = "serialize_codec")]
     pub codec: Option<Codec>,
+    /// The crypto suite where the leg spoke SRTP.
+    #[serde(serialize_with = "serialize_suite")]
+    pub srtp: Option<CryptoSuite>,
     /// Where the peer's RTP went to, last.
     pub local_media: Option<std::net::SocketAddr>,
     /// Where our RTP went to, last.
@@ -112,6 +115,13 @@ pub struct CallRecord {
 pub(crate) fn serialize_codec<S: Serializer>(codec: &Option<Codec>, serializer: S) -> Result<S::Ok, S::Error> {
     match codec {
         Some(codec) => serializer.serialize_some(codec.encoding_name()),
+        None => serializer.serialize_none(),
+    }
+}
+
+pub(crate) fn serialize_suite<S: Serializer>(suite: &Option<CryptoSuite>, serializer: S) -> Result<S::Ok, S::Error> {
+    match suite {
+        Some(suite) => serializer.serialize_some(suite.name()),
         None => serializer.serialize_none(),
     }
 }

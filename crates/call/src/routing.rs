@@ -115,6 +115,8 @@ mod tests {
             ptime_ms: 20,
             annexb: true,
             telephone_event: true,
+            srtp: tandem_sdp::SrtpPolicy::Off,
+            srtp_suites: Vec::new(),
             media_address: Ipv4Addr::LOCALHOST.into(),
             media_source: SourcePolicy::new(Learning::Off),
             reorder_packets: 0,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tandem_contract::{Direction, LegSide, Nanos};
-use tandem_sdp::{Capabilities, Negotiation, SessionDescription};
+use tandem_sdp::{KeySeed, SessionDescription};
 use tandem_sip::uas;
 use tandem_sip::{
     ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Request, Response, ServerTx, StatusCode, UriBuf,
@@ -16,7 +16,7 @@ use crate::cause::{q850, status_for_caller};
 use crate::config::{Peer, PeerId};
 use crate::ending::Ending;
 use crate::exchange::{ALLOW, Exchange, Invitation, METHODS, Purpose, SDP, seconds};
-use crate::leg::{Incoming, Leg};
+use crate::leg::{Incoming, Leg, negotiation};
 use crate::record::{CallRecord, Ended};
 use crate::routing::{Destination, NoDestination};
 
@@ -369,14 +369,8 @@ fn offer_of(request: &Request, peer: &Peer) -> Result<Option<SessionDescription>
     let offer = SessionDescription::parse(request.body()).map_err(|error| {
         Refused::because(StatusCode::BAD_REQUEST, format!("Bad Request - session description: {error}"))
     })?;
-    let capabilities = Capabilities {
-        codecs: peer.codecs.clone(),
-        ptime_ms: peer.ptime_ms,
-        annexb: peer.annexb,
-        telephone_event: peer.telephone_event,
-    };
     let nowhere = std::net::SocketAddr::new(peer.media_address, 0);
-    match Negotiation::new(0, nowhere, capabilities).review(&offer) {
+    match negotiation(peer, 0, nowhere, KeySeed::default()).review(&offer) {
         Ok(_) => Ok(Some(offer)),
         Err(error) => Err(Refused::because(StatusCode::NOT_ACCEPTABLE_HERE, error.to_string())),
     }

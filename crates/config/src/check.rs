@@ -227,6 +227,12 @@ impl Sections<'_> {
                     self.problem(path!["peers", index, "codecs", place], message);
                 }
             }
+            for (place, suite) in peer.srtp_suites.iter().enumerate() {
+                if peer.srtp_suites[..place].contains(suite) {
+                    let message = "this suite stands further ahead already".to_owned();
+                    self.problem(path!["peers", index, "srtp_suites", place], message);
+                }
+            }
             if !matches!(peer.ptime_ms, 10 | 20 | 30 | 40 | 60) {
                 let message = format!("{} ms are not possible; 10, 20, 30, 40 and 60 are", peer.ptime_ms);
                 self.problem(path!["peers", index, "ptime_ms"], message);

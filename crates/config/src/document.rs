@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::is_name;
 use crate::dataplane::{Dpdk, Media, Port, Workers};
-use crate::signalling::{Peer, Route, Sip};
+use crate::signalling::{Peer, Route, Sip, Srtp};
 
 /// Configuration of a Tandem gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
@@ -63,6 +63,13 @@ pub struct Config {
     #[serde(default)]
     #[garde(skip)]
     pub log: Log,
+}
+
+impl Config {
+    /// Whether any peer may speak SRTP: workers make room for it at the start.
+    pub fn has_srtp(&self) -> bool {
+        self.peers.iter().any(|peer| peer.srtp != Srtp::Off)
+    }
 }
 
 /// This gateway.

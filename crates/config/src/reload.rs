@@ -56,6 +56,10 @@ impl Reload {
         config.routes = wanted.routes;
         config.shutdown = wanted.shutdown;
         config.log.level = wanted.log.level;
+        if config.has_srtp() && !running.has_srtp() {
+            let message = "peers: no peer had `srtp` at the start, so the workers made no room for it";
+            return Err(ReloadError { problems: vec![message.to_owned()] });
+        }
         let document = Document(config);
         match document.validate() {
             Ok(()) => Ok(Self { config: document.0, applied, needs_restart }),

@@ -101,6 +101,14 @@ pub struct Peer {
     #[serde(default = "default_true")]
     #[garde(skip)]
     pub telephone_events: bool,
+    /// Whether its RTP is encrypted (SRTP), with keys from the session description (SDES, RFC 4568).
+    #[serde(default)]
+    #[garde(skip)]
+    pub srtp: Srtp,
+    /// Crypto suites that SRTP may use with it, the preferred one first. An offer of its own is answered in its own order.
+    #[serde(default = "default_srtp_suites")]
+    #[garde(length(min = 1))]
+    pub srtp_suites: Vec<SuiteName>,
     /// How it is learned where its RTP comes from and goes to.
     #[serde(default)]
     #[garde(skip)]
@@ -148,6 +156,10 @@ fn default_codecs() -> Vec<CodecName> {
     vec![CodecName::Pcmu, CodecName::Pcma]
 }
 
+fn default_srtp_suites() -> Vec<SuiteName> {
+    vec![SuiteName::AesCm128HmacSha1_80, SuiteName::AeadAes128Gcm]
+}
+
 const fn default_ptime_ms() -> u8 {
     20
 }
@@ -179,6 +191,42 @@ pub enum CodecName {
     /// G.729 Annex A, offered without the silence compression of Annex B.
     #[serde(rename = "G729")]
     G729,
+}
+
+/// Whether a peer's RTP is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Srtp {
+    /// Never. RTP/SAVP is refused with 488.
+    #[default]
+    Off,
+    /// Where the peer wants it too: it is offered RTP/AVP with keys, and may answer without.
+    Optional,
+    /// Always. It is offered RTP/SAVP; an offer or answer without keys is refused with 488.
+    Required,
+}
+
+/// A crypto suite by its name in `a=crypto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum SuiteName {
+    /// AES counter mode with a key of 128 bits, packets with 80 bits of HMAC-SHA1 (RFC 4568).
+    #[serde(rename = "AES_CM_128_HMAC_SHA1_80")]
+    AesCm128HmacSha1_80,
+    /// The same, RTP with 32 bits of it.
+    #[serde(rename = "AES_CM_128_HMAC_SHA1_32")]
+    AesCm128HmacSha1_32,
+    /// AES counter mode with a key of 256 bits, packets with 80 bits of HMAC-SHA1 (RFC 6188).
+    #[serde(rename = "AES_256_CM_HMAC_SHA1_80")]
+    AesCm256HmacSha1_80,
+    /// The same, RTP with 32 bits of it.
+    #[serde(rename = "AES_256_CM_HMAC_SHA1_32")]
+    AesCm256HmacSha1_32,
+    /// AES Galois/counter mode with a key of 128 bits (RFC 7714).
+    #[serde(rename = "AEAD_AES_128_GCM")]
+    AeadAes128Gcm,
+    /// AES Galois/counter mode with a key of 256 bits (RFC 7714).
+    #[serde(rename = "AEAD_AES_256_GCM")]
+    AeadAes256Gcm,
 }
 
 /// How the gateway learns where a peer's RTP comes from and goes to. Its session description names an address: the

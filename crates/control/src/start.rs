@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tandem_call::{Switch, SwitchConfigError};
-use tandem_config::Config;
+use tandem_config::{Config, Srtp};
 use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -105,6 +105,16 @@ impl Control {
         let http_socket = http::bind(config.http.listen)?;
         let http_address = http_socket.local_addr()?;
         let records = RecordWriter::start(&config.records)?;
+
+        // SIP goes over UDP so far, where everybody on the way can read the keys.
+        let exposed = config.peers.iter().filter(|peer| peer.srtp == Srtp::Required).map(|peer| peer.name.as_str());
+        let exposed = exposed.collect::<Vec<_>>().join(", ");
+        if !exposed.is_empty() {
+            tracing::warn!(
+                peers = exposed,
+                "SRTP is required, but its keys cross SIP over UDP in the clear: whoever can read that can decrypt calls"
+            );
+        }
 
         let (orders, incoming_orders) = unbounded_channel();
         let (requests, incoming_requests) = channel(WAITING_REQUESTS);

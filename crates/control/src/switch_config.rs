@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use tandem_call::{
-    Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet, SwitchConfig,
-    Timeouts, WallClock, WorkerSlots,
+    Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet, SrtpPolicy,
+    SwitchConfig, Timeouts, WallClock, WorkerSlots,
 };
-use tandem_config::{CodecName, Config, Source};
-use tandem_contract::{Codec, Learning, SourcePolicy, WorkerId};
+use tandem_config::{CodecName, Config, Source, Srtp, SuiteName};
+use tandem_contract::{Codec, CryptoSuite, Learning, SourcePolicy, WorkerId};
 
 /// How long a worker may take to confirm a command, in milliseconds: some thousand times what one needs.
 const WORKER_REPLY_MS: u32 = 1000;
@@ -70,6 +70,12 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
         ptime_ms: peer.ptime_ms,
         annexb: false,
         telephone_event: peer.telephone_events,
+        srtp: match peer.srtp {
+            Srtp::Off => SrtpPolicy::Off,
+            Srtp::Optional => SrtpPolicy::Optional,
+            Srtp::Required => SrtpPolicy::Required,
+        },
+        srtp_suites: peer.srtp_suites.iter().map(|suite| self::suite(*suite)).collect(),
         media_address: peer.media_address.unwrap_or(config.ports[0].addresses[0].address),
         media_source: SourcePolicy {
             learning: match peer.source {
@@ -116,6 +122,17 @@ const fn codec(name: CodecName) -> Codec {
     }
 }
 
+const fn suite(name: SuiteName) -> CryptoSuite {
+    match name {
+        SuiteName::AesCm128HmacSha1_80 => CryptoSuite::AesCm128HmacSha1_80,
+        SuiteName::AesCm128HmacSha1_32 => CryptoSuite::AesCm128HmacSha1_32,
+        SuiteName::AesCm256HmacSha1_80 => CryptoSuite::AesCm256HmacSha1_80,
+        SuiteName::AesCm256HmacSha1_32 => CryptoSuite::AesCm256HmacSha1_32,
+        SuiteName::AeadAes128Gcm => CryptoSuite::AeadAes128Gcm,
+        SuiteName::AeadAes256Gcm => CryptoSuite::AeadAes256Gcm,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +146,8 @@ workers: {cores: [1, 2]}
 sip: {listen: [{name: a, address: 10.0.1.10}, {name: b, address: 10.0.1.11, advertise: 192.0.2.1}]}
 peers:
   - {name: left, address: 10.0.1.20, codecs: [G722]}
-  - {name: right, listen: b, address: 10.0.1.30, domain: r.example.com, media_address: 10.0.0.11, source: strict}
+  - {name: right, listen: b, address: 10.0.1.30, domain: r.example.com, media_address: 10.0.0.11, source: strict,
+     srtp: required, srtp_suites: [AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_32]}
 routes: [{from: left, prefix: '0', peer: right, strip: 1, prepend: '+49'}]
 ",
         )
@@ -145,6 +163,8 @@ routes: [{from: left, prefix: '0', peer: right, strip: 1, prepend: '+49'}]
         assert_eq!(made.peers[0].media_source, SourcePolicy::new(Learning::Port));
         assert_eq!((made.peers[0].reorder_packets, made.peers[0].rtp_echo), (2, false));
         assert_eq!(made.peers[1].media_source, SourcePolicy::new(Learning::Off));
+        assert_eq!((made.peers[0].srtp, made.peers[1].srtp), (SrtpPolicy::Off, SrtpPolicy::Required));
+        assert_eq!(made.peers[1].srtp_suites, [CryptoSuite::AeadAes256Gcm, CryptoSuite::AesCm128HmacSha1_32]);
         let route = &made.routes[0];
         assert_eq!((route.name.as_str(), route.from, route.to), ("1", Some(PeerId(0)), PeerId(1)));
         assert_eq!((route.rewrite.strip, route.rewrite.prepend.as_str()), (1, "+49"));

@@ -263,7 +263,8 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
         batch_deadline_us: config.media.batch_deadline_us,
         // Both directions of every flow, if need be.
         transcoder_capacity: 2 * flow_slots(config),
-        srtp_capacity: 0,
+        // Both legs of every flow, where any peer has it.
+        srtp_capacity: if config.has_srtp() { 2 * flow_slots(config) } else { 0 },
         codec_level: codec_level(config.workers.codec_level),
     })
 }

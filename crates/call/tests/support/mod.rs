@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use phone::{Phone, Sip, sdp};
 use tandem_call::{
-    CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, Switch,
-    SwitchConfig, Timeouts, WallClock, WorkerSlots,
+    CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, SrtpPolicy,
+    Switch, SwitchConfig, Timeouts, WallClock, WorkerSlots,
 };
 use tandem_contract::{
     Codec, Command, Event, FlowId, Learning, LegConfig, LegCounters, Nanos, Refusal, SourcePolicy, WorkerId,
@@ -32,6 +32,8 @@ pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ip
         ptime_ms: 20,
         annexb: true,
         telephone_event: true,
+        srtp: SrtpPolicy::Off,
+        srtp_suites: Vec::new(),
         media_address: media_address.into(),
         media_source: SourcePolicy::new(Learning::Port),
         reorder_packets: 2,
