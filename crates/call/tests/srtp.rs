@@ -186,11 +186,11 @@ fn what_is_kept_and_shown_of_a_call_has_no_keys_in_it() {
     let shown = format!("{:?} {:?} {:?}", stage.switch, stage.switch.snapshot(stage.now), stage.commands);
     stage.alice_hangs_up();
     let written = serde_json::to_string(stage.record()).expect("JSON");
-    let crypto = stage.commands.iter().filter_map(|(_, command)| match command {
+    let mut crypto = stage.commands.iter().filter_map(|(_, command)| match command {
         tandem_contract::Command::UpdateFlow { legs, .. } => legs[0].crypto,
         _ => None,
     });
-    let octets = crypto.last().expect("keys were given").receive;
+    let octets = crypto.next_back().expect("keys were given").receive;
     for text in [shown, written] {
         for secret in [format!("{:?}", octets.key()), "d0RmdmcmVCsp".to_owned()] {
             assert!(!text.contains(&secret), "{secret} in {text}");
