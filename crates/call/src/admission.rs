@@ -117,6 +117,7 @@ mod tests {
             codecs: vec![Codec::Pcmu],
             ptime_ms: 20,
             annexb: true,
+            comfort_noise: false,
             telephone_event: true,
             srtp: tandem_sdp::SrtpPolicy::Off,
             srtp_suites: Vec::new(),

@@ -65,6 +65,8 @@ pub struct Peer {
     pub ptime_ms: u8,
     /// Whether G.729 Annex B is offered and accepted.
     pub annexb: bool,
+    /// Whether comfort noise (RFC 3389) is offered and accepted.
+    pub comfort_noise: bool,
     /// Whether RFC 4733 telephone events are offered and accepted.
     pub telephone_event: bool,
     /// Whether its media legs speak SRTP.

@@ -205,6 +205,7 @@ pub(crate) fn negotiation(peer: &Peer, session_id: u64, local: SocketAddr, keys:
         codecs: peer.codecs.clone(),
         ptime_ms: peer.ptime_ms,
         annexb: peer.annexb,
+        comfort_noise: peer.comfort_noise,
         telephone_event: peer.telephone_event,
     };
     let security = Security { policy: peer.srtp, suites: peer.srtp_suites.clone(), keys };

@@ -308,3 +308,24 @@ fn a_record_is_one_line_of_json_with_readable_times() {
     assert!(json.contains("\"ended\":\"2026-01-01T00:00:02.500Z\""), "{json}");
     assert!(json.contains("\"ended_by\":\"caller\"") && json.contains("\"codec\":\"PCMU\""), "{json}");
 }
+
+#[test]
+fn silence_is_described_on_the_legs_whose_peers_have_it_so() {
+    let mut config = support::config();
+    config.peers[0].comfort_noise = true;
+    config.peers[1].codecs = vec![Codec::G729];
+    let mut stage = Stage::with(config);
+    let invite = stage.alice_calls(&sdp(ALICE, 4000, "0 13", ""));
+    assert!(invite.body.contains("a=fmtp:18 annexb=yes\r\n") && !invite.body.contains("CN"), "{}", invite.body);
+    let ok = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "18", "a=fmtp:18 annexb=yes\r\n"));
+    stage.bob_sends(ok);
+    let ok = stage.alice.expect_status(200);
+    assert!(
+        ok.body.contains("m=audio 20000 RTP/AVP 0 13\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:13 CN/8000\r\n"),
+        "{}",
+        ok.body
+    );
+    let formats = stage.legs().map(|leg| leg.format.expect("is negotiated"));
+    assert_eq!(formats[0].comfort_noise.map(|number| number.get()), Some(13));
+    assert!(formats[1].annexb && formats[1].comfort_noise.is_none());
+}

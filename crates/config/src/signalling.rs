@@ -97,6 +97,16 @@ pub struct Peer {
     #[serde(default = "default_ptime_ms")]
     #[garde(range(min = 10, max = 60))]
     pub ptime_ms: u8,
+    /// Whether Annex B of G.729 is offered to it and accepted from it: silence is described in a few octets and not sent.
+    /// A leg without it hears the noise.
+    #[serde(default)]
+    #[garde(skip)]
+    pub annexb: bool,
+    /// Whether comfort noise (RFC 3389, payload type 13) is offered to it and accepted from it, beside G.711 and G.722. A leg
+    /// without it hears the noise.
+    #[serde(default)]
+    #[garde(skip)]
+    pub comfort_noise: bool,
     /// Whether it is offered telephone events, that is DTMF as RTP (RFC 4733).
     #[serde(default = "default_true")]
     #[garde(skip)]

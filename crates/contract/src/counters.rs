@@ -62,6 +62,8 @@ pub struct WorkerCounters {
     pub batch_wait_ns: Counter,
     /// Packets of speech made up for lost ones.
     pub frames_concealed: Counter,
+    /// Packets of comfort noise made while a peer that had described its silence sent nothing.
+    pub frames_of_noise: Counter,
     /// Packets of clips sent.
     pub packets_played: Counter,
     /// Packets copied to the recorder.

@@ -73,6 +73,9 @@ impl PayloadType {
     pub const fn get(self) -> u8 {
         self.0
     }
+
+    /// Comfort noise on a clock of 8000 Hz (RFC 3389 §4).
+    pub const COMFORT_NOISE: Self = Self(13);
 }
 
 /// The speech codecs a leg can carry.
@@ -113,6 +116,11 @@ impl Codec {
         }
     }
 
+    /// Whether comfort noise of RFC 3389 goes beside it: not where the codec describes silence itself.
+    pub const fn takes_comfort_noise(self) -> bool {
+        matches!(self, Self::Pcmu | Self::Pcma | Self::G722)
+    }
+
     /// The static payload type of RFC 3551 §6, `None` for Opus.
     pub const fn static_payload_type(self) -> Option<PayloadType> {
         match self {
@@ -138,6 +146,8 @@ pub struct Format {
     pub ptime_ms: u8,
     /// G.729 Annex B: silence descriptors may be sent.
     pub annexb: bool,
+    /// Comfort noise in place of silence (RFC 3389), where both sides have it; G.729 has silence descriptors instead.
+    pub comfort_noise: Option<PayloadType>,
     /// RFC 4733 telephone events, where both sides have them.
     pub telephone_event: Option<PayloadType>,
 }
@@ -151,8 +161,14 @@ impl Format {
             receive_payload_type: payload_type,
             ptime_ms: 20,
             annexb: false,
+            comfort_noise: None,
             telephone_event: None,
         }
+    }
+
+    /// Whether silence may be described in place of being sent, in whatever way the codec has.
+    pub const fn describes_silence(&self) -> bool {
+        self.annexb || self.comfort_noise.is_some()
     }
 }
 

@@ -68,7 +68,8 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
             .collect(),
         codecs: peer.codecs.iter().map(|codec| self::codec(*codec)).collect(),
         ptime_ms: peer.ptime_ms,
-        annexb: false,
+        annexb: peer.annexb,
+        comfort_noise: peer.comfort_noise,
         telephone_event: peer.telephone_events,
         srtp: match peer.srtp {
             Srtp::Off => SrtpPolicy::Off,

@@ -6,7 +6,8 @@
 
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
-use tandem_codec::transcode::{Input, Made, TranscodeError, TranscodeJob, transcode_batch};
+use tandem_codec::g729::bitstream::SPEECH_OCTETS;
+use tandem_codec::transcode::{self, Input, Made, TranscodeError, TranscodeJob, transcode_batch};
 use tandem_contract::{DropReason, Nanos, Stage};
 use tandem_packet_io::PacketBuf;
 
@@ -31,7 +32,19 @@ pub(crate) struct Pending<B> {
     /// Where the payload is.
     pub(crate) payload_at: usize,
     pub(crate) payload_len: usize,
+    pub(crate) came: Came,
     pub(crate) pipeline: Box<Pipeline>,
+}
+
+/// What has come, or was to come, for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// A payload of the codec's own.
+    Speech,
+    /// Comfort noise, of which so many ticks are made now.
+    Noise { ticks: usize },
+    /// Nothing, for so many ticks: the frame is a new one, for what is made of that.
+    Nothing { ticks: usize },
 }
 
 /// The frames that wait, by kind of batch.
@@ -111,7 +124,7 @@ impl<B: PacketBuf> Engine<B> {
         for (nth, (pending, result)) in batch.into_iter().zip(results).enumerate() {
             let Pending { stream, frame, received_at, mut pipeline, .. } = pending;
             let sent = match result {
-                Ok(len) => self.send_made(now, stream, frame, received_at, &mut pipeline, nth, len, egress),
+                Ok(made) => self.send_made(now, stream, Some(frame), received_at, &mut pipeline, nth, made, egress),
                 Err(_) => Err(DropReason::PayloadLengthBad),
             };
             self.streams[stream.at()].pipeline = Some(pipeline);
@@ -127,23 +140,94 @@ impl<B: PacketBuf> Engine<B> {
         &mut self,
         now: Nanos,
         index: StreamIndex,
-        frame: B,
+        mut frame: Option<B>,
         received_at: Nanos,
         pipeline: &mut Pipeline,
         nth: usize,
-        len: usize,
+        made: Made,
         egress: &mut E,
     ) -> Result<(), DropReason> {
-        if let Some(cut) = pipeline.packets.cut_through(&self.batches.made[nth][..len]) {
-            return self.send_speech(now, index, frame, received_at, cut, nth, len, egress);
+        if !made.is_speech() {
+            return self.send_parts(now, index, frame, received_at, pipeline, nth, made, egress);
+        }
+        let len = made.octets();
+        if let Some(frame) = frame.take_if(|_| pipeline.packets.is_packet(len)) {
+            let cut = pipeline.packets.cut();
+            return self.send_payload(now, index, frame, received_at, cut, Content::Speech, nth, len, egress);
         }
         pipeline.packets.push(&self.batches.made[nth][..len]);
-        let mut frame = Some(frame);
         while let Some((cut, len)) = pipeline.packets.pop(&mut self.batches.made[nth]) {
             let Some(frame) = frame.take().or_else(|| self.originate(egress)) else {
                 continue; // Without a buffer its sequence number stays a gap.
             };
-            self.send_speech(now, index, frame, received_at, cut, nth, len, egress)?;
+            self.send_payload(now, index, frame, received_at, cut, Content::Speech, nth, len, egress)?;
+        }
+        if frame.is_some() {
+            self.counters.frames_consumed.add(1);
+        }
+        Ok(())
+    }
+
+    /// The same for what is not speech throughout: descriptors end a packet or are one, and of silence nothing is sent.
+    #[cold]
+    fn send_parts<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        index: StreamIndex,
+        mut frame: Option<B>,
+        received_at: Nanos,
+        pipeline: &mut Pipeline,
+        nth: usize,
+        made: Made,
+        egress: &mut E,
+    ) -> Result<(), DropReason> {
+        let octets = self.batches.made[nth];
+        let to = pipeline.transcoder.to();
+        let packets = &mut pipeline.packets;
+        let begin = packets.end();
+        // Speech that waited for its rest, speech with what ends it, and a descriptor that is a packet.
+        let mut send = |engine: &mut Self, cut, content, len| {
+            let Some(frame) = frame.take().or_else(|| engine.originate(egress)) else {
+                return Ok(());
+            };
+            engine.send_payload(now, index, frame, received_at, cut, content, nth, len, egress)
+        };
+        for part in made.parts(to) {
+            let at = begin.wrapping_add(part.at as u32);
+            if packets.end() != at || part.content == transcode::Content::Descriptor {
+                if let Some((cut, len)) = packets.flush(&[], &mut self.batches.made[nth]) {
+                    send(self, cut, Content::Speech, len)?;
+                }
+                packets.pass_over(at);
+            }
+            let part_octets = &octets[part.octets];
+            let (speech, descriptor) = match part.content {
+                transcode::Content::Speech => (part_octets, &[][..]),
+                transcode::Content::SpeechThenDescriptor => {
+                    part_octets.split_at(part_octets.len() - part_octets.len() % SPEECH_OCTETS)
+                }
+                transcode::Content::Descriptor => (&[][..], part_octets),
+            };
+            packets.push(speech);
+            while let Some((cut, len)) = packets.pop(&mut self.batches.made[nth]) {
+                send(self, cut, Content::Speech, len)?;
+            }
+            if part.content == transcode::Content::SpeechThenDescriptor {
+                if let Some((cut, len)) = packets.flush(descriptor, &mut self.batches.made[nth]) {
+                    send(self, cut, Content::Speech, len)?;
+                }
+            } else if !descriptor.is_empty() {
+                let content = if to == transcode::Codec::G729 { Content::Speech } else { Content::Noise };
+                self.batches.made[nth][..descriptor.len()].copy_from_slice(descriptor);
+                send(self, packets.describe(), content, descriptor.len())?;
+            }
+        }
+        let end = begin.wrapping_add(made.ticks() as u32);
+        if packets.end() != end {
+            if let Some((cut, len)) = packets.flush(&[], &mut self.batches.made[nth]) {
+                send(self, cut, Content::Speech, len)?;
+            }
+            packets.pass_over(end);
         }
         if frame.is_some() {
             self.counters.frames_consumed.add(1);
@@ -164,19 +248,13 @@ impl<B: PacketBuf> Engine<B> {
     ) {
         let lost = Input::Lost { ticks: ticks as usize };
         let made = pipeline.transcoder.transcode(self.codec_level, lost, &mut self.batches.made[0]);
-        let Some(len) = made.ok().map(|made| made.octets()).filter(|len| *len > 0) else {
+        let Some(made) = made.ok().filter(|made| made.octets() > 0 || !made.is_speech()) else {
             pipeline.packets.leave_gap(ticks);
             return;
         };
-        pipeline.packets.push(&self.batches.made[0][..len]);
-        while let Some((cut, len)) = pipeline.packets.pop(&mut self.batches.made[0]) {
-            self.counters.frames_concealed.add(1);
-            let Some(frame) = self.originate(egress) else {
-                continue;
-            };
-            if let Err(reason) = self.send_speech(now, index, frame, received_at, cut, 0, len, egress) {
-                self.drop_frame(reason);
-            }
+        self.counters.frames_concealed.add(u64::from(ticks).div_ceil(pipeline.packets.ticks_per_packet() as u64));
+        if let Err(reason) = self.send_made(now, index, None, received_at, pipeline, 0, made, egress) {
+            self.drop_frame(reason);
         }
     }
 
@@ -188,13 +266,14 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Puts the nth payload made into a frame and sends it.
-    fn send_speech<E: Egress<Buf = B>>(
+    fn send_payload<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
         index: StreamIndex,
         mut frame: B,
         received_at: Nanos,
         cut: Cut,
+        content: Content,
         nth: usize,
         len: usize,
         egress: &mut E,
@@ -209,7 +288,7 @@ impl<B: PacketBuf> Engine<B> {
         let bytes = frame.data_mut();
         bytes[rtp_at] = tandem_wire::rtp::PLAIN_FIRST_OCTET;
         bytes[payload_at..].copy_from_slice(&self.batches.made[nth][..len]);
-        self.send_rtp(index, frame, received_at, cut.heard(now, false), Content::Speech, egress)
+        self.send_rtp(index, frame, received_at, cut.heard(now, false), content, egress)
     }
 }
 
@@ -221,8 +300,8 @@ impl Cut {
     }
 }
 
-/// Octets made per packet, or why none were.
-type Results = ArrayVec<Result<usize, TranscodeError>, BATCH_CAPACITY>;
+/// What was made of each packet, or why nothing was.
+type Results = ArrayVec<Result<Made, TranscodeError>, BATCH_CAPACITY>;
 
 fn transcode<B: PacketBuf>(
     level: Level,
@@ -232,13 +311,18 @@ fn transcode<B: PacketBuf>(
     let mut jobs = ArrayVec::<TranscodeJob<'_>, BATCH_CAPACITY>::new();
     for (pending, output) in batch.iter_mut().zip(made.iter_mut()) {
         let payload = pending.frame.data().get(pending.payload_at..pending.payload_at + pending.payload_len);
+        let payload = payload.unwrap_or_default();
         jobs.push(TranscodeJob {
             state: &mut pending.pipeline.transcoder,
-            input: Input::Payload(payload.unwrap_or_default()),
+            input: match pending.came {
+                Came::Speech => Input::Payload(payload),
+                Came::Noise { ticks } => Input::Noise { payload, ticks },
+                Came::Nothing { ticks } => Input::NotSent { ticks },
+            },
             output,
             made: Ok(Made::default()),
         });
     }
     transcode_batch(level, &mut jobs);
-    jobs.into_iter().map(|job| job.made.map(|made| made.octets())).collect()
+    jobs.into_iter().map(|job| job.made).collect()
 }

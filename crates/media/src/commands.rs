@@ -128,6 +128,8 @@ impl<B: PacketBuf> Engine<B> {
         }
         stream.treatment = treatment;
         self.pipelines.extend(stream.pipeline.take());
+        self.end_noise(index);
+        let stream = &mut self.streams[index.at()];
         if let Some(window) = stream.window.take() {
             self.windows.give_back(window, index);
         }
@@ -160,6 +162,7 @@ impl<B: PacketBuf> Engine<B> {
                 self.windows.give_back(window, index);
             }
             self.release_srtp(index);
+            self.end_noise(index);
             self.streams[index.at()] = Stream::vacant();
         }
         if let Some(flow) = &mut self.flows[id.slot as usize] {

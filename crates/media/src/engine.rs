@@ -17,6 +17,7 @@ use crate::event_queue::EventQueue;
 use crate::flow::{Flow, leg_of};
 use crate::fork::{FORK_CAPACITY, Fork};
 use crate::neighbours::{Neighbours, announce_address};
+use crate::noise::Noise;
 use crate::pipeline::Pipeline;
 use crate::playback::Playback;
 use crate::port_table::{PortTable, StreamIndex};
@@ -71,6 +72,8 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) clips: [Option<Arc<Clip>>; ClipId::COUNT],
     /// What is being played now, in no order; one for each stream at most.
     pub(crate) playbacks: Vec<Playback>,
+    /// Noise that is being made now, in no order.
+    pub(crate) noises: Vec<Noise>,
     pub(crate) forks: Box<[Option<Fork>]>,
     pub(crate) neighbours: Neighbours<B>,
     pub(crate) events: EventQueue,
@@ -88,7 +91,8 @@ impl<B: PacketBuf> Engine<B> {
     pub fn new(config: &EngineConfig, counters: Arc<WorkerCounters>) -> Result<Self, ConfigError> {
         config.check()?;
         let capacity = config.flow_capacity as usize;
-        let unused = Pair { from: transcode::Codec::Pcmu, to: transcode::Codec::Pcmu };
+        let unused =
+            Pair { from: transcode::Codec::Pcmu, to: transcode::Codec::Pcmu, silence: transcode::Silence::Described };
         Ok(Self {
             classifier: Classifier::new(config),
             link: LinkFields {
@@ -112,6 +116,7 @@ impl<B: PacketBuf> Engine<B> {
             srtp_contexts: (0..config.srtp_capacity).map(|_| Box::default()).collect(),
             clips: [const { None }; ClipId::COUNT],
             playbacks: Vec::with_capacity(capacity * 2),
+            noises: Vec::with_capacity(config.transcoder_capacity as usize),
             forks: (0..FORK_CAPACITY.min(capacity * 2)).map(|_| None).collect(),
             neighbours: Neighbours::new(config.neighbour_capacity),
             events: EventQueue::new(EVENT_CAPACITY),
@@ -185,6 +190,7 @@ impl<B: PacketBuf> Engine<B> {
     /// Time passes: clips are played, neighbours are asked, a part of the flow table is looked through for silence.
     pub fn on_timeout<E: Egress<Buf = B>>(&mut self, now: Nanos, egress: &mut E) {
         self.run_playbacks(now, egress);
+        self.run_noises(now, egress);
         if now >= self.neighbours_due {
             self.neighbours_due = now.plus(NEIGHBOUR_TICK_NS);
             self.neighbours.on_timeout(now, &self.link, &self.counters, egress);

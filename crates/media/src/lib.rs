@@ -31,6 +31,7 @@ mod fork;
 mod functions;
 mod latch;
 mod neighbours;
+mod noise;
 mod pipeline;
 mod playback;
 mod port_table;

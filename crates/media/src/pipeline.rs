@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use tandem_codec::transcode::Transcoder;
 
 use crate::reception::Verdict;
-use crate::transcode::{MAX_PAYLOAD, MAX_PTIME_MS, Pair, TICKS_PER_MS};
+use crate::transcode::{FRAME_TICKS, MAX_PAYLOAD, MAX_PTIME_MS, Pair, TICKS_PER_MS};
 
 /// Longest gap, in milliseconds, that is filled. Every codec's concealment has faded to silence by then.
 const MAX_CONCEALED_MS: u32 = 60;
@@ -17,7 +17,7 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) fn new(pair: Pair, ptime_ms: u8) -> Self {
-        Self { transcoder: Transcoder::new(pair.from, pair.to), packets: Packetizer::new(pair, ptime_ms) }
+        Self { transcoder: pair.transcoder(), packets: Packetizer::new(pair, ptime_ms) }
     }
 
     /// Begins a stream in the same memory.
@@ -129,12 +129,9 @@ impl Packetizer {
         Cut { timestamp, verdict, marker, sequence: self.next_sequence() }
     }
 
-    /// Whether made octets are a packet as they are, with nothing to wait for; then their numbers.
-    pub(crate) fn cut_through(&mut self, made: &[u8]) -> Option<Cut> {
-        if !self.octets.is_empty() || made.len() != self.octets_per_packet {
-            return None;
-        }
-        Some(self.cut())
+    /// Whether so many octets that were made are a packet as they are, with nothing to wait for.
+    pub(crate) fn is_packet(&self, octets: usize) -> bool {
+        self.octets.is_empty() && octets == self.octets_per_packet
     }
 
     /// Lets octets wait for the rest of their packet.
@@ -157,7 +154,37 @@ impl Packetizer {
         Some((self.cut(), len))
     }
 
-    fn cut(&mut self) -> Cut {
+    /// What waits, as a packet shorter than the others, because what follows is not speech; with the silence descriptor that
+    /// ends it, where there is one.
+    pub(crate) fn flush(&mut self, descriptor: &[u8], payload: &mut [u8; MAX_PAYLOAD]) -> Option<(Cut, usize)> {
+        let speech_ends = self.end();
+        let octets = self.octets.drain(..).chain(descriptor.iter().copied());
+        let len = payload.iter_mut().zip(octets).map(|(to, octet)| *to = octet).count();
+        if len == 0 {
+            return None;
+        }
+        let cut = self.cut();
+        self.start = if descriptor.is_empty() { speech_ends } else { speech_ends.wrapping_add(FRAME_TICKS as u32) };
+        self.marker |= !descriptor.is_empty();
+        Some((cut, len))
+    }
+
+    /// The numbers of a silence descriptor that is a packet of its own. Nothing waits before it.
+    pub(crate) fn describe(&mut self) -> Cut {
+        let cut = self.cut();
+        self.start = cut.timestamp.wrapping_add(FRAME_TICKS as u32);
+        self.marker = true;
+        Cut { marker: false, ..cut }
+    }
+
+    /// Nothing is sent up to a timestamp; what waits was flushed.
+    pub(crate) fn pass_over(&mut self, to: u32) {
+        self.marker |= to != self.start;
+        self.start = to;
+    }
+
+    /// The numbers of the next packet.
+    pub(crate) fn cut(&mut self) -> Cut {
         let timestamp = self.start;
         let verdict = std::mem::replace(&mut self.verdict, Verdict::Next { skipped: 0 });
         let marker = std::mem::take(&mut self.marker);
@@ -166,9 +193,14 @@ impl Packetizer {
     }
 
     /// The timestamp behind the last octet.
-    fn end(&self) -> u32 {
+    pub(crate) fn end(&self) -> u32 {
         let waiting = self.octets.len() * self.ticks_per_packet as usize / self.octets_per_packet;
         self.start.wrapping_add(waiting as u32)
+    }
+
+    /// Ticks of a packet.
+    pub(crate) const fn ticks_per_packet(&self) -> usize {
+        self.ticks_per_packet as usize
     }
 
     fn next_sequence(&mut self) -> u16 {
@@ -186,14 +218,14 @@ fn ticks_of(ptime_ms: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use tandem_codec::transcode::Codec;
+    use tandem_codec::transcode::{Codec, Silence};
 
     use super::*;
 
     const NEXT: Verdict = Verdict::Next { skipped: 0 };
 
     fn packetizer(to: Codec, ptime_ms: u8) -> Packetizer {
-        Packetizer::new(Pair { from: Codec::Pcmu, to }, ptime_ms)
+        Packetizer::new(Pair { from: Codec::Pcmu, to, silence: Silence::AsSpeech }, ptime_ms)
     }
 
     /// Lets speech in and returns the packets that are whole: sequence, timestamp, length.

@@ -73,6 +73,10 @@ impl<B: PacketBuf> Engine<B> {
                 stream.hear_report(now, &block);
             }
         }
+        // Silence that was described may last; its sender is known to live by its reports.
+        if stream.may_leave_out_silence {
+            stream.last_accepted = now;
+        }
         self.counters.reports_received.add(1);
         self.counters.frames_consumed.add(1);
         Ok(())

@@ -1,11 +1,13 @@
 //! The way of one RTP packet: checked, taken into account, converted, numbered, sent.
 
+use tandem_codec::g729::bitstream::SID_OCTETS;
+use tandem_codec::transcode::Silence;
 use tandem_contract::{DropReason, Nanos};
 use tandem_packet_io::PacketBuf;
 use tandem_wire::demux::Kind;
 use tandem_wire::rtp::{self, Rtp, RtpFields};
 
-use crate::batch::Pending;
+use crate::batch::{Came, Pending};
 use crate::classify::Datagram;
 use crate::continuity::Heard;
 use crate::egress::Egress;
@@ -16,7 +18,7 @@ use crate::pipeline::{Join, Pipeline};
 use crate::port_table::StreamIndex;
 use crate::reception::Verdict;
 use crate::stream::{Content, Exit, Stream, Treatment};
-use crate::transcode::{self, Conversion, MAX_PAYLOAD, Pair};
+use crate::transcode::{self, Conversion, FRAME_TICKS, MAX_PAYLOAD, Pair};
 
 /// A packet of a stream that is decoded, on its way there.
 pub(crate) struct Arrival<B> {
@@ -128,7 +130,7 @@ impl<B: PacketBuf> Engine<B> {
             return Err(DropReason::NotNegotiated);
         };
         match arrival.content {
-            Content::Speech => self.transcode(now, pair, index, arrival, verdict, egress),
+            Content::Speech | Content::Noise => self.transcode(now, pair, index, arrival, verdict, egress),
             Content::Event if stream.send_type(Content::Event).is_none() => Err(DropReason::PayloadTypeUnknown),
             Content::Event => {
                 let heard = self.number_event(now, pair, index, &arrival, verdict, egress)?;
@@ -149,26 +151,49 @@ impl<B: PacketBuf> Engine<B> {
         verdict: Verdict,
         egress: &mut E,
     ) -> Result<(), DropReason> {
-        let Arrival { frame, received_at, timestamp, marker, .. } = arrival;
+        let Arrival { frame, received_at, content, timestamp, marker, .. } = arrival;
         let (payload_at, payload_len) = (usize::from(arrival.payload_at), usize::from(arrival.payload_len));
         let length_holds = pair
             .from
             .ticks_of_payload(payload_len)
             .is_some_and(|ticks| (1..=MAX_PAYLOAD).contains(&ticks) && pair.to.octets_of_speech(ticks).is_some());
-        if !length_holds {
+        let is_noise = content == Content::Noise;
+        if !length_holds && !is_noise {
             return Err(DropReason::PayloadLengthBad);
         }
+        let describes_silence = is_noise || pair.ends_in_descriptor(payload_len);
+        let is_description = is_noise || (describes_silence && payload_len == SID_OCTETS);
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
-        if let Join::Lost(ticks) = pipeline.packets.join(verdict, timestamp, marker) {
-            self.conceal(now, index, received_at, &mut pipeline, ticks, egress);
+        let ticks = pipeline.packets.ticks_per_packet();
+        let came = match (is_noise, pair.silence) {
+            (false, _) => Came::Speech,
+            (true, Silence::Described) => Came::Noise { ticks: FRAME_TICKS },
+            (true, Silence::AsSpeech) => Came::Noise { ticks },
+        };
+        if is_description && self.streams[index.at()].noise.is_some() {
+            // It changes the noise, whose time goes on as it does.
+            if !self.put_off_noise(now, index, ticks) {
+                self.streams[index.at()].pipeline = Some(pipeline);
+                self.counters.frames_consumed.add(1);
+                return Ok(());
+            }
+        } else {
+            self.end_noise(index);
+            if let Join::Lost(ticks) = pipeline.packets.join(verdict, timestamp, marker) {
+                self.conceal(now, index, received_at, &mut pipeline, ticks, egress);
+            }
+            if describes_silence && pair.silence == Silence::AsSpeech {
+                self.begin_noise(now, index, ticks);
+            }
         }
-        let pending = Pending { stream: index, frame, received_at, joined_at: now, payload_at, payload_len, pipeline };
+        let (stream, joined_at) = (index, now);
+        let pending = Pending { stream, frame, received_at, joined_at, payload_at, payload_len, came, pipeline };
         self.join_batch(now, pair, pending, egress);
         Ok(())
     }
 
     /// The stream's codec state. If the packet before this one still waits with it, that one goes first.
-    fn take_pipeline<E: Egress<Buf = B>>(
+    pub(crate) fn take_pipeline<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
         pair: Pair,

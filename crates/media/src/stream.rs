@@ -14,7 +14,7 @@ use crate::reception::Reception;
 use crate::reorder::WindowIndex;
 use crate::reports::Reporting;
 use crate::srtp_path::Contexts;
-use crate::transcode::Conversion;
+use crate::transcode::{Conversion, is_made_audible};
 
 /// Whether the receiving leg takes RTP, or the name under which it is dropped.
 type Gate = Result<(), DropReason>;
@@ -46,6 +46,8 @@ pub(crate) enum Content {
     Speech,
     /// A telephone event (RFC 4733).
     Event,
+    /// Comfort noise (RFC 3389).
+    Noise,
 }
 
 #[repr(align(64))]
@@ -54,8 +56,10 @@ pub(crate) struct Stream {
     pub(crate) gate: Gate,
     receive_payload_type: u8,
     receive_event_type: u8,
+    receive_noise_type: u8,
     send_payload_type: u8,
     send_event_type: u8,
+    send_noise_type: u8,
     pub(crate) treatment: Treatment,
     /// The SSRC that we send with to the peer whom this stream comes from, unless it may come back.
     refused_ssrc: Option<u32>,
@@ -67,6 +71,8 @@ pub(crate) struct Stream {
     pub(crate) last_accepted: Nanos,
     started_reported: bool,
     silence_reported: bool,
+    /// The peer sends nothing where it has nothing to say.
+    pub(crate) may_leave_out_silence: bool,
     pub(crate) packets_received: u64,
     pub(crate) octets_received: u64,
     pub(crate) packets_dropped: u64,
@@ -78,6 +84,8 @@ pub(crate) struct Stream {
     pub(crate) exit: Exit,
     /// The codecs' state; a packet that waits in a batch has it with it.
     pub(crate) pipeline: Option<Box<Pipeline>>,
+    /// The place of the noise that is made for as long as nothing is sent.
+    pub(crate) noise: Option<u32>,
     /// Where packets wait for those before them, beside the pipeline.
     pub(crate) window: Option<WindowIndex>,
     pub(crate) packets_sent: u64,
@@ -92,8 +100,10 @@ impl Stream {
             gate: Err(DropReason::NotNegotiated),
             receive_payload_type: NO_PAYLOAD_TYPE,
             receive_event_type: NO_PAYLOAD_TYPE,
+            receive_noise_type: NO_PAYLOAD_TYPE,
             send_payload_type: 0,
             send_event_type: NO_PAYLOAD_TYPE,
+            send_noise_type: NO_PAYLOAD_TYPE,
             treatment: Treatment::Relay,
             refused_ssrc: None,
             latch: Latch::new(None, SourcePolicy::new(Learning::Off)),
@@ -103,6 +113,7 @@ impl Stream {
             last_accepted: Nanos(0),
             started_reported: false,
             silence_reported: false,
+            may_leave_out_silence: false,
             packets_received: 0,
             octets_received: 0,
             packets_dropped: 0,
@@ -111,6 +122,7 @@ impl Stream {
             continuity: Continuity::new(start, 8, 8),
             exit: Exit::Closed(DropReason::PeerNotReady),
             pipeline: None,
+            noise: None,
             window: None,
             packets_sent: 0,
             octets_sent: 0,
@@ -131,12 +143,15 @@ impl Stream {
             self.silence_reported = false;
         }
         self.gate = gate;
+        self.may_leave_out_silence = from.format.is_some_and(|format| format.describes_silence());
         self.latch.configure(now, from.remote, from.source);
         self.refused_ssrc = (!from.echoes).then_some(from.ssrc);
         self.receive_payload_type = from.format.map_or(NO_PAYLOAD_TYPE, |f| f.receive_payload_type.get());
         self.receive_event_type = Self::event_type(from.format);
+        self.receive_noise_type = Self::noise_type(from.format);
         self.send_payload_type = to.format.map_or(0, |f| f.payload_type.get());
         self.send_event_type = Self::event_type(to.format);
+        self.send_noise_type = Self::noise_type(to.format);
         let khz = |format: Option<Format>| format.map_or(8, |f| f.codec.clock_rate_hz() / 1000);
         self.receive_khz = khz(from.format);
         let start = Start { ssrc: to.ssrc, first_sequence: to.first_sequence, first_timestamp: to.first_timestamp };
@@ -145,6 +160,10 @@ impl Stream {
 
     fn event_type(format: Option<Format>) -> u8 {
         format.and_then(|f| f.telephone_event).map_or(NO_PAYLOAD_TYPE, |t| t.get())
+    }
+
+    fn noise_type(format: Option<Format>) -> u8 {
+        format.and_then(|f| f.comfort_noise).map_or(NO_PAYLOAD_TYPE, |t| t.get())
     }
 
     /// Something of what is looked at first, of the numbers in both directions, and of the headers to send.
@@ -166,6 +185,8 @@ impl Stream {
             Some(Content::Speech)
         } else if payload_type == self.receive_event_type {
             Some(Content::Event)
+        } else if payload_type == self.receive_noise_type {
+            Some(Content::Noise)
         } else {
             None
         }
@@ -177,6 +198,7 @@ impl Stream {
         match content {
             Content::Speech => Some(self.send_payload_type),
             Content::Event => Some(self.send_event_type).filter(|t| *t != NO_PAYLOAD_TYPE),
+            Content::Noise => Some(self.send_noise_type).filter(|t| *t != NO_PAYLOAD_TYPE),
         }
     }
 
@@ -238,7 +260,8 @@ impl Stream {
 pub(crate) fn treatment(from: &Format, to: &Format) -> Option<Treatment> {
     let same = from.codec == to.codec;
     // Opus packets say themselves how long they are; whoever decodes one takes any length.
-    if same && (from.ptime_ms == to.ptime_ms || from.codec == Codec::Opus) {
+    let same_frames = from.ptime_ms == to.ptime_ms && !is_made_audible(from, to);
+    if same && (same_frames || from.codec == Codec::Opus) {
         return Some(Treatment::Relay);
     }
     Conversion::between(from, to).map(Treatment::Transcode)

@@ -2,7 +2,8 @@
 
 use tandem_codec::Level;
 use tandem_codec::g711::{self, Law};
-use tandem_codec::transcode;
+use tandem_codec::g729::bitstream::{SID_OCTETS, SPEECH_OCTETS};
+use tandem_codec::transcode::{self, Silence, Transcoder};
 use tandem_contract::{Codec, DropReason, Format};
 use tandem_packet_io::PacketBuf;
 
@@ -20,9 +21,24 @@ pub(crate) enum Conversion {
 pub(crate) struct Pair {
     pub(crate) from: transcode::Codec,
     pub(crate) to: transcode::Codec,
+    /// What is made of silence.
+    pub(crate) silence: Silence,
 }
 
+/// Ticks of a frame of 10 ms, for which a silence descriptor stands.
+pub(crate) const FRAME_TICKS: usize = 10 * TICKS_PER_MS;
+
 impl Pair {
+    /// The start of a stream.
+    pub(crate) fn transcoder(self) -> Transcoder {
+        Transcoder::with_silence(self.from, self.to, self.silence)
+    }
+
+    /// Whether a payload of the source's own ends in a silence descriptor.
+    pub(crate) const fn ends_in_descriptor(self, payload_len: usize) -> bool {
+        matches!(self.from, transcode::Codec::G729) && payload_len % SPEECH_OCTETS == SID_OCTETS
+    }
+
     /// How many kinds of batch there are.
     pub(crate) const KINDS: usize = 9;
 
@@ -53,15 +69,29 @@ const fn codec(codec: Codec) -> Option<transcode::Codec> {
 impl Conversion {
     /// What is done between two codecs and packet times; `None` when the codecs cannot be joined. Different packet times of
     /// the same codec need re-framing, where the codec library knows its frames.
+    ///
+    /// Silence that only the near end leaves out is made audible, which takes linear samples whatever the codecs.
     pub(crate) fn between(from: &Format, to: &Format) -> Option<Self> {
-        let same_ptime = from.ptime_ms == to.ptime_ms;
-        match (codec(from.codec), codec(to.codec)) {
-            (Some(transcode::Codec::Pcmu), Some(transcode::Codec::Pcma)) if same_ptime => Some(Self::Law(Law::Mu)),
-            (Some(transcode::Codec::Pcma), Some(transcode::Codec::Pcmu)) if same_ptime => Some(Self::Law(Law::A)),
-            (Some(from), Some(to)) => Some(Self::Linear(Pair { from, to })),
-            _ => None,
-        }
+        let as_it_is = from.ptime_ms == to.ptime_ms && !is_made_audible(from, to);
+        let silence = match (codec(from.codec)?.law(), codec(to.codec)?.law()) {
+            (Some(Law::Mu), Some(Law::A)) if as_it_is => return Some(Self::Law(Law::Mu)),
+            (Some(Law::A), Some(Law::Mu)) if as_it_is => return Some(Self::Law(Law::A)),
+            _ if to.describes_silence() => Silence::Described,
+            // What needs no linear samples is passed on; there is no silence in it to tell from speech.
+            (from_law, to_law)
+                if !from.describes_silence() && (from.codec == to.codec || from_law.and(to_law).is_some()) =>
+            {
+                Silence::Described
+            }
+            _ => Silence::AsSpeech,
+        };
+        Some(Self::Linear(Pair { from: codec(from.codec)?, to: codec(to.codec)?, silence }))
     }
+}
+
+/// Whether silence that `from` may leave out has to be heard by `to`.
+pub(crate) const fn is_made_audible(from: &Format, to: &Format) -> bool {
+    from.describes_silence() && !to.describes_silence()
 }
 
 /// Longest payload, in milliseconds of speech, that is transcoded.

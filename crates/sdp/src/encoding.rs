@@ -49,6 +49,11 @@ impl Encoding {
         self.name.eq_ignore_ascii_case("telephone-event")
     }
 
+    /// Whether this is comfort noise (RFC 3389).
+    pub fn is_comfort_noise(&self) -> bool {
+        self.name.eq_ignore_ascii_case("CN")
+    }
+
     /// The encodings of a format list, in its order; payload types that cannot be resolved are left out, and of two
     /// equal payload types the first counts.
     pub(crate) fn read_all(formats: &str, attributes: &[sdp_types::Attribute]) -> Vec<Self> {

@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub ptime_ms: u8,
     /// Whether Annex B of G.729 may be used.
     pub annexb: bool,
+    /// Whether comfort noise (RFC 3389) may be used in place of silence, beside codecs that do not describe it themselves.
+    pub comfort_noise: bool,
     /// Whether RFC 4733 telephone events are spoken.
     pub telephone_event: bool,
 }
@@ -112,6 +114,8 @@ pub struct Negotiation {
     numbers: Vec<(Codec, PayloadType)>,
     /// The same for telephone events, by clock rate.
     event_numbers: Vec<(u32, PayloadType)>,
+    /// The same for comfort noise.
+    noise_number: Option<PayloadType>,
     /// Payload types the peer gave a meaning to, one bit each.
     taken: u128,
     offered: bool,
@@ -131,6 +135,7 @@ impl Negotiation {
             version: 0,
             numbers: Vec::new(),
             event_numbers: Vec::new(),
+            noise_number: None,
             taken: 0,
             offered: false,
             agreement: None,
@@ -180,9 +185,11 @@ impl Negotiation {
             telephone_events = rates.into_iter().map(|rate| (self.event_number_of(rate), rate)).collect();
         }
         let crypto = self.offered_keys();
+        let takes_noise = codecs.iter().any(|(codec, _)| codec.takes_comfort_noise());
         let audio = AudioLine {
             protocol: if self.security.policy == SrtpPolicy::Required { "RTP/SAVP" } else { "RTP/AVP" }.to_owned(),
             local: self.local,
+            comfort_noise: (self.capabilities.comfort_noise && takes_noise).then(|| self.noise_number()),
             codecs,
             telephone_events,
             annexb: self.capabilities.annexb,
@@ -254,6 +261,10 @@ impl Negotiation {
                 receive_payload_type,
                 ptime_ms: self.ptime_for(codec, media),
                 annexb: codec == Codec::G729 && ours.annexb && encoding.fmtp.annexb(),
+                // Payload type 13 means the same in both directions; who numbers it otherwise is sent nothing of it.
+                comfort_noise: ours
+                    .comfort_noise
+                    .filter(|number| codec.takes_comfort_noise() && comfort_noise(media) == Some(*number)),
                 telephone_event: if event_offered { telephone_event(media, codec) } else { None },
                 ..Format::new(codec, encoding.payload_type)
             },
@@ -307,9 +318,12 @@ impl Negotiation {
             .find(|encoding| encoding.codec() == Some(*codec))
             .ok_or(OfferError::NoCommonCodec)?;
         let event = if self.capabilities.telephone_event { telephone_event(media, *codec) } else { None };
+        let takes_noise = self.capabilities.comfort_noise && codec.takes_comfort_noise();
+        let noise = comfort_noise(media).filter(|_| takes_noise);
         let format = Format {
             ptime_ms: self.ptime_for(*codec, media),
             annexb: *codec == Codec::G729 && self.capabilities.annexb && encoding.fmtp.annexb(),
+            comfort_noise: noise,
             telephone_event: event,
             ..Format::new(*codec, encoding.payload_type)
         };
@@ -330,6 +344,7 @@ impl Negotiation {
                 protocol: media.protocol.clone(),
                 local: self.local,
                 codecs: vec![(format.codec, format.payload_type)],
+                comfort_noise: noise,
                 telephone_events: event.map(|number| (number, codec.clock_rate_hz())).into_iter().collect(),
                 annexb: format.annexb,
                 ptime_ms: format.ptime_ms,
@@ -343,6 +358,9 @@ impl Negotiation {
         }
         self.numbers.retain(|(known, number)| known != codec && *number != format.payload_type);
         self.numbers.push((*codec, format.payload_type));
+        self.noise_number = comfort_noise(media).or(self.noise_number).filter(|number| *number != format.payload_type);
+        self.numbers.retain(|(_, number)| Some(*number) != self.noise_number);
+        self.event_numbers.retain(|(_, number)| Some(*number) != self.noise_number);
         if let Some(number) = event {
             self.event_numbers.retain(|(rate, _)| *rate != codec.clock_rate_hz());
             self.event_numbers.push((codec.clock_rate_hz(), number));
@@ -413,10 +431,20 @@ impl Negotiation {
         number
     }
 
+    /// 13, unless the peer has given another number to comfort noise, or another meaning to 13.
+    fn noise_number(&mut self) -> PayloadType {
+        let usual = PayloadType::COMFORT_NOISE;
+        let number =
+            self.noise_number.unwrap_or_else(|| if self.is_free(usual) { usual } else { self.free_number(96) });
+        self.noise_number = Some(number);
+        number
+    }
+
     fn is_free(&self, number: PayloadType) -> bool {
         self.taken & (1 << number.get()) == 0
             && self.numbers.iter().all(|(_, known)| *known != number)
             && self.event_numbers.iter().all(|(_, known)| *known != number)
+            && self.noise_number != Some(number)
     }
 
     /// A dynamic payload type that means nothing yet, `from` where possible. There are 32, and fewer than ten of ours;
@@ -435,6 +463,12 @@ fn narrowed(wish: Direction, media: &MediaDescription) -> Direction {
 /// The peer's payload type for telephone events on the clock of `codec` (RFC 4733 §2.1).
 fn telephone_event(media: &MediaDescription, codec: Codec) -> Option<PayloadType> {
     let fits = |encoding: &&Encoding| encoding.is_telephone_event() && encoding.clock_rate_hz == codec.clock_rate_hz();
+    media.encodings.iter().find(fits).map(|encoding| encoding.payload_type)
+}
+
+/// The peer's payload type for comfort noise on the clock of the codecs that take it (RFC 3389 §5).
+fn comfort_noise(media: &MediaDescription) -> Option<PayloadType> {
+    let fits = |encoding: &&Encoding| encoding.is_comfort_noise() && encoding.clock_rate_hz == 8000;
     media.encodings.iter().find(fits).map(|encoding| encoding.payload_type)
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct AudioLine {
     pub(crate) protocol: String,
     pub(crate) local: SocketAddr,
     pub(crate) codecs: Vec<(Codec, PayloadType)>,
+    /// Beside those codecs that take it, on a clock of 8000 Hz.
+    pub(crate) comfort_noise: Option<PayloadType>,
     /// Payload type and clock rate.
     pub(crate) telephone_events: Vec<(PayloadType, u32)>,
     /// Whether Annex B of G.729 may be used.
@@ -62,6 +64,9 @@ fn write_audio(text: &mut String, audio: &AudioLine) -> std::fmt::Result {
     for (_, payload_type) in &audio.codecs {
         write!(text, " {}", payload_type.get())?;
     }
+    if let Some(number) = audio.comfort_noise {
+        write!(text, " {}", number.get())?;
+    }
     for (payload_type, _) in &audio.telephone_events {
         write!(text, " {}", payload_type.get())?;
     }
@@ -74,6 +79,9 @@ fn write_audio(text: &mut String, audio: &AudioLine) -> std::fmt::Result {
             // Said in both cases, because its absence is read in different ways.
             write!(text, "a=fmtp:{number} annexb={}\r\n", if audio.annexb { "yes" } else { "no" })?;
         }
+    }
+    if let Some(number) = audio.comfort_noise {
+        write!(text, "a=rtpmap:{} CN/8000\r\n", number.get())?;
     }
     for (payload_type, clock_rate_hz) in &audio.telephone_events {
         let number = payload_type.get();

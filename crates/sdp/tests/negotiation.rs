@@ -7,7 +7,7 @@ use tandem_contract::{Codec, Direction, PayloadType};
 use tandem_sdp::{AnswerError, Capabilities, Negotiation, OfferError, SessionDescription};
 
 fn capabilities(codecs: &[Codec]) -> Capabilities {
-    Capabilities { codecs: codecs.to_vec(), ptime_ms: 20, annexb: true, telephone_event: true }
+    Capabilities { codecs: codecs.to_vec(), ptime_ms: 20, annexb: true, comfort_noise: true, telephone_event: true }
 }
 
 fn leg(codecs: &[Codec]) -> Negotiation {
@@ -38,8 +38,8 @@ fn an_offer_lists_codecs_in_order_with_events_on_each_clock() {
     assert_eq!(
         text,
         "v=0\r\no=- 4711 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
-         m=audio 20000 RTP/AVP 96 0 101 102\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
-         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtpmap:102 telephone-event/48000\r\n\
+         m=audio 20000 RTP/AVP 96 0 13 101 102\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
+         a=rtpmap:13 CN/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtpmap:102 telephone-event/48000\r\n\
          a=fmtp:102 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
     );
 }
@@ -182,6 +182,27 @@ fn a_number_keeps_its_meaning_in_later_offers() {
         .collect();
     assert!(events.contains(&(96, 48_000)));
     assert!(events.iter().all(|(number, _)| *number != 101), "101 means iLBC to this peer");
+}
+
+#[test]
+fn comfort_noise_needs_both_sides_and_a_codec_that_takes_it() {
+    for (ours_allows, formats, expected) in [
+        (true, "0 13", Some(pt(13))),
+        (true, "0", None),
+        (true, "18 13", None),
+        (false, "0 13", None),
+        (true, "0 99\r\na=rtpmap:99 CN/16000", None),
+    ] {
+        let capabilities = Capabilities { comfort_noise: ours_allows, ..capabilities(&[Pcmu, G729]) };
+        let description = peer(&format!("m=audio 4000 RTP/AVP {formats}\r\n"));
+        let mut leg = Negotiation::new(1, (Ipv4Addr::LOCALHOST, 20_000).into(), capabilities);
+        let (text, agreed) = leg.answer(&description, &[], SendRecv).expect("answers");
+        assert_eq!(agreed.format.comfort_noise, expected, "answering {formats:?}");
+        assert_eq!(text.contains("a=rtpmap:13 CN/8000\r\n"), expected.is_some());
+        assert_eq!(leg.offer(&[Pcmu, G729], SendRecv).contains(" 13"), ours_allows);
+        assert_eq!(leg.on_answer(&description).expect("fits").format.comfort_noise, expected, "offering {formats:?}");
+    }
+    assert!(!leg(&[G729, Opus]).offer(&[G729, Opus], SendRecv).contains("CN/"));
 }
 
 #[test]

@@ -19,7 +19,13 @@ const PLAIN: &str = "m=audio 4000 RTP/AVP 0\r\n";
 const SECURE: &str = "m=audio 4000 RTP/SAVP 0\r\n";
 
 fn leg(policy: SrtpPolicy, suites: &[CryptoSuite]) -> Negotiation {
-    let capabilities = Capabilities { codecs: vec![Codec::Pcmu], ptime_ms: 20, annexb: false, telephone_event: false };
+    let capabilities = Capabilities {
+        codecs: vec![Codec::Pcmu],
+        ptime_ms: 20,
+        annexb: false,
+        comfort_noise: false,
+        telephone_event: false,
+    };
     let security = Security { policy, suites: suites.to_vec(), keys: KeySeed::new([7; 32]) };
     Negotiation::new(4711, (Ipv4Addr::new(10, 0, 0, 1), 20_000).into(), capabilities).with_security(security)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rig::*;
 use tandem_contract::{
     Clip, ClipId, ClipLoad, Codec, Command, CryptoSuite, ForkTarget, Format, Function, LegConfig, LegCrypto, LegSide,
-    MasterKey,
+    MasterKey, PayloadType,
 };
 use tandem_srtp::Sender;
 use tandem_testkit::{
@@ -116,6 +116,35 @@ fn reframing_costs_no_allocation() {
         rig.install(legs);
         assert_eq!(allocations(&mut rig, &packets(&mut caller(Codec::Pcmu), 44, 160)), 0);
         assert!(rig.counters.rtp_forwarded.get() > 20);
+    }
+}
+
+#[test]
+fn silence_costs_no_allocation_whoever_describes_it() {
+    for (a, b, says) in
+        [(Codec::Pcmu, Codec::G729, true), (Codec::Pcmu, Codec::G729, false), (Codec::Pcmu, Codec::Pcma, false)]
+    {
+        let mut rig = Rig::new();
+        let mut legs = legs(a, b);
+        legs[0].format =
+            legs[0].format.map(|format| Format { comfort_noise: Some(PayloadType::COMFORT_NOISE), ..format });
+        legs[1].format = legs[1].format.map(|format| Format { annexb: says, ..format });
+        rig.install(legs);
+        let mut caller = caller(a);
+        let mut frames = packets(&mut caller, 4, 160);
+        caller.payload_type = 13;
+        frames.push(caller.send(&[50, 70, 150], 1600));
+        assert_eq!(allocations(&mut rig, &frames), 0);
+        let counted = allocations_during(|| {
+            for _ in 0..200 {
+                rig.pass_ms(1);
+                while rig.cable.take_buf().is_some() {}
+            }
+        });
+        assert_eq!(counted, 0);
+        assert_eq!(rig.counters.frames_of_noise.get() > 8, !says);
+        caller.payload_type = 0;
+        assert_eq!(allocations(&mut rig, &packets(&mut caller, 4, 160)), 0);
     }
 }
 

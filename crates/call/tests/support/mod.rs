@@ -31,6 +31,7 @@ pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ip
         codecs: codecs.to_vec(),
         ptime_ms: 20,
         annexb: true,
+        comfort_noise: false,
         telephone_event: true,
         srtp: SrtpPolicy::Off,
         srtp_suites: Vec::new(),

@@ -51,6 +51,12 @@ impl Made {
         self.octets
     }
 
+    /// Ticks that the octets and what is not sent stand for, in whole frames.
+    #[must_use]
+    pub const fn ticks(&self) -> usize {
+        self.frames as usize * FRAME_TICKS
+    }
+
     /// Whether all is speech, so that the octets are one payload; nothing at all counts as such.
     #[must_use]
     pub const fn is_speech(&self) -> bool {

@@ -170,6 +170,11 @@ pub(super) const METRICS: &[Metric] = &[
         Worker(|worker| worker.frames_concealed.get()),
         "Packets of speech made up for lost ones.",
     ),
+    counter(
+        "tandem_frames_of_noise",
+        Worker(|worker| worker.frames_of_noise.get()),
+        "Packets of comfort noise made for legs that hear speech alone, while the other side had described its silence.",
+    ),
     counter("tandem_packets_played", Worker(|worker| worker.packets_played.get()), "Packets of clips sent to legs."),
     counter(
         "tandem_packets_recorded",

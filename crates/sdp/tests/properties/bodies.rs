@@ -15,7 +15,13 @@ pub fn exercise(bytes: &[u8]) {
 }
 
 fn exercise_with(description: &SessionDescription, policy: SrtpPolicy) {
-    let capabilities = Capabilities { codecs: Codec::ALL.to_vec(), ptime_ms: 20, annexb: true, telephone_event: true };
+    let capabilities = Capabilities {
+        codecs: Codec::ALL.to_vec(),
+        ptime_ms: 20,
+        annexb: true,
+        comfort_noise: true,
+        telephone_event: true,
+    };
     let security = Security { policy, suites: CryptoSuite::ALL.to_vec(), keys: KeySeed::new([5; 32]) };
     let mut leg = Negotiation::new(1, (Ipv4Addr::LOCALHOST, 20_000).into(), capabilities).with_security(security);
     if let Ok((text, agreed)) = leg.answer(description, &[Codec::Opus], Direction::SendRecv) {
