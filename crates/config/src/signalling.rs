@@ -198,7 +198,7 @@ pub enum CodecName {
     /// G.722 at 64 kbit/s.
     #[serde(rename = "G722")]
     G722,
-    /// G.729 Annex A, offered without the silence compression of Annex B.
+    /// G.729 Annex A; with the silence compression of Annex B where `annexb` says so.
     #[serde(rename = "G729")]
     G729,
 }
