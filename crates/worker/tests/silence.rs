@@ -1,5 +1,7 @@
 //! Silence that a peer does not send: described to a peer that takes descriptions, and noise for one that does not.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests say what they expect, as tests do")]
+
 mod rig;
 
 use rig::*;
