@@ -250,8 +250,24 @@ impl Call {
             }
             Event::MediaTimeout { leg, idle_ms, .. } => self.on_silence(exchange, now, leg, idle_ms),
             Event::Counters { counters, .. } => self.on_counters(exchange, now, &counters),
-            Event::MediaStarted { .. } | Event::FunctionDone { .. } | Event::PlaybackEnded { .. } => {}
+            Event::AddressLost { leg, .. } => self.on_address_lost(exchange, now, leg),
+            Event::MediaStarted { .. }
+            | Event::FunctionDone { .. }
+            | Event::PlaybackEnded { .. }
+            | Event::AddressAdded { .. }
+            | Event::AddressRemoved { .. }
+            | Event::AddressRefused { .. } => {}
         }
+    }
+
+    /// The address that a peer was told to send to is not ours any more.
+    fn on_address_lost(&mut self, exchange: &mut Exchange, now: Nanos, leg: LegSide) {
+        if self.phase == Phase::Ending {
+            return;
+        }
+        let address = self.media.reservation.local(leg).ip();
+        let reason = format!("the media address {address} was removed");
+        self.end(exchange, now, Ending::gateway(StatusCode::SERVICE_UNAVAILABLE, reason), None);
     }
 
     fn proceed(&mut self, exchange: &mut Exchange, now: Nanos, then: Then) {

@@ -45,7 +45,7 @@ impl Switch {
 
     /// A worker said something.
     pub fn on_media_event(&mut self, now: Nanos, worker: WorkerId, event: Event) {
-        let flow = event.flow();
+        let Some(flow) = event.flow() else { return };
         if let Some(&number) = self.flows.get(&(worker, flow.slot, flow.generation)) {
             self.with_call(number, |call, exchange| call.on_worker(exchange, now, event));
         }

@@ -171,6 +171,24 @@ fn silence_on_a_leg_that_is_on_hold_is_no_reason_to_end() {
 }
 
 #[test]
+fn a_call_whose_address_was_taken_away_ends_on_both_sides() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    let (worker, flow, legs) = stage.flows[0];
+    for leg in LegSide::BOTH {
+        stage.event(worker, Event::AddressLost { flow, leg });
+    }
+    for side in [LegSide::A, LegSide::B] {
+        let endpoint = if side == LegSide::A { &mut stage.alice } else { &mut stage.bob };
+        let bye = endpoint.expect_request("BYE");
+        let ok = endpoint.answer(&bye, 200, "OK", "");
+        if side == LegSide::A { stage.alice_sends(ok) } else { stage.bob_sends(ok) }
+    }
+    assert_eq!(stage.record().reason, format!("the media address {} was removed", legs[0].local.ip()));
+    stage.assert_clean();
+}
+
+#[test]
 fn a_bye_waits_for_the_ack_of_the_200() {
     let mut stage = Stage::new();
     let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));

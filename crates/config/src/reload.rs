@@ -7,7 +7,8 @@ use crate::check::Document;
 use crate::document::{Config, Limits};
 
 /// What can change while the gateway runs: fields, and sections with all that is in them.
-pub const CHANGEABLE: [&str; 8] = [
+pub const CHANGEABLE: [&str; 9] = [
+    "ports[].addresses",
     "sip.no_answer_timeout_s",
     "limits.max_calls",
     "limits.retry_after_s",
@@ -50,6 +51,9 @@ impl Reload {
         let (applied, needs_restart) = changed.into_iter().partition(|path| is_changeable(path));
 
         let mut config = running.clone();
+        for (port, wanted) in config.ports.iter_mut().zip(wanted.ports) {
+            port.addresses = wanted.addresses;
+        }
         config.sip.no_answer_timeout_s = wanted.sip.no_answer_timeout_s;
         config.limits = Limits { max_transactions: running.limits.max_transactions, ..wanted.limits };
         config.peers = wanted.peers;
@@ -72,6 +76,16 @@ impl Reload {
 }
 
 fn is_changeable(path: &str) -> bool {
+    // `[]` stands for any place in a sequence.
+    if let Some((first, rest)) = path.split_once('[').and_then(|(name, rest)| Some((name, rest.split_once(']')?.1)))
+        && is_changeable_field(&format!("{first}[]{rest}"))
+    {
+        return true;
+    }
+    is_changeable_field(path)
+}
+
+fn is_changeable_field(path: &str) -> bool {
     CHANGEABLE.iter().any(|changeable| {
         path.strip_prefix(changeable).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     })
@@ -145,13 +159,23 @@ routes: [{from: left, peer: right}]
     }
 
     #[test]
-    fn a_peer_that_needs_what_cannot_change_is_refused() {
+    fn addresses_come_and_go_with_the_peers_that_use_them() {
         let wanted = FILE
             .replace("[10.0.0.10/24]", "[10.0.0.10/24, 10.0.0.11/24]")
             .replace("address: 10.0.1.30", "address: 10.0.1.30, media_address: 10.0.0.11");
-        assert_eq!(
-            Reload::new(&parse(FILE), parse(&wanted)).unwrap_err().problems,
-            ["peers[1].media_address: 10.0.0.11 is no address of a port; the ports have 10.0.0.10"]
-        );
+        let reload = Reload::new(&parse(FILE), parse(&wanted)).unwrap();
+        assert_eq!(reload.applied, ["ports[0].addresses", "peers[1].media_address"]);
+        assert!(reload.needs_restart.is_empty());
+        assert_eq!(reload.config, parse(&wanted));
+    }
+
+    #[test]
+    fn what_needs_something_that_cannot_change_is_refused() {
+        let wanted = FILE
+            .replace("[{address: 10.0.1.10}]", "[{name: a, address: 10.0.1.10}, {name: b, address: 10.0.1.11}]")
+            .replace("address: 10.0.1.30", "address: 10.0.1.30, listen: b");
+        let problems = Reload::new(&parse(FILE), parse(&wanted)).unwrap_err().problems;
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].starts_with("peers[1].listen: no listener is called `b`"), "{problems:?}");
     }
 }

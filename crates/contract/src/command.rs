@@ -1,4 +1,6 @@
-use crate::{Epoch, FlowId, Function, LegConfig};
+use core::net::IpAddr;
+
+use crate::{Epoch, FlowId, Function, LegConfig, LocalAddress};
 
 /// What control asks of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +43,35 @@ pub enum Command {
         /// What.
         function: Function,
     },
+    /// Gives the port one more address, or another link to one it has, and tells the link who has it now. Answered by
+    /// [`crate::Event::AddressAdded`] or [`crate::Event::AddressRefused`]; to be given to every worker of the port.
+    AddAddress {
+        /// Confirmed back.
+        request: u32,
+        /// The address and its link.
+        local: LocalAddress,
+    },
+    /// Takes an address from the port: what comes to it is dropped from now on. Flows that use it are told of by
+    /// [`crate::Event::AddressLost`] within about a second, and stay until they are removed. Answered by
+    /// [`crate::Event::AddressRemoved`] or [`crate::Event::AddressRefused`]; to be given to every worker of the port.
+    RemoveAddress {
+        /// Confirmed back.
+        request: u32,
+        /// The address.
+        address: IpAddr,
+    },
 }
 
 impl Command {
-    /// The flow the command speaks of.
-    pub const fn flow(&self) -> FlowId {
+    /// The flow the command speaks of, where it speaks of one.
+    pub const fn flow(&self) -> Option<FlowId> {
         match self {
             Self::InstallFlow { flow, .. }
             | Self::UpdateFlow { flow, .. }
             | Self::RemoveFlow { flow }
             | Self::ReadFlow { flow }
-            | Self::Function { flow, .. } => *flow,
+            | Self::Function { flow, .. } => Some(*flow),
+            Self::AddAddress { .. } | Self::RemoveAddress { .. } => None,
         }
     }
 }

@@ -56,6 +56,7 @@ drop_reasons! {
     Duplicate, "duplicate", "The sequence number was seen already.";
     TooLate, "too_late", "The packet is older than what was already sent on.";
     PayloadLengthBad, "payload_length_bad", "The payload is not a whole number of the codec's frames, or too long.";
+    AddressLost, "address_lost", "The local address that the packet would leave from was taken from the port.";
     PeerNotReady, "peer_not_ready", "The other leg has no remote address or format yet.";
     NeighbourUnresolved, "neighbour_unresolved", "The next hop's hardware address is not known yet.";
     NoRoute, "no_route", "The remote is off the subnet and no gateway is configured.";

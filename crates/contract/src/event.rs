@@ -29,6 +29,8 @@ pub enum Refusal {
     Unreachable,
     /// Every place for what was asked is taken.
     FunctionsExhausted,
+    /// The port has as many addresses as it can, [`crate::LocalAddress::MOST`], counting those removed that flows still use.
+    AddressesExhausted,
 }
 
 /// What a worker tells control.
@@ -105,11 +107,35 @@ pub enum Event {
         /// Who heard it.
         leg: LegSide,
     },
+    /// The address is the port's, and live.
+    AddressAdded {
+        /// The number of the command.
+        request: u32,
+    },
+    /// The address is the port's no more.
+    AddressRemoved {
+        /// The number of the command.
+        request: u32,
+    },
+    /// The command was not taken; the port's addresses are what they were.
+    AddressRefused {
+        /// The number of the command.
+        request: u32,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The local address of a leg was taken away; said once for each leg.
+    AddressLost {
+        /// The flow.
+        flow: FlowId,
+        /// The leg.
+        leg: LegSide,
+    },
 }
 
 impl Event {
-    /// The flow the event speaks of.
-    pub const fn flow(&self) -> FlowId {
+    /// The flow the event speaks of, where it speaks of one.
+    pub const fn flow(&self) -> Option<FlowId> {
         match self {
             Self::Installed { flow, .. }
             | Self::Updated { flow, .. }
@@ -119,7 +145,9 @@ impl Event {
             | Self::MediaStarted { flow, .. }
             | Self::MediaTimeout { flow, .. }
             | Self::FunctionDone { flow, .. }
-            | Self::PlaybackEnded { flow, .. } => *flow,
+            | Self::PlaybackEnded { flow, .. }
+            | Self::AddressLost { flow, .. } => Some(*flow),
+            Self::AddressAdded { .. } | Self::AddressRemoved { .. } | Self::AddressRefused { .. } => None,
         }
     }
 }

@@ -12,6 +12,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod address;
 mod clip;
 mod command;
 mod counters;
@@ -26,6 +27,7 @@ mod stage;
 mod tap;
 mod time;
 
+pub use address::LocalAddress;
 pub use clip::{Clip, ClipError, ClipId, ClipLoad};
 pub use command::Command;
 pub use counters::{Counter, DropCounters, LegCounters, RingDepth, StageTimes, WorkerCounters};
@@ -42,4 +44,4 @@ pub use time::Nanos;
 
 /// Changes whenever a type of this crate changes its meaning, so that a control plane never drives a worker that
 /// understands something else.
-pub const API_VERSION: u32 = 2;
+pub const API_VERSION: u32 = 3;

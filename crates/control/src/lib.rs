@@ -11,6 +11,7 @@
 //! Workers are on the other side of [`WorkerLink`]s; this crate never sees a packet.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod clock;
 mod flows;
 mod http;

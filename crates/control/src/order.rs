@@ -1,13 +1,15 @@
 //! What the switch's thread is told, by signals, by the gateway's wiring and over HTTP.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use tandem_call::{CallNumber, CallSnapshot};
-use tandem_config::{Config, LoadError};
+use tandem_config::{Cidr, Config, LoadError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use crate::addresses::{AddressAnswer, AddressView};
 use crate::flows::FlowView;
 use crate::status::SwitchStatus;
 
@@ -34,6 +36,13 @@ pub(crate) enum Request {
     HangUp(CallNumber, oneshot::Sender<bool>),
     /// How many calls are left.
     Drain(oneshot::Sender<u64>),
+    Addresses(oneshot::Sender<Vec<AddressView>>),
+    AddAddress {
+        cidr: Cidr,
+        gateway: Option<IpAddr>,
+        answer: AddressAnswer,
+    },
+    RemoveAddress(IpAddr, AddressAnswer),
 }
 
 /// Turns SIGTERM and SIGINT into [`Order::Terminate`] and SIGHUP into [`Order::Reload`], for good.

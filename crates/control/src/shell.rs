@@ -10,6 +10,7 @@ use tandem_contract::{Command, Event, Nanos};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep_until;
 
+use crate::addresses::{AddressAnswer, AddressChange, Addresses};
 use crate::clock::Clock;
 use crate::flows::FlowQuery;
 use crate::logging::LogHandle;
@@ -52,6 +53,7 @@ pub(crate) struct Shell {
     pub(crate) draining: bool,
     pub(crate) sip: SipCounters,
     pub(crate) flow_queries: Vec<FlowQuery>,
+    pub(crate) addresses: Addresses,
     pub(crate) next_watch: Nanos,
 }
 
@@ -126,6 +128,9 @@ impl Shell {
                     Event::Refused { flow, .. } | Event::Removed { flow, .. } => query.on_refused(worker, flow),
                     _ => {}
                 }
+            }
+            if let Some(command) = self.addresses.on_event(self.workers.count(), &event) {
+                self.workers.send_all(command);
             }
             self.switch.on_media_event(now, worker, event);
         }
@@ -273,6 +278,9 @@ impl Shell {
         if let Some(log) = &self.log {
             log.set_level(reload.config.log.level);
         }
+        for change in self.addresses.differences(&self.config, &reload.config) {
+            self.change_address(change, None);
+        }
         self.config = reload.config;
         tracing::info!(applied = reload.applied.join(", "), "configuration read again");
         if !reload.needs_restart.is_empty() {
@@ -297,6 +305,16 @@ impl Shell {
                 self.drain(now);
                 let _ = answer.send(self.switch.calls_in_progress() as u64);
             }
+            Request::Addresses(answer) => {
+                let _ = answer.send(self.addresses.list());
+            }
+            Request::AddAddress { cidr, gateway, answer } => {
+                let local = self.addresses.local(cidr, gateway);
+                self.change_address(AddressChange::Add(local), Some(answer));
+            }
+            Request::RemoveAddress(address, answer) => {
+                self.change_address(AddressChange::Remove(address), Some(answer));
+            }
             Request::Flows(answer) => {
                 let query = FlowQuery::new(now, self.switch.snapshot(now), answer);
                 for (worker, flow) in query.keys() {
@@ -304,6 +322,12 @@ impl Shell {
                 }
                 self.flow_queries.push(query);
             }
+        }
+    }
+
+    fn change_address(&mut self, change: AddressChange, answer: Option<AddressAnswer>) {
+        if let Some(command) = self.addresses.begin(change, self.workers.count(), answer) {
+            self.workers.send_all(command);
         }
     }
 

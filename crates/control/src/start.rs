@@ -12,6 +12,7 @@ use tandem_config::{Config, Srtp};
 use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
+use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::http::{self, HttpError};
 use crate::logging::LogHandle;
@@ -139,6 +140,7 @@ impl Control {
                 if signals {
                     tokio::spawn(forward_signals(order.clone()));
                 }
+                let addresses = Addresses::new(&config);
                 let shell = Shell {
                     clock,
                     switch,
@@ -156,6 +158,7 @@ impl Control {
                     draining: false,
                     sip: SipCounters::default(),
                     flow_queries: Vec::new(),
+                    addresses,
                     next_watch: clock.now(),
                 };
                 Ok(shell.run().await)

@@ -59,6 +59,19 @@ impl Workers {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Gives every worker the same command.
+    pub(crate) fn send_all(&mut self, command: Command) {
+        for worker in &mut self.each {
+            worker.waiting.push_back(command);
+            worker.push();
+        }
+    }
+
     /// The next event of any worker. Also moves commands that waited for room.
     pub(crate) fn next_event(&mut self) -> Option<(WorkerId, Event)> {
         self.each.iter_mut().find_map(|worker| {
@@ -120,8 +133,14 @@ const fn is_answer(event: &Event) -> bool {
         | Event::Refused { .. }
         | Event::Removed { .. }
         | Event::Counters { .. }
-        | Event::FunctionDone { .. } => true,
-        Event::MediaStarted { .. } | Event::MediaTimeout { .. } | Event::PlaybackEnded { .. } => false,
+        | Event::FunctionDone { .. }
+        | Event::AddressAdded { .. }
+        | Event::AddressRemoved { .. }
+        | Event::AddressRefused { .. } => true,
+        Event::MediaStarted { .. }
+        | Event::MediaTimeout { .. }
+        | Event::PlaybackEnded { .. }
+        | Event::AddressLost { .. } => false,
     }
 }
 
@@ -152,7 +171,7 @@ mod tests {
             assert_eq!(commands.pop(), Ok(Command::ReadFlow { flow: flow(slot) }));
             events.push(Event::Counters { flow: flow(slot), counters: [LegCounters::default(); 2] }).unwrap();
             assert!(workers.is_busy());
-            assert_eq!(workers.next_event().map(|(_, event)| event.flow()), Some(flow(slot)));
+            assert_eq!(workers.next_event().and_then(|(_, event)| event.flow()), Some(flow(slot)));
         }
         assert!(!workers.is_busy());
         assert!(workers.next_event().is_none());

@@ -65,6 +65,31 @@ fn a_wrong_file_changes_nothing() {
 }
 
 #[test]
+fn addresses_are_added_and_removed_over_http_and_by_the_file() {
+    let mut bench = Bench::ready("");
+    let told = |bench: &Bench| -> Vec<String> {
+        let addresses = bench.get_json("/v1/addresses");
+        addresses.as_array().unwrap().iter().map(|one| one["address"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(told(&bench), ["10.0.0.10"]);
+    let added = bench.post("/v1/addresses", r#"{"address": "10.0.0.20/24"}"#);
+    assert_eq!(added, (200, r#"{"added":"10.0.0.20/24"}"#.to_owned()));
+    assert_eq!(told(&bench), ["10.0.0.10", "10.0.0.20"]);
+    bench.reload("[10.0.0.10/24]", "[10.0.0.10/24, 10.0.0.30/24]");
+    bench.wait_for("the new address", || told(&bench) == ["10.0.0.10", "10.0.0.20", "10.0.0.30"]);
+    assert_eq!(bench.request("DELETE", "/v1/addresses/10.0.0.20", &[]).0, 200);
+    assert_eq!(told(&bench), ["10.0.0.10", "10.0.0.30"]);
+    for (status, error) in [
+        (bench.post("/v1/addresses", r#"{"address": "10.0.0.20"}"#).0, 400),
+        (bench.post("/v1/addresses", r#"{"address": "224.0.0.1/4"}"#).0, 409),
+        (bench.request("DELETE", "/v1/addresses/2001:db8::1", &[]).0, 404),
+        (bench.request("DELETE", "/v1/addresses/nonsense", &[]).0, 400),
+    ] {
+        assert_eq!(status, error);
+    }
+}
+
+#[test]
 fn records_that_cannot_be_written_wait_and_the_node_is_not_ready() {
     // Today's first file is a device that is always full.
     let bench = Bench::prepared("", |records| {

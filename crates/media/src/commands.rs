@@ -18,8 +18,8 @@ impl<B: PacketBuf> Engine<B> {
     /// Carries out one command and returns its answer.
     pub fn on_command<E: Egress<Buf = B>>(&mut self, now: Nanos, command: &Command, egress: &mut E) -> Event {
         // What waits in a window or a batch was received under the configuration that stands now.
-        let slot = command.flow().slot;
-        if !matches!(command, Command::ReadFlow { .. }) && self.flows.get(slot as usize).is_some() {
+        let slot = command.flow().map(|flow| flow.slot).filter(|slot| self.flows.get(*slot as usize).is_some());
+        if let Some(slot) = slot.filter(|_| !matches!(command, Command::ReadFlow { .. })) {
             LegSide::BOTH.into_iter().for_each(|leg| self.flush_window(now, stream_of(slot, leg), egress));
         }
         self.run_due_batches(now, true, egress);
@@ -36,6 +36,8 @@ impl<B: PacketBuf> Engine<B> {
                 let outcome = self.on_function(now, flow, function, egress);
                 Event::FunctionDone { flow, request, outcome }
             }
+            Command::AddAddress { request, local } => self.add_address(now, request, local, egress),
+            Command::RemoveAddress { request, address } => self.remove_address(request, address),
         }
     }
 
@@ -252,6 +254,9 @@ impl<B: PacketBuf> Engine<B> {
             return Exit::Closed(DropReason::DirectionInactive);
         }
         let (address, local) = (flow.locals[leg.other().index()], to.local);
+        if !self.ports.is_present(address) {
+            return Exit::Closed(DropReason::AddressLost);
+        }
         self.departure(now, address, local, remote, egress).map_or_else(Exit::Closed, Exit::Open)
     }
 

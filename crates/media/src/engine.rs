@@ -8,6 +8,7 @@ use tandem_codec::transcode;
 use tandem_contract::{Clip, ClipId, DropReason, Event, Nanos, Stage, WorkerCounters};
 use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf};
 
+use crate::addresses::Announcements;
 use crate::batch::Batches;
 use crate::classify::{Class, Classifier, Datagram};
 use crate::config::{ConfigError, EngineConfig};
@@ -79,6 +80,7 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) events: EventQueue,
     pub(crate) counters: Arc<WorkerCounters>,
     pub(crate) echo_limit: RateLimit,
+    pub(crate) announcements: Announcements,
     neighbours_due: Nanos,
     sweep_at: usize,
 }
@@ -122,6 +124,7 @@ impl<B: PacketBuf> Engine<B> {
             events: EventQueue::new(EVENT_CAPACITY),
             counters,
             echo_limit: RateLimit::new(ECHO_REPLIES_PER_SECOND),
+            announcements: Announcements::new(),
             neighbours_due: Nanos(0),
             sweep_at: 0,
         })
@@ -194,6 +197,7 @@ impl<B: PacketBuf> Engine<B> {
         if now >= self.neighbours_due {
             self.neighbours_due = now.plus(NEIGHBOUR_TICK_NS);
             self.neighbours.on_timeout(now, &self.link, &self.counters, egress);
+            self.repeat_announcements(now, egress);
         }
         self.release_overdue(now, egress);
         for _ in 0..self.streams.len().div_ceil(TICKS_PER_SWEEP) {
@@ -204,6 +208,7 @@ impl<B: PacketBuf> Engine<B> {
                 let stream = &mut self.streams[self.sweep_at];
                 stream.on_timeout(now, self.media_timeout_ms, flow.id, leg, &mut self.events);
                 self.report(now, index, egress);
+                self.look_after_address(now, index, egress);
             }
         }
     }

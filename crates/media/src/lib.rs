@@ -15,6 +15,7 @@
 //! built, an engine does not allocate.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod answer;
 mod batch;
 mod classify;
@@ -44,6 +45,7 @@ mod srtp_path;
 mod stream;
 mod transcode;
 
-pub use config::{Checksums, ConfigError, EngineConfig, LocalAddress, MAX_LOCAL_ADDRESSES};
+pub use config::{Checksums, ConfigError, EngineConfig};
 pub use egress::Egress;
 pub use engine::{Engine, Origin};
+pub use tandem_contract::LocalAddress;

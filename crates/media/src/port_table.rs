@@ -3,7 +3,9 @@ use std::ops::RangeInclusive;
 
 use arrayvec::ArrayVec;
 
-use crate::config::{ConfigError, LocalAddress, MAX_LOCAL_ADDRESSES};
+use tandem_contract::LocalAddress;
+
+use crate::config::ConfigError;
 
 /// A flow's direction, as an index into the engine's streams: twice the flow's slot, plus 1 for what leg B receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +28,22 @@ pub(crate) struct AddressIndex(u8);
 
 /// Finds a stream by local address and port: one row per address, one entry per pair of an even port (RTP) and the odd
 /// one above it (RTCP). No hashing, no collisions: an unknown port costs one load.
+///
+/// Rows for all addresses that a port can have are there from the start, so that addresses come and go without allocation.
+/// The row of an address that went stays its own while flows listen there.
 pub(crate) struct PortTable {
-    addresses: ArrayVec<LocalAddress, MAX_LOCAL_ADDRESSES>,
+    places: ArrayVec<Place, { LocalAddress::MOST }>,
     first_pair: u16,
     pairs: u16,
     entries: Box<[u32]>,
+}
+
+struct Place {
+    local: LocalAddress,
+    /// Whether the address is ours at present.
+    present: bool,
+    /// Legs that listen there.
+    legs: u32,
 }
 
 const FREE: u32 = u32::MAX;
@@ -43,24 +56,51 @@ impl PortTable {
         if pairs == 0 {
             return Err(ConfigError::NoPorts);
         }
-        let entries = vec![FREE; usize::from(pairs) * addresses.len()].into_boxed_slice();
-        let addresses = addresses.iter().copied().take(MAX_LOCAL_ADDRESSES).collect();
-        Ok(Self { addresses, first_pair, pairs, entries })
+        let entries = vec![FREE; usize::from(pairs) * LocalAddress::MOST].into_boxed_slice();
+        let places = addresses.iter().map(|local| Place { local: *local, present: true, legs: 0 });
+        Ok(Self { places: places.take(LocalAddress::MOST).collect(), first_pair, pairs, entries })
+    }
+
+    /// Makes an address ours, or changes its link. `false` when every place is taken.
+    pub(crate) fn add(&mut self, local: LocalAddress) -> bool {
+        let known = self.places.iter().position(|place| place.local.address == local.address);
+        let free = known.or_else(|| self.places.iter().position(|place| !place.present && place.legs == 0));
+        match free.map(|index| &mut self.places[index]) {
+            Some(place) => {
+                (place.local, place.present) = (local, true);
+                true
+            }
+            None => self.places.try_push(Place { local, present: true, legs: 0 }).is_ok(),
+        }
+    }
+
+    /// Makes an address ours no more; `false` when it was not.
+    pub(crate) fn remove(&mut self, address: IpAddr) -> bool {
+        let Some(index) = self.address(address) else { return false };
+        self.places[usize::from(index.0)].present = false;
+        true
+    }
+
+    /// Whether an address that some leg has is still ours.
+    #[inline]
+    pub(crate) fn is_present(&self, index: AddressIndex) -> bool {
+        self.places[usize::from(index.0)].present
     }
 
     /// Which of our addresses this is.
     #[inline]
     pub(crate) fn address(&self, address: IpAddr) -> Option<AddressIndex> {
-        self.addresses.iter().position(|local| local.address == address).map(|index| AddressIndex(index as u8))
+        let index = self.places.iter().position(|place| place.local.address == address)?;
+        self.places[index].present.then_some(AddressIndex(index as u8))
     }
 
     pub(crate) fn local(&self, index: AddressIndex) -> &LocalAddress {
-        &self.addresses[usize::from(index.0)]
+        &self.places[usize::from(index.0)].local
     }
 
     /// All our addresses.
     pub(crate) fn local_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.addresses.iter().map(|local| local.address)
+        self.places.iter().filter(|place| place.present).map(|place| place.local.address)
     }
 
     #[inline]
@@ -85,6 +125,9 @@ impl PortTable {
     /// Lets `stream` listen at an even port. The caller has checked that it is in range.
     pub(crate) fn occupy(&mut self, address: AddressIndex, port: u16, stream: StreamIndex) {
         if let Some(index) = self.index(address, port) {
+            if self.entries[index] == FREE {
+                self.places[usize::from(address.0)].legs += 1;
+            }
             self.entries[index] = stream.0;
         }
     }
@@ -92,6 +135,9 @@ impl PortTable {
     /// Lets nobody listen there any more.
     pub(crate) fn free(&mut self, address: AddressIndex, port: u16) {
         if let Some(index) = self.index(address, port) {
+            if self.entries[index] != FREE {
+                self.places[usize::from(address.0)].legs -= 1;
+            }
             self.entries[index] = FREE;
         }
     }
@@ -121,6 +167,27 @@ mod tests {
         table.free(second, 10_998);
         assert_eq!(table.find(second, 10_998), None);
         assert!(table.address("10.0.0.3".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn an_address_that_went_keeps_its_row_while_legs_listen_there() {
+        let mut table = table(&["10.0.0.1"], 10_000..=10_999);
+        let local = |host: u8| LocalAddress { address: IpAddr::from([10, 0, 0, host]), prefix_len: 24, gateway: None };
+        let first = table.address(local(1).address).unwrap();
+        table.occupy(first, 10_000, StreamIndex(4));
+        assert!(table.remove(local(1).address) && !table.remove(local(1).address));
+        assert!(!table.is_present(first) && table.address(local(1).address).is_none());
+        for host in 2..=LocalAddress::MOST as u8 {
+            assert!(table.add(local(host)), "{host}");
+        }
+        assert!(!table.add(local(99)), "the row of 10.0.0.1 is in use");
+        assert!(table.add(local(1)), "it may come back");
+        assert_eq!(table.find(table.address(local(1).address).unwrap(), 10_000), Some(StreamIndex(4)));
+        assert!(table.remove(local(1).address));
+        table.free(first, 10_000);
+        assert!(table.add(local(99)));
+        assert_eq!(table.address(local(99).address), Some(first));
+        assert_eq!(table.local_addresses().count(), LocalAddress::MOST);
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub(crate) struct Stream {
     silence_reported: bool,
     /// The peer sends nothing where it has nothing to say.
     pub(crate) may_leave_out_silence: bool,
+    pub(crate) address_lost_reported: bool,
     pub(crate) packets_received: u64,
     pub(crate) octets_received: u64,
     pub(crate) packets_dropped: u64,
@@ -114,6 +115,7 @@ impl Stream {
             started_reported: false,
             silence_reported: false,
             may_leave_out_silence: false,
+            address_lost_reported: false,
             packets_received: 0,
             octets_received: 0,
             packets_dropped: 0,

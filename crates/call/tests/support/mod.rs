@@ -232,6 +232,8 @@ impl Stage {
                 self.flows.push((worker, flow, legs));
                 Event::Installed { flow, epoch }
             }
+            (_, Command::AddAddress { request, .. }) => Event::AddressAdded { request },
+            (_, Command::RemoveAddress { request, .. }) => Event::AddressRemoved { request },
             (_, Command::UpdateFlow { flow, epoch, legs }) => {
                 match self.flows.iter_mut().find(|(of, known, _)| (*of, *known) == (worker, flow)) {
                     Some(known) => {

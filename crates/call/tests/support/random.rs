@@ -201,7 +201,7 @@ impl Play {
             _ => Event::Installed { flow, epoch: Epoch(1) },
         };
         // A worker speaks of flows it was told of, except in the case of a very late word.
-        let is_held = self.stage.held.iter().any(|(of, command)| *of == worker && command.flow() == flow);
+        let is_held = self.stage.held.iter().any(|(of, command)| *of == worker && command.flow() == Some(flow));
         if !is_held {
             self.stage.event(worker, event);
         }

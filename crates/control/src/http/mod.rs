@@ -4,25 +4,29 @@
 //! changes something is refused when it comes from a web page, which a browser marks with `Origin`.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Request as HttpRequest, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::json;
 use tandem_call::CallNumber;
+use tandem_config::Cidr;
 use tokio::sync::oneshot;
 
+use crate::addresses::AddressError;
 use crate::metrics;
 use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
 
 /// What there is to ask: method, path, meaning.
-const ROUTES: [(&str, &str, &str); 8] = [
+const ROUTES: [(&str, &str, &str); 11] = [
     ("GET", "/metrics", "metrics, in the text format of OpenMetrics, which Prometheus reads"),
     ("GET", "/healthz", "200 while the process handles calls; 503 when it should be restarted"),
     ("GET", "/readyz", "200 while the node takes calls; 503 and the reasons, one per line, when it does not"),
@@ -30,6 +34,18 @@ const ROUTES: [(&str, &str, &str); 8] = [
     ("GET", "/v1/flows", "every call with the counters of its media"),
     ("GET", "/v1/stats", "everything that is counted, with quantiles of added latency"),
     ("DELETE", "/v1/calls/{number}", "ends a call; 404 where there is none of that number"),
+    ("GET", "/v1/addresses", "the media port's addresses"),
+    (
+        "POST",
+        "/v1/addresses",
+        "gives the media port an address, `{\"address\": \"10.0.0.20/24\"}`, with `\"gateway\"` where it is not the port's; \
+         announces it; 409 where there is no room",
+    ),
+    (
+        "DELETE",
+        "/v1/addresses/{address}",
+        "takes an address from the media port; calls that use it end within about a second",
+    ),
     ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
 ];
 
@@ -79,6 +95,8 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/calls/{number}", delete(hang_up))
         .route("/v1/flows", get(flows))
         .route("/v1/stats", get(stats))
+        .route("/v1/addresses", get(addresses).post(add_address))
+        .route("/v1/addresses/{address}", delete(remove_address))
         .route("/v1/drain", post(drain))
         .layer(middleware::from_fn(refuse_web_pages))
         .with_state(node)
@@ -147,4 +165,41 @@ async fn drain(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> 
     let calls = node.ask(Request::Drain).await?;
     tracing::info!(calls, "draining, as the operator asked: no new calls");
     Ok(Json(json!({ "draining": true, "calls": calls })).into_response())
+}
+
+async fn addresses(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
+    Ok(Json(node.ask(Request::Addresses).await?).into_response())
+}
+
+/// What `POST /v1/addresses` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewAddress {
+    address: Cidr,
+    #[serde(default)]
+    gateway: Option<IpAddr>,
+}
+
+async fn add_address(
+    State(node): State<Arc<Node>>,
+    new: Result<Json<NewAddress>, JsonRejection>,
+) -> Result<Response, SwitchSilent> {
+    let new = match new {
+        Ok(Json(new)) => new,
+        Err(wrong) => return Ok((StatusCode::BAD_REQUEST, Json(json!({ "error": wrong.body_text() }))).into_response()),
+    };
+    let outcome = node.ask(|answer| Request::AddAddress { cidr: new.address, gateway: new.gateway, answer }).await?;
+    Ok(changed(outcome, StatusCode::CONFLICT, json!({ "added": new.address })))
+}
+
+async fn remove_address(State(node): State<Arc<Node>>, Path(address): Path<IpAddr>) -> Result<Response, SwitchSilent> {
+    let outcome = node.ask(|answer| Request::RemoveAddress(address, answer)).await?;
+    Ok(changed(outcome, StatusCode::NOT_FOUND, json!({ "removed": address })))
+}
+
+fn changed(outcome: Result<(), AddressError>, refused: StatusCode, done: serde_json::Value) -> Response {
+    match outcome {
+        Ok(()) => Json(done).into_response(),
+        Err(error) => (refused, Json(json!({ "error": error.to_string() }))).into_response(),
+    }
 }

@@ -117,6 +117,15 @@ http: {{listen: \"127.0.0.1:0\"}}
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
+    /// Posts JSON.
+    pub fn post(&self, path: &str, body: &str) -> (u16, String) {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
+        let request = agent.post(format!("http://{}{path}", self.control.http_address()));
+        let mut answer = request.header("content-type", "application/json").send(body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+
     pub fn wait_for(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let until = Instant::now() + PATIENCE;
         while !condition() {

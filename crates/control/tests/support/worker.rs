@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tandem_contract::{Command, Event, LegCounters, WorkerCounters, WorkerId};
+use tandem_contract::{Command, Event, LegCounters, Refusal, WorkerCounters, WorkerId};
 use tandem_control::WorkerLink;
 
 /// A thread at the other end of the rings. It ends when dropped.
@@ -49,6 +49,11 @@ fn answer(command: Command) -> Event {
         Command::RemoveFlow { flow } => Event::Removed { flow, counters },
         Command::ReadFlow { flow } => Event::Counters { flow, counters },
         Command::Function { flow, request, .. } => Event::FunctionDone { flow, request, outcome: Ok(()) },
+        Command::AddAddress { request, .. } => Event::AddressAdded { request },
+        Command::RemoveAddress { request, address } if address.is_ipv4() => Event::AddressRemoved { request },
+        Command::RemoveAddress { request, .. } => {
+            Event::AddressRefused { request, reason: Refusal::LocalAddressNotOurs }
+        }
     }
 }
 

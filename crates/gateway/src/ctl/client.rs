@@ -35,6 +35,11 @@ impl Client {
         self.json(self.agent.post(self.url(path)).send_empty())
     }
 
+    pub(crate) fn post_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let request = self.agent.post(self.url(path)).header("content-type", "application/json");
+        self.json(request.send(body.to_string()))
+    }
+
     pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.json(self.agent.delete(self.url(path)).call())
     }

@@ -34,11 +34,58 @@ enum Command {
     Ready,
     /// Takes no new calls from now on; those that are up go on.
     Drain,
+    /// The media port's addresses, while calls are up.
+    #[command(subcommand)]
+    Address(Address),
     /// Ends a call.
     Hangup {
         /// The call's number, as `tandem ctl calls` shows it.
         call: u64,
     },
+}
+
+#[derive(Subcommand)]
+enum Address {
+    /// Every address.
+    List,
+    /// Adds an address and announces it on the link.
+    Add {
+        /// The address with its prefix length, as in 10.0.0.20/24.
+        address: String,
+        /// The next hop outside its subnet, where it is not the port's.
+        #[arg(long)]
+        gateway: Option<String>,
+    },
+    /// Removes an address; calls that use it end.
+    Remove {
+        /// The address, as in 10.0.0.20.
+        address: String,
+    },
+}
+
+fn address(client: &Client, json: bool, command: &Address) -> Result<String, Failure> {
+    Ok(match command {
+        Address::List => told(json, &client.get("/v1/addresses")?, addresses),
+        Address::Add { address, gateway } => {
+            let wanted = serde_json::json!({ "address": address, "gateway": gateway });
+            told(json, &client.post_json("/v1/addresses", &wanted)?, |_| format!("{address} added\n"))
+        }
+        Address::Remove { address } => {
+            told(json, &client.delete(&format!("/v1/addresses/{address}"))?, |_| format!("{address} removed\n"))
+        }
+    })
+}
+
+fn addresses(addresses: &Value) -> String {
+    let mut table = Table::new(&["port", "address", "gateway"]);
+    for address in rows(addresses) {
+        table.row([
+            text(&address["port"]),
+            format!("{}/{}", text(&address["address"]), address["prefix_len"]),
+            text(&address["gateway"]),
+        ]);
+    }
+    table.to_string()
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -48,6 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Calls => told(arguments.json, &client.get("/v1/calls")?, calls),
         Command::Flows => told(arguments.json, &client.get("/v1/flows")?, flows),
         Command::Stats => told(arguments.json, &client.get("/v1/stats")?, stats),
+        Command::Address(command) => address(&client, arguments.json, command)?,
         Command::Drain => told(arguments.json, &client.post("/v1/drain")?, |answer| {
             format!("draining, {} calls are up\n", answer["calls"])
         }),

@@ -1,0 +1,237 @@
+//! The media port's addresses, which come and go while calls are up: a floating address moves from node to node.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use tandem_config::{Cidr, Config};
+use tandem_contract::{Command, Event, LocalAddress, Refusal};
+use tokio::sync::oneshot;
+
+/// Why an address was not added or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AddressError {
+    /// A worker has no place for it.
+    #[error("the port has {most} addresses already, counting those removed that calls still use", most = LocalAddress::MOST)]
+    Exhausted,
+    /// There is no such address.
+    #[error("the port has no such address")]
+    Unknown,
+    /// Unspecified, multicast or loopback.
+    #[error("no address that a port can have")]
+    Unusable,
+}
+
+/// Who asked for a change waits here.
+pub(crate) type AddressAnswer = oneshot::Sender<Result<(), AddressError>>;
+
+/// What is to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AddressChange {
+    Add(LocalAddress),
+    Remove(IpAddr),
+}
+
+/// An address, for people who look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct AddressView {
+    port: String,
+    address: IpAddr,
+    prefix_len: u8,
+    gateway: Option<IpAddr>,
+}
+
+/// The addresses that the workers have confirmed, and changes that wait for them.
+pub(crate) struct Addresses {
+    port: String,
+    gateway: Option<IpAddr>,
+    ours: Vec<LocalAddress>,
+    waiting: Vec<Waiting>,
+    requests: u32,
+}
+
+struct Waiting {
+    request: u32,
+    change: AddressChange,
+    /// Workers that have not answered.
+    missing: usize,
+    refused: Option<Refusal>,
+    answer: Option<AddressAnswer>,
+}
+
+impl Addresses {
+    pub(crate) fn new(config: &Config) -> Self {
+        let port = &config.ports[0];
+        let mut addresses =
+            Self { port: port.name.clone(), gateway: port.gateway, ours: Vec::new(), waiting: Vec::new(), requests: 0 };
+        addresses.ours = port.addresses.iter().map(|cidr| addresses.local(*cidr, None)).collect();
+        addresses
+    }
+
+    /// An address with its link: `gateway`, or the port's where that is of the same family.
+    pub(crate) fn local(&self, cidr: Cidr, gateway: Option<IpAddr>) -> LocalAddress {
+        let same_family = |gateway: &IpAddr| gateway.is_ipv4() == cidr.address.is_ipv4();
+        let gateway = gateway.or(self.gateway).filter(same_family);
+        LocalAddress { address: cidr.address, prefix_len: cidr.prefix_len, gateway }
+    }
+
+    pub(crate) fn list(&self) -> Vec<AddressView> {
+        let view = |local: &LocalAddress| AddressView {
+            port: self.port.clone(),
+            address: local.address,
+            prefix_len: local.prefix_len,
+            gateway: local.gateway,
+        };
+        self.ours.iter().map(view).collect()
+    }
+
+    /// What a file that was read again changes: what went, then what came.
+    pub(crate) fn differences(&self, before: &Config, after: &Config) -> Vec<AddressChange> {
+        let (before, after) = (&before.ports[0].addresses, &after.ports[0].addresses);
+        let went = before.iter().filter(|cidr| after.iter().all(|other| other.address != cidr.address));
+        let came = after.iter().filter(|cidr| !before.contains(cidr));
+        let went = went.map(|cidr| AddressChange::Remove(cidr.address));
+        went.chain(came.map(|cidr| AddressChange::Add(self.local(*cidr, None)))).collect()
+    }
+
+    /// Begins a change; the command is for every one of the `workers`. `None` where it is refused at once.
+    pub(crate) fn begin(
+        &mut self,
+        change: AddressChange,
+        workers: usize,
+        answer: Option<AddressAnswer>,
+    ) -> Option<Command> {
+        if let AddressChange::Add(LocalAddress { address, .. }) = change
+            && (address.is_unspecified() || address.is_multicast() || address.is_loopback())
+        {
+            tell(answer, change, Err(AddressError::Unusable));
+            return None;
+        }
+        self.requests = self.requests.wrapping_add(1);
+        let request = self.requests;
+        self.waiting.push(Waiting { request, change, missing: workers, refused: None, answer });
+        Some(match change {
+            AddressChange::Add(local) => Command::AddAddress { request, local },
+            AddressChange::Remove(address) => Command::RemoveAddress { request, address },
+        })
+    }
+
+    /// A worker answered. Where one has no place for an address that others took, the command takes it from them again.
+    pub(crate) fn on_event(&mut self, workers: usize, event: &Event) -> Option<Command> {
+        let (request, refusal) = match *event {
+            Event::AddressAdded { request } | Event::AddressRemoved { request } => (request, None),
+            Event::AddressRefused { request, reason } => (request, Some(reason)),
+            _ => return None,
+        };
+        let place = self.waiting.iter().position(|waiting| waiting.request == request)?;
+        let waiting = &mut self.waiting[place];
+        waiting.missing = waiting.missing.saturating_sub(1);
+        waiting.refused = waiting.refused.or(refusal);
+        if waiting.missing > 0 {
+            return None;
+        }
+        let Waiting { change, refused, answer, .. } = self.waiting.swap_remove(place);
+        let outcome = match (change, refused) {
+            (AddressChange::Add(local), None) => {
+                self.ours.retain(|other| other.address != local.address);
+                self.ours.push(local);
+                Ok(())
+            }
+            (AddressChange::Remove(address), refused) => {
+                self.ours.retain(|other| other.address != address);
+                refused.map_or(Ok(()), |_| Err(AddressError::Unknown))
+            }
+            (AddressChange::Add(_), Some(_)) => Err(AddressError::Exhausted),
+        };
+        tell(answer, change, outcome);
+        match change {
+            AddressChange::Add(local) if outcome.is_err() => {
+                self.begin(AddressChange::Remove(local.address), workers, None)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn tell(answer: Option<AddressAnswer>, change: AddressChange, outcome: Result<(), AddressError>) {
+    match (change, outcome) {
+        (AddressChange::Add(local), Ok(())) => {
+            tracing::info!(address = %local.address, prefix_len = local.prefix_len, "address added");
+        }
+        (AddressChange::Remove(address), Ok(())) => tracing::info!(%address, "address removed"),
+        (AddressChange::Add(LocalAddress { address, .. }) | AddressChange::Remove(address), Err(error)) => {
+            tracing::warn!(%address, %error, "address not changed");
+        }
+    }
+    if let Some(answer) = answer {
+        // Whoever asked may have gone.
+        let _ = answer.send(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "\
+ports: [{name: media, device: net_null0, addresses: [10.0.0.10/24, 10.0.0.11/24], gateway: 10.0.0.1}]
+sip: {listen: [{address: 10.0.1.10}]}
+peers: [{name: left, address: 10.0.1.20}, {name: right, address: 10.0.1.30}]
+routes: [{from: left, peer: right}]
+";
+
+    fn config(addresses: &str) -> Config {
+        tandem_config::parse("t.yaml", &FILE.replace("10.0.0.10/24, 10.0.0.11/24", addresses)).unwrap()
+    }
+
+    fn told(addresses: &Addresses) -> Vec<String> {
+        addresses.list().iter().map(|view| view.address.to_string()).collect()
+    }
+
+    #[test]
+    fn an_address_is_ours_when_every_worker_has_it() {
+        let mut addresses = Addresses::new(&config("10.0.0.10/24"));
+        let local = addresses.local("10.0.0.20/24".parse().unwrap(), None);
+        assert_eq!(local.gateway, Some("10.0.0.1".parse().unwrap()));
+        let (answer, mut answered) = oneshot::channel();
+        let command = addresses.begin(AddressChange::Add(local), 2, Some(answer));
+        assert_eq!(command, Some(Command::AddAddress { request: 1, local }));
+        assert_eq!(addresses.on_event(2, &Event::AddressAdded { request: 1 }), None);
+        assert_eq!(told(&addresses), ["10.0.0.10"]);
+        assert_eq!(addresses.on_event(2, &Event::AddressAdded { request: 1 }), None);
+        assert_eq!(told(&addresses), ["10.0.0.10", "10.0.0.20"]);
+        assert_eq!(answered.try_recv(), Ok(Ok(())));
+    }
+
+    #[test]
+    fn what_one_worker_has_no_place_for_is_taken_from_the_others_again() {
+        let mut addresses = Addresses::new(&config("10.0.0.10/24"));
+        let local = addresses.local("10.0.0.20/24".parse().unwrap(), None);
+        let (answer, mut answered) = oneshot::channel();
+        addresses.begin(AddressChange::Add(local), 2, Some(answer));
+        addresses.on_event(2, &Event::AddressAdded { request: 1 });
+        let refused = Event::AddressRefused { request: 1, reason: Refusal::AddressesExhausted };
+        let back = Command::RemoveAddress { request: 2, address: local.address };
+        assert_eq!(addresses.on_event(2, &refused), Some(back));
+        assert_eq!(answered.try_recv(), Ok(Err(AddressError::Exhausted)));
+        assert_eq!(told(&addresses), ["10.0.0.10"]);
+    }
+
+    #[test]
+    fn nobody_is_asked_for_an_address_that_no_port_can_have() {
+        let mut addresses = Addresses::new(&config("10.0.0.10/24"));
+        let local = addresses.local("224.0.0.1/4".parse().unwrap(), None);
+        let (answer, mut answered) = oneshot::channel();
+        assert_eq!(addresses.begin(AddressChange::Add(local), 2, Some(answer)), None);
+        assert_eq!(answered.try_recv(), Ok(Err(AddressError::Unusable)));
+    }
+
+    #[test]
+    fn a_file_read_again_tells_what_went_and_what_came() {
+        let before = config("10.0.0.10/24, 10.0.0.11/24");
+        let addresses = Addresses::new(&before);
+        let changes = addresses.differences(&before, &config("10.0.0.10/24, 10.0.0.12/24"));
+        let came = addresses.local("10.0.0.12/24".parse().unwrap(), None);
+        assert_eq!(changes, [AddressChange::Remove("10.0.0.11".parse().unwrap()), AddressChange::Add(came)]);
+        assert_eq!(addresses.differences(&before, &before), []);
+    }
+}

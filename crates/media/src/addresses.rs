@@ -1,0 +1,84 @@
+//! Addresses that come and go while the engine runs.
+
+use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
+use tandem_contract::{DropReason, Event, LegSide, LocalAddress, Nanos, Refusal, WorkerId};
+use tandem_packet_io::PacketBuf;
+
+use crate::egress::Egress;
+use crate::engine::Engine;
+use crate::flow::leg_of;
+use crate::neighbours::announce_address;
+use crate::port_table::StreamIndex;
+use crate::stream::Exit;
+
+/// An address that came is announced once more after so long: ANNOUNCE_NUM is 2 and ANNOUNCE_INTERVAL 2 s in RFC 5227
+/// §1.1, and RFC 4861 §7.2.6 allows as much.
+const ANNOUNCE_INTERVAL_NS: u64 = 2_000_000_000;
+
+/// Announcements to be repeated, and when.
+pub(crate) type Announcements = ArrayVec<(IpAddr, Nanos), { LocalAddress::MOST }>;
+
+impl<B: PacketBuf> Engine<B> {
+    /// Makes an address ours. It is not probed for first (RFC 5227 §2.1): whoever adds it has taken it over.
+    pub(crate) fn add_address<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        request: u32,
+        local: LocalAddress,
+        egress: &mut E,
+    ) -> Event {
+        if !self.ports.add(local) {
+            return Event::AddressRefused { request, reason: Refusal::AddressesExhausted };
+        }
+        // One worker speaks for the port.
+        if self.worker == WorkerId(0) {
+            announce_address(local.address, &self.link, &self.counters, egress);
+            self.announcements.retain(|(address, _)| *address != local.address);
+            // There is a place for each address; one that is left out was announced once.
+            let _ = self.announcements.try_push((local.address, now.plus(ANNOUNCE_INTERVAL_NS)));
+        }
+        Event::AddressAdded { request }
+    }
+
+    /// Makes an address ours no more. Flows that use it are found by the next sweep over the table, which bounds the work.
+    pub(crate) fn remove_address(&mut self, request: u32, address: IpAddr) -> Event {
+        self.announcements.retain(|(announced, _)| *announced != address);
+        if self.ports.remove(address) {
+            Event::AddressRemoved { request }
+        } else {
+            Event::AddressRefused { request, reason: Refusal::LocalAddressNotOurs }
+        }
+    }
+
+    /// Announces again what is due.
+    pub(crate) fn repeat_announcements<E: Egress<Buf = B>>(&mut self, now: Nanos, egress: &mut E) {
+        let (link, counters) = (&self.link, &self.counters);
+        self.announcements.retain(|(address, due)| {
+            let is_due = now >= *due;
+            if is_due {
+                announce_address(*address, link, counters, egress);
+            }
+            !is_due
+        });
+    }
+
+    /// What the going and coming of addresses means for one stream: its leg is told of, and what leaves by an address is
+    /// stopped or goes on.
+    pub(crate) fn look_after_address<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, egress: &mut E) {
+        let (slot, leg) = leg_of(index);
+        let Some(flow) = &self.flows[slot as usize] else { return };
+        let [receives, sends] = [leg, leg.other()].map(|leg: LegSide| self.ports.is_present(flow.locals[leg.index()]));
+        let stream = &mut self.streams[index.at()];
+        if receives {
+            stream.address_lost_reported = false;
+        } else if !stream.address_lost_reported {
+            stream.address_lost_reported = self.events.push(Event::AddressLost { flow: flow.id, leg });
+        }
+        let stands_still = matches!(stream.exit, Exit::Closed(DropReason::AddressLost));
+        if sends == stands_still {
+            self.open_exit(now, index, egress);
+        }
+    }
+}
