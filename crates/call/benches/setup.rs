@@ -77,6 +77,8 @@ impl Load {
                         Command::Function { flow, request, .. } => {
                             Event::FunctionDone { flow, request, outcome: Ok(()) }
                         }
+                        Command::AddAddress { request, .. } => Event::AddressAdded { request },
+                        Command::RemoveAddress { request, .. } => Event::AddressRemoved { request },
                     };
                     let more = self.timed(|switch, now| switch.on_media_event(now, worker, event));
                     heard.extend(self.perform(more));
