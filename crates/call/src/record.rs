@@ -59,6 +59,16 @@ pub struct LegRecord {
     pub packets_dropped: u64,
     /// Interarrival jitter at the end (RFC 3550 §A.8) in microseconds.
     pub jitter_us: u32,
+    /// Time to the peer and back in microseconds, from its RTCP; 0 where it sent none that tells.
+    pub round_trip_us: u32,
+    /// Packets of ours that did not arrive at the peer, from its RTCP.
+    pub peer_packets_lost: u32,
+    /// Mean opinion score (ITU-T G.107) of what came from the peer, in hundredths, written as 1.00 to 4.50; null without a packet.
+    #[serde(serialize_with = "serialize_mos")]
+    pub mos_received: u16,
+    /// The same of what the peer heard, from its RTCP; null where it sent none.
+    #[serde(serialize_with = "serialize_mos")]
+    pub mos_sent: u16,
 }
 
 impl LegRecord {
@@ -70,6 +80,10 @@ impl LegRecord {
         self.packets_lost = counters.packets_lost;
         self.packets_dropped = counters.packets_dropped;
         self.jitter_us = counters.jitter_us;
+        self.round_trip_us = counters.round_trip_us;
+        self.peer_packets_lost = counters.peer_packets_lost;
+        self.mos_received = counters.mos_received;
+        self.mos_sent = counters.mos_sent;
     }
 }
 
@@ -110,6 +124,15 @@ pub struct CallRecord {
     pub caller: LegRecord,
     /// The callee's side.
     pub callee: LegRecord,
+}
+
+/// A score in hundredths as a number, where there is one.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn serialize_mos<S: Serializer>(hundredths: &u16, serializer: S) -> Result<S::Ok, S::Error> {
+    match hundredths {
+        0 => serializer.serialize_none(),
+        score => serializer.serialize_f64(f64::from(*score) / 100.0),
+    }
 }
 
 pub(crate) fn serialize_codec<S: Serializer>(codec: &Option<Codec>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -25,6 +25,11 @@ pub struct LegCounters {
     pub peer_packets_lost: u32,
     /// Interarrival jitter that the peer's latest report says, in microseconds.
     pub peer_jitter_us: u32,
+    /// How the peer's speech arrives here: mean opinion score of the listening quality (ITU-T G.107) in hundredths, 100 to 450;
+    /// 0 before the first packet.
+    pub mos_received: u16,
+    /// How our speech arrives at the peer, from its latest report; 0 before.
+    pub mos_sent: u16,
 }
 
 /// A worker's totals since it started: written by that worker alone, readable at any time by anyone.

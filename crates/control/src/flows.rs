@@ -30,6 +30,15 @@ struct LegView {
     packets_lost: u64,
     packets_dropped: u64,
     jitter_us: u32,
+    round_trip_us: u32,
+    /// Mean opinion scores, where they are known.
+    mos_received: Option<f64>,
+    mos_sent: Option<f64>,
+}
+
+/// A score from its hundredths, 0 of which mean none.
+fn score(hundredths: u16) -> Option<f64> {
+    (hundredths > 0).then(|| f64::from(hundredths) / 100.0)
 }
 
 impl From<LegCounters> for LegView {
@@ -42,6 +51,9 @@ impl From<LegCounters> for LegView {
             packets_lost: leg.packets_lost,
             packets_dropped: leg.packets_dropped,
             jitter_us: leg.jitter_us,
+            round_trip_us: leg.round_trip_us,
+            mos_received: score(leg.mos_received),
+            mos_sent: score(leg.mos_sent),
         }
     }
 }

@@ -30,7 +30,10 @@ impl<B: PacketBuf> Engine<B> {
             Command::UpdateFlow { flow, epoch, legs } => self
                 .update(now, flow, &legs, egress)
                 .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Updated { flow, epoch }),
-            Command::RemoveFlow { flow } => Event::Removed { flow, counters: self.remove(flow) },
+            Command::RemoveFlow { flow } => {
+                self.say_goodbye(now, flow, egress);
+                Event::Removed { flow, counters: self.remove(flow) }
+            }
             Command::ReadFlow { flow } => Event::Counters { flow, counters: self.read(flow) },
             Command::Function { flow, request, function } => {
                 let outcome = self.on_function(now, flow, function, egress);
@@ -193,6 +196,8 @@ impl<B: PacketBuf> Engine<B> {
                 round_trip_us: receives.reporting.round_trip_us,
                 peer_packets_lost: receives.reporting.peer_packets_lost,
                 peer_jitter_us: receives.reporting.peer_jitter_us,
+                mos_received: receives.mos_received(),
+                mos_sent: receives.mos_sent(sends.packets_sent),
             }
         })
     }

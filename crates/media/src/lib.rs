@@ -36,6 +36,7 @@ mod noise;
 mod pipeline;
 mod playback;
 mod port_table;
+mod quality;
 mod rate_limit;
 mod reception;
 mod reorder;

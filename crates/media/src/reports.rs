@@ -7,24 +7,29 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use arrayvec::ArrayString;
-use tandem_contract::{DropReason, Nanos};
+use tandem_contract::{DropReason, FlowId, LegSide, Nanos};
 use tandem_packet_io::PacketBuf;
 use tandem_wire::rtcp::{self, ReportBlock, ReportFields, Rtcp, RtcpError, SenderInfo};
+use tandem_wire::xr::VoipMetrics;
 
 use crate::classify::Datagram;
 use crate::departure::Departure;
 use crate::egress::Egress;
 use crate::engine::Engine;
-use crate::flow::leg_of;
+use crate::flow::{leg_of, stream_of};
 use crate::port_table::StreamIndex;
-use crate::stream::{Exit, Stream};
+use crate::quality::{Bursts, GMIN, Heard, Rating};
+use crate::stream::{Exit, Stream, Treatment};
 
 /// Round trips longer than this are taken for a mistake: 10 s in 65536ths of a second.
 const MAX_ROUND_TRIP: u32 = 10 << 16;
 /// The longest canonical name: eight digits, "@", an IPv6 address.
 const CNAME_LEN: usize = 8 + 1 + 39;
-/// A sender report with one block and the canonical name, with room to spare.
-const MAX_COMPOUND_LEN: usize = 160;
+/// A sender report with one block, the canonical name, an extended report and a goodbye, with room to spare.
+const MAX_COMPOUND_LEN: usize = 224;
+/// What an extended report says about how we conceal (RFC 3611 §4.7.6): not at all known where packets are passed on, as the
+/// codec's standard has it where they are decoded.
+const CONCEALS: u8 = 0b1100_0000;
 
 /// What a leg's reports need to remember.
 #[derive(Debug, Default)]
@@ -43,6 +48,13 @@ pub(crate) struct Reporting {
     pub(crate) round_trip_us: u32,
     pub(crate) peer_packets_lost: u32,
     pub(crate) peer_jitter_us: u32,
+    /// What the peer says it hears, in tenths (RFC 3611 §4.7.5).
+    peer_mos: Option<u8>,
+    /// The peer has said something of what it hears.
+    is_heard: bool,
+    bursts: Bursts,
+    /// Packets received up to the last loss.
+    received_at_loss: u64,
 }
 
 impl<B: PacketBuf> Engine<B> {
@@ -65,6 +77,13 @@ impl<B: PacketBuf> Engine<B> {
         let mut rest = compound;
         while let Ok((packet, remaining)) = Rtcp::split(rest) {
             rest = remaining;
+            if let Some(metrics) = packet.voip_metrics().find(|metrics| metrics.ssrc == our_ssrc) {
+                stream.reporting.peer_mos = metrics.mos_lq.filter(|mos| (10..=50).contains(mos));
+            }
+            if packet.leaving().any(|source| !stream.reception.is_other(source)) {
+                // Whoever sends after that has begun anew; what lies between was not lost.
+                stream.reception.pause();
+            }
             let Some(report) = packet.report() else { continue };
             if let Some(sender) = report.sender {
                 stream.reporting.last_sender_report = Some(((sender.ntp >> 16) as u32, now));
@@ -87,6 +106,25 @@ impl<B: PacketBuf> Engine<B> {
         if self.report_interval_ms == 0 {
             return;
         }
+        if self.is_report_due(now, index) {
+            self.send_report(now, index, Occasion::Interval, egress);
+        }
+    }
+
+    /// The legs of a flow that ends leave their sessions (RFC 3550 §6.6).
+    pub(crate) fn say_goodbye<E: Egress<Buf = B>>(&mut self, now: Nanos, id: FlowId, egress: &mut E) {
+        if self.report_interval_ms == 0 || self.find(id).is_none() {
+            return;
+        }
+        for leg in LegSide::BOTH {
+            let index = stream_of(id.slot, leg);
+            if self.streams[index.reverse().at()].packets_sent > 0 {
+                self.send_report(now, index, Occasion::End, egress);
+            }
+        }
+    }
+
+    fn is_report_due(&mut self, now: Nanos, index: StreamIndex) -> bool {
         let mean_ns = u64::from(self.report_interval_ms) * 1_000_000;
         let ssrc = self.streams[index.reverse().at()].continuity.ssrc();
         let reporting = &mut self.streams[index.at()].reporting;
@@ -94,17 +132,21 @@ impl<B: PacketBuf> Engine<B> {
         if is_due || reporting.due.is_none() {
             reporting.due = Some(now.plus(randomized(mean_ns, ssrc, now)));
         }
+        is_due
+    }
+
+    fn send_report<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, occasion: Occasion, egress: &mut E) {
         let Exit::Open(departure) = self.streams[index.reverse().at()].exit else {
             return;
         };
-        let Some(mac) = self.neighbours.mac(departure.next_hop).filter(|_| is_due) else {
+        let Some(mac) = self.neighbours.mac(departure.next_hop) else {
             return;
         };
         let Some(report_way) = self.report_way(index, &departure) else {
             return;
         };
         let mut compound = [0; MAX_COMPOUND_LEN];
-        let Some(len) = self.write_compound(now, index, &mut compound) else {
+        let Some(len) = self.write_compound(now, index, occasion, &mut compound) else {
             return;
         };
         let Some(mut frame) = self.originate(egress) else {
@@ -148,7 +190,13 @@ impl<B: PacketBuf> Engine<B> {
 
     /// A report, of a sender if anything was sent since the last one, and the canonical name. `None` when there is nothing
     /// to report.
-    fn write_compound(&mut self, now: Nanos, index: StreamIndex, bytes: &mut [u8]) -> Option<usize> {
+    fn write_compound(
+        &mut self,
+        now: Nanos,
+        index: StreamIndex,
+        occasion: Occasion,
+        bytes: &mut [u8],
+    ) -> Option<usize> {
         let sends = &self.streams[index.reverse().at()];
         let (ssrc, sent, octets) = (sends.continuity.ssrc(), sends.packets_sent, sends.octets_sent);
         let timestamp = sends.continuity.timestamp_at(now.0 / 1000);
@@ -161,21 +209,97 @@ impl<B: PacketBuf> Engine<B> {
         });
         stream.reporting.sent_before = sent;
         let block = stream.report_block(now);
-        if sender.is_none() && block.is_none() {
+        if sender.is_none() && block.is_none() && occasion == Occasion::Interval {
             return None;
         }
+        let metrics = block.and_then(|block| stream.voip_metrics(block.ssrc));
         let (slot, leg) = leg_of(index);
         let host = self.flows[slot as usize].as_ref()?.legs[leg.index()].local.ip();
         let mut cname = ArrayString::<CNAME_LEN>::new();
         write!(cname, "{ssrc:08x}@{host}").ok()?;
-        let report_len = ReportFields { ssrc, sender, block }.write(bytes)?;
-        Some(report_len + rtcp::write_cname(ssrc, cname.as_bytes(), bytes.get_mut(report_len..)?)?)
+        let mut len = ReportFields { ssrc, sender, block }.write(bytes)?;
+        len += rtcp::write_cname(ssrc, cname.as_bytes(), bytes.get_mut(len..)?)?;
+        if let Some(metrics) = metrics {
+            len += metrics.write(ssrc, bytes.get_mut(len..)?)?;
+        }
+        if occasion == Occasion::End {
+            len += rtcp::write_goodbye(ssrc, bytes.get_mut(len..)?)?;
+        }
+        Some(len)
     }
 }
 
+/// Why a report is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    Interval,
+    /// The leg ends: it says so.
+    End,
+}
+
 impl Stream {
+    /// So many packets are missing before the one that just came.
+    #[cold]
+    pub(crate) fn on_loss(&mut self, lost: u16) {
+        let received = self.packets_received.saturating_sub(self.reporting.received_at_loss);
+        self.reporting.bursts.on_loss(u32::try_from(received).unwrap_or(u32::MAX), lost.into());
+        self.reporting.received_at_loss = self.packets_received;
+    }
+
+    /// How the peer's stream is heard here; `None` before its first packet.
+    fn heard(&self) -> Option<Heard> {
+        let (codec, _) = self.receive_format.filter(|_| self.packets_received > 0)?;
+        // A playout buffer takes about twice the jitter.
+        let delay_us = self.reporting.round_trip_us / 2 + self.jitter_us().saturating_mul(2);
+        let (lost, received) = (self.reception.lost(), self.packets_received);
+        Some(Heard::new(codec, lost, received, &self.reporting.bursts, delay_us as f32 / 1000.0))
+    }
+
+    pub(crate) fn mos_received(&self) -> u16 {
+        self.heard().map_or(0, |heard| heard.listening().mos_hundredths())
+    }
+
+    /// What the peer says of what it hears, of `sent` packets, in its own words or by its losses.
+    pub(crate) fn mos_sent(&self, sent: u64) -> u16 {
+        let reporting = &self.reporting;
+        if let Some(tenths) = reporting.peer_mos {
+            return u16::from(tenths) * 10;
+        }
+        let Some((codec, _)) = self.receive_format.filter(|_| reporting.is_heard) else { return 0 };
+        let lost = u64::from(reporting.peer_packets_lost).min(sent);
+        Heard::new(codec, lost, sent - lost, &Bursts::default(), 0.0).listening().mos_hundredths()
+    }
+
+    /// How the peer's stream is heard, as an extended report has it.
+    fn voip_metrics(&self, ssrc: u32) -> Option<VoipMetrics> {
+        let heard = self.heard()?;
+        let (_, ptime_ms) = self.receive_format?;
+        let since_loss = self.packets_received.saturating_sub(self.reporting.received_at_loss);
+        let distribution = self.reporting.bursts.distribution(since_loss, ptime_ms.into());
+        let tenths = |rating: Rating| ((rating.mos_hundredths() + 5) / 10) as u8;
+        Some(VoipMetrics {
+            ssrc,
+            loss_rate: (heard.loss * 256.0).min(255.0) as u8,
+            discard_rate: 0,
+            burst_density: distribution.burst_density,
+            gap_density: distribution.gap_density,
+            burst_duration_ms: distribution.burst_ms,
+            gap_duration_ms: distribution.gap_ms,
+            round_trip_ms: u16::try_from(self.reporting.round_trip_us / 1000).unwrap_or(u16::MAX),
+            end_system_delay_ms: 0,
+            signal_level: None,
+            noise_level: None,
+            gmin: GMIN,
+            r_factor: Some(heard.conversational().r_factor()),
+            mos_lq: Some(tenths(heard.listening())),
+            mos_cq: Some(tenths(heard.conversational())),
+            receiver: if matches!(self.treatment, Treatment::Relay) { 0 } else { CONCEALS },
+        })
+    }
+
     /// What the peer says about what we send it.
     fn hear_report(&mut self, now: Nanos, block: &ReportBlock) {
+        self.reporting.is_heard = true;
         self.reporting.peer_packets_lost = block.cumulative_lost.max(0) as u32;
         self.reporting.peer_jitter_us = (u64::from(block.jitter) * 1000 / u64::from(self.receive_khz)) as u32;
         if block.last_sender_report != 0 {

@@ -306,6 +306,7 @@ impl<B: PacketBuf> Engine<B> {
         match verdict {
             Verdict::Duplicate => return Err(DropReason::Duplicate),
             Verdict::TooLate => return Err(DropReason::TooLate),
+            Verdict::Next { skipped } if skipped > 0 => stream.on_loss(skipped),
             Verdict::Next { .. } | Verdict::Reordered | Verdict::Started => {}
         }
         let now_us = now.0 / 1000;

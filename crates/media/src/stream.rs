@@ -67,6 +67,8 @@ pub(crate) struct Stream {
     pub(crate) beside: Beside,
     /// Clock of the received codec, in ticks per millisecond.
     pub(crate) receive_khz: u32,
+    /// Codec and packet time of the receiving leg; `None` before anything is negotiated.
+    pub(crate) receive_format: Option<(Codec, u8)>,
     pub(crate) reception: Reception,
     pub(crate) last_accepted: Nanos,
     started_reported: bool,
@@ -110,6 +112,7 @@ impl Stream {
             latch: Latch::new(None, SourcePolicy::new(Learning::Off)),
             beside: Beside::default(),
             receive_khz: 8,
+            receive_format: None,
             reception: Reception::default(),
             last_accepted: Nanos(0),
             started_reported: false,
@@ -156,6 +159,7 @@ impl Stream {
         self.send_noise_type = Self::noise_type(to.format);
         let khz = |format: Option<Format>| format.map_or(8, |f| f.codec.clock_rate_hz() / 1000);
         self.receive_khz = khz(from.format);
+        self.receive_format = from.format.map(|format| (format.codec, format.ptime_ms));
         let start = Start { ssrc: to.ssrc, first_sequence: to.first_sequence, first_timestamp: to.first_timestamp };
         self.continuity.reconfigure(start, self.receive_khz, khz(to.format));
     }

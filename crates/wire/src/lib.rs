@@ -24,6 +24,7 @@ pub mod ipv6;
 pub mod rtcp;
 pub mod rtp;
 pub mod udp;
+pub mod xr;
 
 #[cfg(test)]
 extern crate std;

@@ -219,8 +219,24 @@ pub fn write_cname(ssrc: u32, cname: &[u8], bytes: &mut [u8]) -> Option<usize> {
     Some(len)
 }
 
+/// Writes a goodbye of one source without a reason (RFC 3550 §6.6) to the start of `bytes` and returns its length; `None` when
+/// there is no room.
+pub fn write_goodbye(ssrc: u32, bytes: &mut [u8]) -> Option<usize> {
+    write_header(bytes.get_mut(..REPORT_HEAD_LEN)?, 1, GOODBYE, ssrc)?;
+    Some(REPORT_HEAD_LEN)
+}
+
+impl<'a> Rtcp<'a> {
+    /// The sources that leave, where this is a goodbye; those that it counts and does not have are left out.
+    pub fn leaving(&self) -> impl Iterator<Item = u32> + 'a {
+        let (sources, _) = self.body.as_chunks::<4>();
+        let count = if self.packet_type == GOODBYE { usize::from(self.count) } else { 0 };
+        sources.iter().take(count).map(|ssrc| u32::from_be_bytes(*ssrc))
+    }
+}
+
 /// Writes common header and SSRC of a packet that fills `packet`, and returns what follows them.
-fn write_header(packet: &mut [u8], count: u8, packet_type: u8, ssrc: u32) -> Option<&mut [u8]> {
+pub(crate) fn write_header(packet: &mut [u8], count: u8, packet_type: u8, ssrc: u32) -> Option<&mut [u8]> {
     let words = u16::try_from(packet.len() / 4 - 1).ok()?;
     let (head, rest) = packet.split_first_chunk_mut::<REPORT_HEAD_LEN>()?;
     put::<0, 2, REPORT_HEAD_LEN>(head, [VERSION << 6 | count, packet_type]);
@@ -272,6 +288,18 @@ mod tests {
         let (packet, _) = Rtcp::split(&bytes[..len]).unwrap();
         assert!(packet.report().is_none());
         assert!(fields.write(&mut bytes[..len - 1]).is_none());
+    }
+
+    #[test]
+    fn a_goodbye_names_who_leaves_and_no_more_than_it_holds() {
+        let mut bytes = [0xee; 20];
+        let len = write_goodbye(0x0102_0304, &mut bytes).unwrap();
+        assert_eq!(bytes[..len], [0x81, 203, 0, 1, 1, 2, 3, 4]);
+        let (packet, _) = Rtcp::split(&bytes[..len]).unwrap();
+        assert!(packet.leaving().eq([0x0102_0304]));
+        assert!(Rtcp { count: 31, ..packet }.leaving().eq([0x0102_0304]));
+        assert_eq!(Rtcp { packet_type: RECEIVER_REPORT, ..packet }.leaving().count(), 0);
+        assert!(write_goodbye(1, &mut bytes[..7]).is_none());
     }
 
     #[test]

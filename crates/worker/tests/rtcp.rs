@@ -12,6 +12,7 @@ use tandem_wire::ethernet::Ethernet;
 use tandem_wire::ipv4::Ipv4;
 use tandem_wire::rtcp::{ReportBlock, ReportFields, Rtcp, SOURCE_DESCRIPTION, SenderInfo};
 use tandem_wire::udp::Udp;
+use tandem_wire::xr::VoipMetrics;
 use tandem_worker::HandoverEnds;
 
 fn rig() -> Rig {
@@ -26,6 +27,8 @@ struct Sent {
     ssrc: u32,
     sender: Option<SenderInfo>,
     block: Option<ReportBlock>,
+    metrics: Option<VoipMetrics>,
+    leaving: bool,
 }
 
 fn report(frame: &[u8]) -> Option<Sent> {
@@ -38,11 +41,22 @@ fn report(frame: &[u8]) -> Option<Sent> {
     let (packet, rest) = Rtcp::split(udp.payload()).unwrap();
     let report = packet.report()?;
     let (description, rest) = Rtcp::split(rest).unwrap();
-    assert_eq!((description.packet_type, description.count, rest), (SOURCE_DESCRIPTION, 1, &[][..]));
+    assert_eq!((description.packet_type, description.count), (SOURCE_DESCRIPTION, 1));
     assert_eq!(description.body[..4], report.ssrc.to_be_bytes());
     let block = report.blocks().next();
+    // What is received is also told as RFC 3611 has it.
+    let mut metrics = None;
+    let mut leaving = false;
+    let mut rest = rest;
+    while let Ok((packet, after)) = Rtcp::split(rest) {
+        metrics = metrics.or(packet.voip_metrics().next());
+        leaving |= packet.leaving().eq([report.ssrc]);
+        rest = after;
+    }
+    assert!(rest.is_empty() && metrics.is_some() == block.is_some());
+    assert_eq!(metrics.map(|metrics| metrics.ssrc), block.map(|block| block.ssrc));
     let ports = (udp.source_port(), udp.destination_port());
-    Some(Sent { ports, ssrc: report.ssrc, sender: report.sender, block })
+    Some(Sent { ports, ssrc: report.ssrc, sender: report.sender, block, metrics, leaving })
 }
 
 /// 20 s of speech from the caller, one packet in ten lost; every report that left.
@@ -171,4 +185,71 @@ fn damaged_or_foreign_rtcp_is_dropped_by_name_and_believed_in_nothing() {
     rig.settle();
     assert_eq!((rig.drops(DropReason::SourceNotAllowed), rig.drops(DropReason::RtcpMalformed)), (1, 2));
     assert_eq!(counters_of_a(&mut rig).peer_packets_lost, 0);
+}
+
+#[test]
+fn extended_reports_tell_loss_by_burst_and_gap_and_how_it_sounds() {
+    let mut rig = rig();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let sent = talk(&mut rig, &mut caller(Codec::Pcmu));
+    let metrics = sent.iter().filter_map(|report| report.metrics).next_back().unwrap();
+    // One in ten, evenly: a single burst in the words of the RFC, because fewer than 16 packets lie between two losses.
+    assert!((23..=27).contains(&metrics.loss_rate) && metrics.gmin == 16, "{metrics:?}");
+    assert!((20..=30).contains(&metrics.burst_density) || metrics.burst_density == 0, "{metrics:?}");
+    // G.711 with 10 % lost and concealed: R = 93.2 - 95 * 10 / (10 + 25.1).
+    let (r, mos) = (metrics.r_factor.unwrap(), metrics.mos_lq.unwrap());
+    assert!((64..=68).contains(&r) && (33..=35).contains(&mos), "{metrics:?}");
+    let counters = counters_of_a(&mut rig);
+    assert!((330..=350).contains(&counters.mos_received), "{}", counters.mos_received);
+    assert_eq!(counters.mos_sent, 0, "the peer has not said");
+}
+
+#[test]
+fn a_peer_tells_how_it_hears_us_by_its_losses_or_in_its_own_words() {
+    let mut rig = rig();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let (caller, mut callee) = (caller(Codec::Pcmu), callee(Codec::Pcmu));
+    talk(&mut rig, &mut callee);
+    let block = ReportBlock { ssrc: 0x5500_0000, cumulative_lost: 0, ..ReportBlock::default() };
+    rig.cable.put(&compound(&caller, 1, &ReportFields { ssrc: 0xca11, sender: None, block: Some(block) }));
+    rig.poll();
+    assert!((435..=445).contains(&counters_of_a(&mut rig).mos_sent));
+    // An extended report by itself is a reduced-size packet (RFC 5506).
+    let metrics = VoipMetrics { ssrc: 0x5500_0000, mos_lq: Some(31), ..VoipMetrics::default() };
+    let mut bytes = [0; 60];
+    let len = metrics.write(0xca11, &mut bytes).unwrap();
+    let mut odd = caller.clone();
+    odd.local.set_port(caller.local.port() + 1);
+    odd.peer.set_port(caller.peer.port() + 1);
+    rig.cable.put(&odd.datagram(&bytes[..len]));
+    rig.poll();
+    assert_eq!((counters_of_a(&mut rig).mos_sent, rig.all_drops()), (310, 0));
+}
+
+#[test]
+fn a_leg_that_ends_says_goodbye_and_a_peer_that_left_and_returns_has_lost_nothing() {
+    let mut rig = rig();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let (mut caller, callee) = (caller(Codec::Pcmu), callee(Codec::Pcmu));
+    for _ in 0..5 {
+        rig.exchange(&caller.send(&[7; 160], 160), &callee);
+    }
+    let mut bytes = [0; 60];
+    let len = tandem_wire::rtcp::write_goodbye(0xca11, &mut bytes).unwrap();
+    let mut odd = caller.clone();
+    odd.local.set_port(caller.local.port() + 1);
+    odd.peer.set_port(caller.peer.port() + 1);
+    rig.cable.put(&odd.datagram(&bytes[..len]));
+    rig.poll();
+    caller.sequence = caller.sequence.wrapping_add(500);
+    rig.exchange(&caller.send(&[7; 160], 160), &callee);
+    assert_eq!(counters_of_a(&mut rig).packets_lost, 0);
+
+    rig.commands.push(Command::RemoveFlow { flow: flow(0) }).unwrap();
+    rig.poll();
+    let goodbyes: Vec<_> = std::iter::from_fn(|| rig.cable.take()).filter_map(|frame| report(&frame)).collect();
+    assert_eq!(goodbyes.len(), 1, "to the callee alone: the caller was sent nothing");
+    assert!(goodbyes[0].leaving && goodbyes[0].sender.is_some());
+    assert_eq!((goodbyes[0].ssrc, goodbyes[0].ports), (0x5500_0001, (10_003, 7001)));
+    assert_eq!((rig.counters.frames_unaccounted(), rig.all_drops()), (0, 0));
 }

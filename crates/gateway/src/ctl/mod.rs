@@ -129,8 +129,19 @@ fn calls(calls: &Value) -> String {
 }
 
 fn flows(flows: &Value) -> String {
-    let mut table =
-        Table::new(&["call", "leg", "peer", "codec", "local", "received", "sent", "lost", "dropped", "jitter ms"]);
+    let mut table = Table::new(&[
+        "call",
+        "leg",
+        "peer",
+        "codec",
+        "local",
+        "received",
+        "sent",
+        "lost",
+        "dropped",
+        "jitter ms",
+        "MOS",
+    ]);
     for flow in rows(flows) {
         for (leg, peer) in [("caller", "source_peer"), ("callee", "destination_peer")] {
             let counters = &flow[leg];
@@ -145,6 +156,7 @@ fn flows(flows: &Value) -> String {
                 text(&counters["packets_lost"]),
                 text(&counters["packets_dropped"]),
                 counters["jitter_us"].as_f64().map_or("-".to_owned(), |us| format!("{:.1}", us / 1000.0)),
+                counters["mos_received"].as_f64().map_or("-".to_owned(), |mos| format!("{mos:.2}")),
             ]);
         }
     }

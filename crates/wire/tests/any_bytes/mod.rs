@@ -13,6 +13,7 @@ use tandem_wire::ipv6::{self, Ipv6};
 use tandem_wire::rtcp::Rtcp;
 use tandem_wire::rtp::{Rtp, RtpFields};
 use tandem_wire::udp::{self, Udp};
+use tandem_wire::xr::VOIP_METRICS_LEN;
 
 /// Reads `octets` as a frame, then as each protocol by itself.
 pub(crate) fn read(octets: &[u8]) {
@@ -120,6 +121,8 @@ fn payload(octets: &[u8]) {
         if let Some(report) = packet.report() {
             assert_eq!(report.blocks().count(), usize::from(packet.count));
         }
+        assert!(packet.leaving().count() <= usize::from(packet.count));
+        assert!(packet.voip_metrics().count() <= packet.body.len() / VOIP_METRICS_LEN);
         rest = remaining;
     }
 }
