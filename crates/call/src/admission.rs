@@ -44,19 +44,31 @@ impl Admission {
         self.draining
     }
 
-    /// Lets a call between two peers in, or says why not. Each entry needs one [`Admission::leave`].
-    pub(crate) fn enter(&mut self, limits: &Limits, peers: [(PeerId, &Peer); 2]) -> Result<(), Refused> {
+    /// Lets a flow between nobody's peers in, or says why not. Each entry needs one [`Admission::leave_without_peer`].
+    pub(crate) const fn enter_without_peer(&mut self, limits: &Limits) -> Result<(), Refused> {
         if self.draining {
             return Err(Refused::Draining);
         }
         if self.calls >= limits.max_calls {
             return Err(Refused::TooManyCalls);
         }
+        self.calls += 1;
+        Ok(())
+    }
+
+    /// Such a flow is gone.
+    pub(crate) const fn leave_without_peer(&mut self) {
+        self.calls = self.calls.saturating_sub(1);
+    }
+
+    /// Lets a call between two peers in, or says why not. Each entry needs one [`Admission::leave`].
+    pub(crate) fn enter(&mut self, limits: &Limits, peers: [(PeerId, &Peer); 2]) -> Result<(), Refused> {
+        self.enter_without_peer(limits)?;
         let full = |(id, peer): (PeerId, &Peer)| peer.max_calls.is_some_and(|most| self.of(id) >= most);
         if peers.into_iter().any(full) {
+            self.leave_without_peer();
             return Err(Refused::TooManyForPeer);
         }
-        self.calls += 1;
         for id in distinct(peers.map(|(id, _)| id)) {
             self.count(id);
         }

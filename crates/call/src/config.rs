@@ -127,6 +127,8 @@ pub struct Rewrite {
 pub struct MediaPlane {
     /// The workers, in order: worker `w` of `n` owns the even ports `p` with `(p / 2) % n == w`.
     pub workers: Vec<WorkerSlots>,
+    /// Every local address that media legs may have; the peers' are among them.
+    pub addresses: Vec<IpAddr>,
     /// The ports media legs use on every media address.
     pub ports: PortRange,
     /// A released port is not used again for this long, so that a late packet meets nobody.
@@ -222,6 +224,14 @@ pub enum SwitchConfigError {
         last: u16,
         /// The worker.
         worker: u16,
+    },
+    /// A peer's media legs would be at an address that is not there.
+    #[error("peer `{peer}`: there is no media address {address}")]
+    UnknownMediaAddress {
+        /// The peer.
+        peer: String,
+        /// The address.
+        address: IpAddr,
     },
     /// Two peers of one name.
     #[error("two peers are called `{0}`")]
@@ -368,6 +378,9 @@ impl SwitchConfig {
         };
         if listener.advertised.is_ipv4() != peer.address.is_ipv4() {
             return Err(SwitchConfigError::AddressFamilyMismatch(name()));
+        }
+        if !self.media.addresses.contains(&peer.media_address) {
+            return Err(SwitchConfigError::UnknownMediaAddress { peer: name(), address: peer.media_address });
         }
         if peer.codecs.is_empty() {
             return Err(SwitchConfigError::NoCodec(name()));

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod bare_flow;
 mod call;
 mod cause;
 mod change;
@@ -26,6 +27,7 @@ mod setup;
 mod silence;
 mod switch;
 
+pub use bare_flow::{FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused, InstalledFlow, RemovedFlow};
 pub use config::{
     Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet, SwitchConfig,
     SwitchConfigError, Timeouts, WallClock, WorkerSlots,

@@ -35,15 +35,22 @@ struct WorkerPool {
     slots: Vec<Slot>,
     /// Longest unused first, so that a generation lives as long as possible.
     free_slots: VecDeque<u32>,
+    /// One for each of our addresses: every port can be used once on each.
+    ports: Vec<AddressPorts>,
+}
+
+#[derive(Debug)]
+struct AddressPorts {
+    address: IpAddr,
     /// Free ports with the time from which they may be used, earliest first.
-    ports: VecDeque<(Nanos, u16)>,
+    free: VecDeque<(Nanos, u16)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     generation: u32,
-    /// The ports of its present tenant.
-    tenant: Option<[u16; 2]>,
+    /// Where its present tenant receives.
+    tenant: Option<[SocketAddr; 2]>,
 }
 
 impl MediaPool {
@@ -54,47 +61,69 @@ impl MediaPool {
             slots: vec![Slot::default(); slots.slots as usize],
             free_slots: (0..slots.slots).collect(),
             ports: plane
-                .ports
-                .rtp_ports()
-                .filter(|&port| PortRange::owner(port, count) == position)
-                .map(|port| (Nanos::default(), port))
+                .addresses
+                .iter()
+                .map(|&address| {
+                    let owned = plane.ports.rtp_ports().filter(|&port| PortRange::owner(port, count) == position);
+                    AddressPorts { address, free: owned.map(|port| (Nanos::default(), port)).collect() }
+                })
                 .collect(),
         });
         Self { workers: workers.collect(), quarantine_ns: u64::from(plane.port_quarantine_ms) * 1_000_000 }
     }
 
-    /// A slot and two ports on the worker that has the smallest share of its slots in use; `None` where nobody has room.
+    /// A slot and a port on each of two of our addresses, on the worker that has the smallest share of its slots in use;
+    /// `None` where nobody has room.
     pub(crate) fn reserve(&mut self, now: Nanos, addresses: [IpAddr; 2]) -> Option<Reservation> {
-        let pool = self.workers.iter_mut().filter(|pool| pool.has_room(now)).min_by(|a, b| {
+        self.least_loaded(|pool| pool.has_room(now, addresses))?.reserve(addresses)
+    }
+
+    /// As [`MediaPool::reserve`], on whichever of our addresses have most ports left.
+    pub(crate) fn reserve_anywhere(&mut self, now: Nanos) -> Option<Reservation> {
+        let pool = self.least_loaded(|pool| pool.most_room(now).is_some())?;
+        let addresses = pool.most_room(now)?;
+        pool.reserve(addresses)
+    }
+
+    fn least_loaded(&mut self, has_room: impl Fn(&WorkerPool) -> bool) -> Option<&mut WorkerPool> {
+        self.workers.iter_mut().filter(|pool| has_room(pool)).min_by(|a, b| {
             // a.used / a.slots < b.used / b.slots, without division.
             let share = |of: &WorkerPool, other: &WorkerPool| of.used() * other.slots.len() as u64;
             share(a, b).cmp(&share(b, a))
-        })?;
-        let slot = pool.free_slots.pop_front()?;
-        let (_, first) = pool.ports.pop_front()?;
-        let (_, second) = pool.ports.pop_front()?;
-        let state = &mut pool.slots[slot as usize];
-        state.generation = state.generation.wrapping_add(1);
-        state.tenant = Some([first, second]);
-        Some(Reservation {
-            worker: pool.worker,
-            flow: FlowId { slot, generation: state.generation },
-            local: [SocketAddr::new(addresses[0], first), SocketAddr::new(addresses[1], second)],
         })
     }
 
     /// The worker has forgotten `flow`: its slot is free, its ports rest first. Says whether the flow held a place.
     pub(crate) fn release(&mut self, now: Nanos, worker: WorkerId, flow: FlowId) -> bool {
-        let Some(pool) = self.workers.iter_mut().find(|pool| pool.worker == worker) else { return false };
-        let Some(slot) = pool.slots.get_mut(flow.slot as usize).filter(|slot| slot.generation == flow.generation)
-        else {
-            return false;
-        };
-        let Some(ports) = slot.tenant.take() else { return false };
-        pool.free_slots.push_back(flow.slot);
+        let Some((pool, tenant)) = self.vacate(worker, flow) else { return false };
         let usable = now.plus(self.quarantine_ns);
-        pool.ports.extend(ports.map(|port| (usable, port)));
+        for local in tenant {
+            if let Some(ports) = self.workers[pool].on(local.ip()) {
+                ports.free.push_back((usable, local.port()));
+            }
+        }
         true
+    }
+
+    /// The worker never had `flow`: its ports are as good as before.
+    pub(crate) fn give_back(&mut self, worker: WorkerId, flow: FlowId) {
+        let Some((pool, tenant)) = self.vacate(worker, flow) else { return };
+        for local in tenant {
+            if let Some(ports) = self.workers[pool].on(local.ip()) {
+                // Before those that rest: the front is usable the earliest.
+                ports.free.push_front((Nanos::default(), local.port()));
+            }
+        }
+    }
+
+    /// Frees a slot; its worker's position and where its tenant received.
+    fn vacate(&mut self, worker: WorkerId, flow: FlowId) -> Option<(usize, [SocketAddr; 2])> {
+        let position = self.workers.iter().position(|pool| pool.worker == worker)?;
+        let pool = &mut self.workers[position];
+        let slot = pool.slots.get_mut(flow.slot as usize).filter(|slot| slot.generation == flow.generation)?;
+        let tenant = slot.tenant.take()?;
+        pool.free_slots.push_back(flow.slot);
+        Some((position, tenant))
     }
 
     /// Whether `flow` holds a place.
@@ -115,9 +144,50 @@ impl WorkerPool {
         (self.slots.len() - self.free_slots.len()) as u64
     }
 
-    fn has_room(&self, now: Nanos) -> bool {
-        // Ports are released in the order of time, so the second one's rest ends no earlier than the first one's.
-        !self.free_slots.is_empty() && self.ports.get(1).is_some_and(|(usable, _)| *usable <= now)
+    fn on(&mut self, address: IpAddr) -> Option<&mut AddressPorts> {
+        self.ports.iter_mut().find(|ports| ports.address == address)
+    }
+
+    fn reserve(&mut self, addresses: [IpAddr; 2]) -> Option<Reservation> {
+        let slot = *self.free_slots.front()?;
+        let local = [self.take(addresses[0])?, self.take(addresses[1])?];
+        self.free_slots.pop_front();
+        let state = &mut self.slots[slot as usize];
+        state.generation = state.generation.wrapping_add(1);
+        state.tenant = Some(local);
+        Some(Reservation { worker: self.worker, flow: FlowId { slot, generation: state.generation }, local })
+    }
+
+    fn take(&mut self, address: IpAddr) -> Option<SocketAddr> {
+        let (_, port) = self.on(address)?.free.pop_front()?;
+        Some(SocketAddr::new(address, port))
+    }
+
+    fn has_room(&self, now: Nanos, addresses: [IpAddr; 2]) -> bool {
+        let [first, second] = addresses;
+        let has = |address, ports| self.ports.iter().any(|one| one.address == address && one.has(now, ports));
+        !self.free_slots.is_empty() && if first == second { has(first, 2) } else { has(first, 1) && has(second, 1) }
+    }
+
+    /// The addresses that have most ports left, for two legs; `None` without room.
+    fn most_room(&self, now: Nanos) -> Option<[IpAddr; 2]> {
+        if self.free_slots.is_empty() {
+            return None;
+        }
+        let usable = |less: Option<IpAddr>| {
+            let left = |ports: &AddressPorts| ports.free.len() - usize::from(less == Some(ports.address));
+            let has = |ports: &&AddressPorts| ports.has(now, 1 + usize::from(less == Some(ports.address)));
+            self.ports.iter().filter(has).max_by_key(|ports| left(ports)).map(|ports| ports.address)
+        };
+        let first = usable(None)?;
+        Some([first, usable(Some(first))?])
+    }
+}
+
+impl AddressPorts {
+    fn has(&self, now: Nanos, ports: usize) -> bool {
+        // Ports are released in the order of time, so the last one's rest ends no earlier than the first one's.
+        self.free.get(ports - 1).is_some_and(|(usable, _)| *usable <= now)
     }
 }
 
@@ -132,7 +202,8 @@ mod tests {
 
     fn pool(slots: &[u32], first: u16, last: u16) -> MediaPool {
         let workers = slots.iter().zip(0..).map(|(&slots, id)| WorkerSlots { worker: WorkerId(id), slots }).collect();
-        MediaPool::new(&MediaPlane { workers, ports: PortRange { first, last }, port_quarantine_ms: 1_000 })
+        let addresses = ADDRESSES.to_vec();
+        MediaPool::new(&MediaPlane { workers, addresses, ports: PortRange { first, last }, port_quarantine_ms: 1_000 })
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use tandem_contract::{Event, LegSide, Nanos, WorkerId};
 use tandem_sip::transaction::Tx;
@@ -7,6 +8,7 @@ use tandem_sip::{
     ClientTx, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx, StatusCode, transaction, uas,
 };
 
+use crate::bare_flow::{BareFlows, FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused};
 use crate::call::{Call, RecordState};
 use crate::config::{ListenerId, PeerId, SwitchConfig, SwitchConfigError, WallClock};
 use crate::ending::Ending;
@@ -24,6 +26,7 @@ pub struct Switch {
     calls: BTreeMap<CallNumber, Box<Call>>,
     /// Which call has which flow.
     flows: BTreeMap<(WorkerId, u32, u32), CallNumber>,
+    bare_flows: BareFlows,
 }
 
 impl Switch {
@@ -31,7 +34,12 @@ impl Switch {
     /// it real randomness outside of tests.
     pub fn new(config: SwitchConfig, seed: [u8; 32]) -> Result<Self, SwitchConfigError> {
         config.validate()?;
-        Ok(Self { exchange: Exchange::new(config, seed), calls: BTreeMap::new(), flows: BTreeMap::new() })
+        Ok(Self {
+            exchange: Exchange::new(config, seed),
+            calls: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            bare_flows: BareFlows::default(),
+        })
     }
 
     /// A datagram came in on `listener`. What is no SIP message is counted, and answered where that is possible.
@@ -46,7 +54,9 @@ impl Switch {
     /// A worker said something.
     pub fn on_media_event(&mut self, now: Nanos, worker: WorkerId, event: Event) {
         let Some(flow) = event.flow() else { return };
-        if let Some(&number) = self.flows.get(&(worker, flow.slot, flow.generation)) {
+        if self.bare_flows.on_event(&mut self.exchange, worker, &event) {
+            // It has no call.
+        } else if let Some(&number) = self.flows.get(&(worker, flow.slot, flow.generation)) {
             self.with_call(number, |call, exchange| call.on_worker(exchange, now, event));
         }
         if matches!(event, Event::Removed { .. }) {
@@ -111,6 +121,29 @@ impl Switch {
         let found = self.with_call(call, |call, exchange| call.end(exchange, now, ending, None)).is_some();
         self.pump(now);
         found
+    }
+
+    /// Reserves and installs flows without a call, all or none; [`Switch::poll_flows`] tells when they are live.
+    ///
+    /// # Errors
+    /// There is no room for all of them.
+    pub fn install_flows(&mut self, now: Nanos, flows: &[[FlowLeg; 2]]) -> Result<FlowTicket, FlowsRefused> {
+        self.bare_flows.install(&mut self.exchange, now, flows)
+    }
+
+    /// Removes those flows without a call whose numbers these are; [`Switch::poll_flows`] tells when they are gone.
+    pub fn remove_flows(&mut self, numbers: RangeInclusive<FlowNumber>) -> FlowTicket {
+        self.bare_flows.remove(&mut self.exchange, numbers)
+    }
+
+    /// What came of a request of [`Switch::install_flows`] or [`Switch::remove_flows`]; `None` when all is said.
+    pub fn poll_flows(&mut self) -> Option<(FlowTicket, FlowsDone)> {
+        self.bare_flows.poll()
+    }
+
+    /// Flows without a call.
+    pub fn flows_without_call(&self) -> usize {
+        self.bare_flows.len()
     }
 
     /// Exchanges peers, routes, limits and timeouts; calls under way keep what they began with. Listeners, the media

@@ -37,6 +37,7 @@ pub fn switch_config(config: &Config, slots: u32, wall_clock: WallClock) -> Swit
                 .take(config.workers.cores.len())
                 .map(|worker| WorkerSlots { worker: WorkerId(worker), slots })
                 .collect(),
+            addresses: config.ports.iter().flat_map(|port| &port.addresses).map(|cidr| cidr.address).collect(),
             ports: PortRange { first: config.media.port_range.first, last: config.media.port_range.last },
             port_quarantine_ms: config.media.port_quarantine_ms,
         },

@@ -7,14 +7,27 @@
 #![forbid(unsafe_code)]
 
 mod bencode;
+mod clips;
+mod drive;
+mod engine;
 mod latency;
 mod mix;
+mod neighbour;
+mod network;
 mod ng;
 mod outcome;
+mod plan;
+mod receiver;
+mod sender;
 mod spec;
+mod track;
 
+pub use drive::drive;
+pub use engine::{Engine, EnginePort};
 pub use latency::Latency;
 pub use mix::{CallKind, LegSpeech, Mix, MixError, SpeechCodec};
+pub use neighbour::resolve;
 pub use ng::Rtpengine;
 pub use outcome::{CallCounts, DirectionCounts, LoadError, LoadOutcome, LoadRunner, Progress, SourceUse, VoidReason};
+pub use plan::{Plan, PlannedCall, SourceNetwork};
 pub use spec::{Impairments, LoadSpec, SpecError};

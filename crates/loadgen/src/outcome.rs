@@ -25,6 +25,10 @@ pub struct DirectionCounts {
     pub reordered: u64,
     /// Packets whose payload was not the one expected.
     pub wrong_audio: u64,
+    /// Packets whose payload was compared. What codecs with a memory make of a stream with holes (loss, silence, packets that overtake
+    /// each other) depends on when the gateway notices them, and is not compared.
+    #[serde(default)]
+    pub checked: u64,
     /// Packets that the source kept back on purpose (impairments).
     pub withheld: u64,
 }

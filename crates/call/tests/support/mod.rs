@@ -66,6 +66,7 @@ pub fn config() -> SwitchConfig {
                 WorkerSlots { worker: WorkerId(0), slots: 16 },
                 WorkerSlots { worker: WorkerId(1), slots: 16 },
             ],
+            addresses: vec![Ipv4Addr::new(10, 0, 1, 1).into(), Ipv4Addr::new(10, 0, 2, 1).into()],
             ports: PortRange { first: 20_000, last: 20_999 },
             port_quarantine_ms: 1_000,
         },
