@@ -198,11 +198,12 @@ mod tests {
     use super::*;
     use crate::config::WorkerSlots;
 
-    const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1))];
+    const OURS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1))];
+    const ADDRESSES: [IpAddr; 2] = [OURS[0]; 2];
 
     fn pool(slots: &[u32], first: u16, last: u16) -> MediaPool {
         let workers = slots.iter().zip(0..).map(|(&slots, id)| WorkerSlots { worker: WorkerId(id), slots }).collect();
-        let addresses = ADDRESSES.to_vec();
+        let addresses = OURS.to_vec();
         MediaPool::new(&MediaPlane { workers, addresses, ports: PortRange { first, last }, port_quarantine_ms: 1_000 })
     }
 
@@ -245,6 +246,41 @@ mod tests {
         assert_eq!(pool.reserve(Nanos::from_millis(1_499), ADDRESSES), None);
         let second = pool.reserve(Nanos::from_millis(1_500), ADDRESSES).expect("rested");
         assert_eq!(second.local, first.local);
+        assert_ne!(second.flow, first.flow);
+    }
+
+    #[test]
+    fn each_address_has_every_port_of_its_own() {
+        let mut pool = pool(&[9], 20_000, 20_003);
+        let call = pool.reserve(Nanos::default(), OURS).expect("room");
+        assert_eq!(call.local.map(|local| (local.ip(), local.port())), OURS.map(|address| (address, 20_000)));
+        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "one port is left on each");
+        assert!(pool.reserve(Nanos::default(), OURS).is_some());
+        let stranger = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 1));
+        assert_eq!(pool.reserve(Nanos::default(), [stranger; 2]), None);
+    }
+
+    #[test]
+    fn who_asks_for_no_address_gets_those_with_most_ports_left() {
+        let mut pool = pool(&[9], 20_000, 20_005);
+        let mut given: Vec<SocketAddr> = Vec::new();
+        while let Some(place) = pool.reserve_anywhere(Nanos::default()) {
+            let on = |address| place.local.iter().filter(|local| local.ip() == address).count();
+            assert_eq!(OURS.map(on), [1, 1], "legs are spread");
+            given.extend(place.local);
+        }
+        given.sort_unstable();
+        given.dedup();
+        assert_eq!(given.len(), 6);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_used_at_once() {
+        let mut pool = pool(&[1], 20_000, 20_003);
+        let first = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        pool.give_back(first.worker, first.flow);
+        assert_eq!(pool.in_use(), 0);
+        let second = pool.reserve(Nanos::default(), ADDRESSES).expect("it did not rest");
         assert_ne!(second.flow, first.flow);
     }
 

@@ -1,9 +1,10 @@
 //! Flows with their counters: asked of the workers when someone looks.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
-use tandem_call::CallSnapshot;
+use tandem_call::{CallSnapshot, FlowNumber, FlowTicket, FlowsDone, FlowsRefused, InstalledFlow, RemovedFlow};
 use tandem_contract::{FlowId, LegCounters, Nanos, WorkerId};
 use tokio::sync::oneshot;
 
@@ -22,7 +23,7 @@ pub(crate) struct FlowView {
 
 /// What one leg counts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct LegView {
+pub(crate) struct LegView {
     packets_received: u64,
     octets_received: u64,
     packets_sent: u64,
@@ -108,6 +109,48 @@ impl FlowQuery {
         });
         // Whoever asked may have gone.
         let _ = self.answer.send(flows.collect());
+    }
+}
+
+/// Who waits for flows without a call to be installed or removed.
+#[derive(Debug, Default)]
+pub(crate) struct FlowRequests {
+    installs: HashMap<FlowTicket, oneshot::Sender<Result<Vec<InstalledFlow>, FlowsRefused>>>,
+    removals: HashMap<FlowTicket, oneshot::Sender<Vec<RemovedFlow>>>,
+}
+
+impl FlowRequests {
+    pub(crate) fn install(
+        &mut self,
+        ticket: FlowTicket,
+        answer: oneshot::Sender<Result<Vec<InstalledFlow>, FlowsRefused>>,
+    ) {
+        self.installs.insert(ticket, answer);
+    }
+
+    pub(crate) fn remove(&mut self, ticket: FlowTicket, answer: oneshot::Sender<Vec<RemovedFlow>>) {
+        self.removals.insert(ticket, answer);
+    }
+
+    /// Tells what came of a request. Flows that were installed for somebody who has gone come back, to be removed.
+    pub(crate) fn answer(&mut self, ticket: FlowTicket, done: FlowsDone) -> Option<RangeInclusive<FlowNumber>> {
+        let outcome = match done {
+            FlowsDone::Removed(removed) => {
+                if let Some(answer) = self.removals.remove(&ticket) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(removed);
+                }
+                return None;
+            }
+            FlowsDone::Installed(installed) => Ok(installed),
+            FlowsDone::Refused(refused) => Err(refused),
+        };
+        let unheard = match self.installs.remove(&ticket) {
+            Some(answer) => answer.send(outcome).err()?,
+            None => return None,
+        };
+        let flows = unheard.ok()?;
+        Some(flows.first()?.number..=flows.last()?.number)
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the switch's thread is told, by signals, by the gateway's wiring and over HTTP.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use tandem_call::{CallNumber, CallSnapshot};
+use tandem_call::{CallNumber, CallSnapshot, FlowLeg, FlowNumber, FlowsRefused, InstalledFlow, RemovedFlow};
 use tandem_config::{Cidr, Config, LoadError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
@@ -34,6 +35,10 @@ pub(crate) enum Request {
     Flows(oneshot::Sender<Vec<FlowView>>),
     /// Whether there is such a call.
     HangUp(CallNumber, oneshot::Sender<bool>),
+    /// Flows without a call, all or none.
+    InstallFlows(Vec<[FlowLeg; 2]>, oneshot::Sender<Result<Vec<InstalledFlow>, FlowsRefused>>),
+    /// Those of these numbers that were there.
+    RemoveFlows(RangeInclusive<FlowNumber>, oneshot::Sender<Vec<RemovedFlow>>),
     /// How many calls are left.
     Drain(oneshot::Sender<u64>),
     Addresses(oneshot::Sender<Vec<AddressView>>),

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tandem_call::{CallNumber, Output, Switch};
+use tandem_call::{CallNumber, FlowsRefused, Output, Switch};
 use tandem_config::{Config, LoadError, Reload};
 use tandem_contract::{Command, Event, Nanos};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 
 use crate::addresses::{AddressAnswer, AddressChange, Addresses};
 use crate::clock::Clock;
-use crate::flows::FlowQuery;
+use crate::flows::{FlowQuery, FlowRequests};
 use crate::logging::LogHandle;
 use crate::order::{Order, Request, read_again};
 use crate::records::RecordWriter;
@@ -54,6 +54,8 @@ pub(crate) struct Shell {
     pub(crate) sip: SipCounters,
     pub(crate) flow_queries: Vec<FlowQuery>,
     pub(crate) addresses: Addresses,
+    /// Who waits for flows without a call.
+    pub(crate) flow_requests: FlowRequests,
     pub(crate) next_watch: Nanos,
 }
 
@@ -133,6 +135,12 @@ impl Shell {
                 self.workers.send_all(command);
             }
             self.switch.on_media_event(now, worker, event);
+        }
+        while let Some((ticket, done)) = self.switch.poll_flows() {
+            if let Some(unwanted) = self.flow_requests.answer(ticket, done) {
+                // Whoever asked has gone: nobody will ever remove them.
+                self.switch.remove_flows(unwanted);
+            }
         }
         if !self.flow_queries.is_empty() {
             let (complete, waiting) =
@@ -300,6 +308,18 @@ impl Shell {
             }
             Request::HangUp(call, answer) => {
                 let _ = answer.send(self.switch.hang_up(now, call));
+            }
+            Request::InstallFlows(_, answer) if self.phase == Phase::Starting => {
+                let _ = answer.send(Err(FlowsRefused::Draining));
+            }
+            Request::InstallFlows(flows, answer) => match self.switch.install_flows(now, &flows) {
+                Ok(ticket) => self.flow_requests.install(ticket, answer),
+                Err(refused) => {
+                    let _ = answer.send(Err(refused));
+                }
+            },
+            Request::RemoveFlows(numbers, answer) => {
+                self.flow_requests.remove(self.switch.remove_flows(numbers), answer);
             }
             Request::Drain(answer) => {
                 self.drain(now);

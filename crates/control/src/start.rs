@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::addresses::Addresses;
 use crate::clock::Clock;
+use crate::flows::FlowRequests;
 use crate::http::{self, HttpError};
 use crate::logging::LogHandle;
 use crate::node::Node;
@@ -159,6 +160,7 @@ impl Control {
                     sip: SipCounters::default(),
                     flow_queries: Vec::new(),
                     addresses,
+                    flow_requests: FlowRequests::default(),
                     next_watch: clock.now(),
                 };
                 Ok(shell.run().await)

@@ -9,14 +9,12 @@ use tandem_wire::udp::{self, HEADER_LEN as UDP};
 
 use crate::plan::{Plan, SourceNetwork};
 use crate::sender::Sender;
-use crate::track::{Audio, Track};
+use crate::track::{Audio, TOLD_APART, Track};
 
 /// What is slower counts as lost.
 const LOST_AFTER_NS: u64 = 500_000_000;
 /// The slowest packet that the histogram tells apart.
 const SLOWEST_NS: u64 = 1_000_000_000;
-/// Packets at the beginning of a stream that the first one to come may be: those before it were lost.
-const MAY_BE_FIRST: u32 = 50;
 /// Packets before the newest one of which is known whether they came.
 const WINDOW: u32 = 64;
 
@@ -128,7 +126,8 @@ impl Receiver {
         let (timestamp, payload) = (arrival.rtp.timestamp(), arrival.rtp.payload());
         if !leg.heard {
             leg.heard = true;
-            let first = (0..MAY_BE_FIRST).find(|n| track.check(*n, payload) == Audio::Right).unwrap_or(0);
+            // Those before it were lost.
+            let first = (0..TOLD_APART).find(|n| track.check(*n, payload) == Audio::Right).unwrap_or(0);
             leg.first_timestamp = timestamp.wrapping_sub(first * ticks);
             (leg.newest, leg.came) = (first, 0);
             self.missing += u64::from(first);

@@ -13,6 +13,8 @@ use crate::{LegSpeech, LoadSpec, SpeechCodec};
 
 /// Places in the recording at which speakers begin. As many as the widest vector has lanes: they are transcoded together.
 const PLACES: usize = 16;
+/// Packets at the beginning of a stream that are told apart by what is in them.
+pub(crate) const TOLD_APART: u32 = 4;
 /// Octets that any payload fits in.
 const ROOM: usize = 480;
 
@@ -134,9 +136,15 @@ impl Tracks {
 
 /// The tracks of one direction of a kind of calls.
 fn direction(level: Level, spec: &LoadSpec, spoken: &Arc<Loop>, from: LegSpeech, to: LegSpeech) -> Vec<Track> {
-    // As far apart as can be, moved by the seed.
-    let places: Vec<u32> =
-        (0..PLACES).map(|place| ((place * FRAMES / PLACES) as u64 + spec.seed % FRAMES as u64) as u32).collect();
+    // As far apart as can be, moved by the seed, and in the middle of speech: a first packet is told from the next ones.
+    let speaks = |place: &u32| {
+        (0..TOLD_APART).all(|frame| spoken.frames(place + frame, 1) != spoken.frames(place + frame + 1, 1))
+    };
+    let place = |place: usize| {
+        let first = ((place * FRAMES / PLACES) as u64 + spec.seed % FRAMES as u64) as u32;
+        (first..first + FRAMES as u32).find(speaks).unwrap_or(first)
+    };
+    let places: Vec<u32> = (0..PLACES).map(place).collect();
     let law = match (from.codec, to.codec) {
         (SpeechCodec::Pcmu, SpeechCodec::Pcma) => Some(Law::Mu),
         (SpeechCodec::Pcma, SpeechCodec::Pcmu) => Some(Law::A),

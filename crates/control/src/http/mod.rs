@@ -3,6 +3,8 @@
 //! There is no authentication: the address is loopback unless the configuration says otherwise, and a request that
 //! changes something is refused when it comes from a web page, which a browser marks with `Origin`.
 
+mod flows;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
 
 /// What there is to ask: method, path, meaning.
-const ROUTES: [(&str, &str, &str); 11] = [
+const ROUTES: [(&str, &str, &str); 14] = [
     ("GET", "/metrics", "metrics, in the text format of OpenMetrics, which Prometheus reads"),
     ("GET", "/healthz", "200 while the process handles calls; 503 when it should be restarted"),
     ("GET", "/readyz", "200 while the node takes calls; 503 and the reasons, one per line, when it does not"),
@@ -46,6 +48,9 @@ const ROUTES: [(&str, &str, &str); 11] = [
         "/v1/addresses/{address}",
         "takes an address from the media port; calls that use it end within about a second",
     ),
+    ("POST", "/v1/flows", "installs flows without a call, for measurements of the media plane; see \"Load\""),
+    ("DELETE", "/v1/flows/{number}", "removes such a flow, or those of a range `{first}-{last}`; their counters"),
+    ("DELETE", "/v1/flows", "removes all such flows"),
     ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
 ];
 
@@ -93,7 +98,8 @@ fn router(node: Arc<Node>) -> Router {
         .route("/readyz", get(readyz))
         .route("/v1/calls", get(calls))
         .route("/v1/calls/{number}", delete(hang_up))
-        .route("/v1/flows", get(flows))
+        .route("/v1/flows", get(flows).post(flows::install).delete(flows::remove_all))
+        .route("/v1/flows/{numbers}", delete(flows::remove))
         .route("/v1/stats", get(stats))
         .route("/v1/addresses", get(addresses).post(add_address))
         .route("/v1/addresses/{address}", delete(remove_address))

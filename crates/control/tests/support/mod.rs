@@ -106,6 +106,10 @@ http: {{listen: \"127.0.0.1:0\"}}
     }
 
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        self.request_with(method, path, headers, "")
+    }
+
+    pub fn request_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
         let uri = format!("http://{}{path}", self.control.http_address());
@@ -113,7 +117,7 @@ http: {{listen: \"127.0.0.1:0\"}}
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut answer = agent.run(request.body(()).unwrap()).unwrap();
+        let mut answer = agent.run(request.body(body.to_owned()).unwrap()).unwrap();
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 

@@ -1,5 +1,9 @@
 //! `tandem load`: so many calls for so long, and what came of them.
 
+mod control;
+#[cfg(feature = "dpdk")]
+mod device;
+mod kernel;
 mod source;
 mod summary;
 

@@ -1,11 +1,11 @@
 //! Where the calls of a measurement come from: a DPDK port of our own, or the kernel's sockets.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tandem_config::{Cidr, PortRange};
-use tandem_loadgen::LoadRunner;
+use tandem_loadgen::{LoadRunner, SourceNetwork};
 
 /// A source of calls, and the gateway it sets them up on.
 #[derive(Args, Clone, Debug)]
@@ -74,10 +74,25 @@ pub(crate) fn open(arguments: &SourceArgs) -> anyhow::Result<Box<dyn LoadRunner>
     }
 }
 
-fn open_device(_arguments: &SourceArgs, _device: &str) -> anyhow::Result<Box<dyn LoadRunner>> {
-    bail!("this build cannot send through a device")
+#[cfg(feature = "dpdk")]
+fn open_device(arguments: &SourceArgs, device: &str) -> anyhow::Result<Box<dyn LoadRunner>> {
+    Ok(Box::new(super::device::open(arguments, device)?))
 }
 
-fn open_kernel(_arguments: &SourceArgs) -> anyhow::Result<Box<dyn LoadRunner>> {
-    bail!("this build cannot send through sockets")
+#[cfg(not(feature = "dpdk"))]
+fn open_device(_arguments: &SourceArgs, _device: &str) -> anyhow::Result<Box<dyn LoadRunner>> {
+    bail!("this binary was built without DPDK")
+}
+
+fn open_kernel(arguments: &SourceArgs) -> anyhow::Result<Box<dyn LoadRunner>> {
+    Ok(Box::new(super::kernel::open(arguments)?))
+}
+
+/// Where legs receive.
+pub(super) fn network(arguments: &SourceArgs) -> SourceNetwork {
+    let ipv4 = |cidr: &Cidr| if let IpAddr::V4(address) = cidr.address { Some(address) } else { None };
+    SourceNetwork {
+        addresses: arguments.addresses.iter().filter_map(ipv4).collect(),
+        ports: [arguments.ports.first, arguments.ports.last],
+    }
 }

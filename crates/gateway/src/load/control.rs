@@ -1,0 +1,132 @@
+//! Flows on a gateway, set up and taken down through its control interface.
+
+use std::net::SocketAddrV4;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tandem_loadgen::{LoadError, PlannedCall, SpeechCodec};
+
+/// Longer than the gateway waits for its own threads.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Flows in one request, as many as the gateway takes.
+const FLOWS_PER_REQUEST: usize = 1_000;
+
+/// The control interface of a gateway, and what it was asked to install.
+pub(super) struct Control {
+    address: String,
+    agent: ureq::Agent,
+    installed: Vec<RangeInclusive<u64>>,
+}
+
+#[derive(Serialize)]
+struct Wanted {
+    flows: Vec<WantedFlow>,
+}
+
+#[derive(Serialize)]
+struct WantedFlow {
+    legs: [WantedLeg; 2],
+}
+
+#[derive(Serialize)]
+struct WantedLeg {
+    remote: SocketAddrV4,
+    codec: &'static str,
+    ptime_ms: u8,
+}
+
+#[derive(Deserialize)]
+struct Installed {
+    flows: Vec<InstalledFlow>,
+}
+
+#[derive(Deserialize)]
+struct InstalledFlow {
+    number: u64,
+    local: [SocketAddrV4; 2],
+}
+
+impl Control {
+    pub(super) fn new(address: &str) -> Self {
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+        Self { address: address.to_owned(), agent: config.build().into(), installed: Vec::new() }
+    }
+
+    /// Installs a flow for each call. Answers where its legs are on the gateway.
+    pub(super) fn install(&mut self, calls: &[PlannedCall]) -> Result<Vec<[SocketAddrV4; 2]>, LoadError> {
+        let mut locals = Vec::with_capacity(calls.len());
+        for part in calls.chunks(FLOWS_PER_REQUEST) {
+            let leg = |call: &PlannedCall, side: usize| WantedLeg {
+                remote: call.local[side],
+                codec: name(call.kind.legs[side].codec),
+                ptime_ms: call.kind.legs[side].ptime_ms,
+            };
+            let flow = |call: &PlannedCall| WantedFlow { legs: [leg(call, 0), leg(call, 1)] };
+            let wanted = Wanted { flows: part.iter().map(flow).collect() };
+            let answer = self.agent.post(self.url("/v1/flows")).send_json(&wanted);
+            let installed: Installed = self.read(answer)?;
+            if let (Some(first), Some(last)) = (installed.flows.first(), installed.flows.last()) {
+                self.installed.push(first.number..=last.number);
+            }
+            if installed.flows.len() != part.len() {
+                return Err(LoadError::SetUp(format!("{} answers with another number of flows", self.address)));
+            }
+            locals.extend(installed.flows.into_iter().map(|flow| flow.local));
+        }
+        Ok(locals)
+    }
+
+    /// Removes what was installed.
+    pub(super) fn remove(&mut self) -> Result<(), LoadError> {
+        for numbers in std::mem::take(&mut self.installed) {
+            let url = self.url(&format!("/v1/flows/{}-{}", numbers.start(), numbers.end()));
+            let answer = self.agent.delete(url).call();
+            let _: serde::de::IgnoredAny = self.read(answer)?;
+        }
+        Ok(())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, LoadError> {
+        let silent = |error: ureq::Error| {
+            LoadError::SetUp(format!(
+                "no gateway answers at {} ({error}); --control takes the address that its configuration has as http.listen",
+                self.address
+            ))
+        };
+        let mut answer = answer.map_err(silent)?;
+        let text = answer.body_mut().with_config().limit(1 << 26).read_to_string().map_err(silent)?;
+        if answer.status() == ureq::http::StatusCode::OK {
+            return serde_json::from_str(&text)
+                .map_err(|_| LoadError::SetUp(format!("{} does not answer as a gateway", self.address)));
+        }
+        let said = serde_json::from_str::<serde_json::Value>(&text)
+            .ok()
+            .and_then(|value| Some(value["error"].as_str()?.to_owned()));
+        Err(LoadError::SetUp(said.unwrap_or_else(|| format!("{} answers {}", self.address, answer.status()))))
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // What is left after an error; the gateway forgets flows without media by itself.
+        let _ = self.remove();
+    }
+}
+
+const fn name(codec: SpeechCodec) -> &'static str {
+    match codec {
+        SpeechCodec::Pcmu => "PCMU",
+        SpeechCodec::Pcma => "PCMA",
+        SpeechCodec::G722 => "G722",
+        SpeechCodec::G729 => "G729",
+    }
+}

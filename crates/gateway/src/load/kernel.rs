@@ -1,0 +1,299 @@
+//! The source on the kernel's UDP sockets: a packet device that puts Ethernet and IP headers around what sockets carry.
+//!
+//! Legs share a few sockets and are told apart by where they come from, since no two legs of a gateway share a port. To the engine every leg
+//! has an address of its own all the same, the planned one, which never leaves the process.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+
+use tandem_codec::Level;
+use tandem_contract::Nanos;
+use tandem_loadgen::{
+    Engine, EnginePort, LoadError, LoadOutcome, LoadRunner, LoadSpec, Plan, PlannedCall, Progress, drive,
+};
+use tandem_packet_io::{Burst, Capabilities, NoRoom, PacketBuf, PacketIo, RxChecksum};
+use tandem_wire::ethernet::MacAddress;
+use tandem_worker::{Clock, TscClock};
+
+use super::control::Control;
+use super::source::{SourceArgs, network};
+
+/// Sockets that legs share, on each address.
+const SOCKETS_PER_ADDRESS: usize = 4;
+/// Octets of Ethernet, IPv4 and UDP headers.
+const HEADERS: usize = 14 + 20 + 8;
+/// Octets of the longest frame.
+const ROOM: usize = 1_514;
+/// What each socket is asked to keep, in octets; the kernel's `net.core.rmem_max` bounds it.
+const RECEIVE_BUFFER: usize = 8 << 20;
+
+/// The source: sockets are opened for each run.
+pub(super) struct KernelSource {
+    arguments: SourceArgs,
+}
+
+pub(super) fn open(arguments: &SourceArgs) -> anyhow::Result<KernelSource> {
+    for cidr in &arguments.addresses {
+        UdpSocket::bind((cidr.address, 0)).map_err(|error| {
+            anyhow::anyhow!("--addresses: {} cannot be bound ({error}): the machine must have it", cidr.address)
+        })?;
+    }
+    let _ = TscClock::new();
+    Ok(KernelSource { arguments: arguments.clone() })
+}
+
+impl LoadRunner for KernelSource {
+    fn run(
+        &mut self,
+        spec: &LoadSpec,
+        progress: &mut dyn FnMut(Progress),
+        stop: &AtomicBool,
+    ) -> Result<LoadOutcome, LoadError> {
+        let network = network(&self.arguments);
+        let plan = Plan::new(spec, &network)?;
+        let port_error = |error: io::Error| LoadError::Port(error.to_string());
+        let mut io = KernelIo::open(&network.addresses).map_err(port_error)?;
+        let calls: Vec<PlannedCall> = plan.calls().collect();
+        let told: Vec<PlannedCall> =
+            calls.iter().map(|call| PlannedCall { local: call.local.map(|leg| io.adopt(leg)), ..*call }).collect();
+        let mut control = Control::new(&self.arguments.control);
+        let remotes = control.install(&told)?;
+        io.connect(&calls, &remotes);
+        let port = EnginePort {
+            mac: MacAddress(io.capabilities().mac),
+            macs: HashMap::new(),
+            // The kernel counts what it drops.
+            receive_room: u32::MAX,
+            lateness_ns: 1_000 * u64::from(self.arguments.lateness_us),
+        };
+        let mut engine = Engine::new(Level::detect(), &plan, &remotes, port)?;
+        let (seconds, heard) = mpsc::channel();
+        let (core, throttle_ns) = (self.arguments.core, self.arguments.throttle_ns);
+        let outcome = std::thread::scope(|scope| {
+            let run = move || {
+                pin(core).map_err(port_error)?;
+                let overruns = receive_overruns();
+                let mut tsc = TscClock::new();
+                let mut clock = || -> Nanos { tsc.now() };
+                let mut tell = |second| {
+                    // Nobody listens any more when the run was given up.
+                    let _ = seconds.send(second);
+                };
+                drive(&mut engine, &mut io, &mut clock, throttle_ns, &mut tell, stop);
+                Ok(engine.outcome(clock(), receive_overruns().saturating_sub(overruns)))
+            };
+            let sending = std::thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, run);
+            let sending = sending.map_err(port_error)?;
+            heard.iter().for_each(progress);
+            sending.join().unwrap_or_else(|_| Err(LoadError::Port("the sending thread panicked".to_owned())))
+        })?;
+        control.remove()?;
+        Ok(outcome)
+    }
+}
+
+fn pin(core: u16) -> io::Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(core.into());
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
+/// Datagrams that the kernel dropped since its start because a socket of this network namespace was full.
+fn receive_overruns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap_or_default();
+    let mut lines = text.lines().filter(|line| line.starts_with("Udp:"));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else { return 0 };
+    let found = names.split_whitespace().zip(values.split_whitespace()).find(|(name, _)| *name == "RcvbufErrors");
+    found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
+/// A packet device over sockets.
+struct KernelIo {
+    sockets: Vec<UdpSocket>,
+    /// The socket of each planned leg, in the order in which they were adopted.
+    socket_of: HashMap<SocketAddrV4, u16>,
+    /// The planned leg that hears whom on which socket.
+    heard: HashMap<(u16, SocketAddrV4), SocketAddrV4>,
+    /// The socket that is read next.
+    next: usize,
+    spare: Vec<Box<[u8; ROOM]>>,
+    returned: mpsc::Receiver<Box<[u8; ROOM]>>,
+    give_back: mpsc::Sender<Box<[u8; ROOM]>>,
+}
+
+impl KernelIo {
+    fn open(addresses: &[Ipv4Addr]) -> io::Result<Self> {
+        let mut sockets = Vec::new();
+        for address in addresses {
+            for _ in 0..SOCKETS_PER_ADDRESS {
+                let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+                socket.bind(&SocketAddr::from((*address, 0)).into())?;
+                socket.set_nonblocking(true)?;
+                // As large as the kernel allows.
+                let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+                sockets.push(socket.into());
+            }
+        }
+        let (give_back, returned) = mpsc::channel();
+        let (socket_of, heard) = (HashMap::new(), HashMap::new());
+        Ok(Self { sockets, socket_of, heard, next: 0, spare: Vec::new(), returned, give_back })
+    }
+
+    /// Gives a planned leg a socket; the socket's address.
+    fn adopt(&mut self, leg: SocketAddrV4) -> SocketAddrV4 {
+        let index = self.socket_of.len() % self.sockets.len();
+        self.socket_of.insert(leg, index as u16);
+        match self.sockets[index].local_addr() {
+            Ok(SocketAddr::V4(local)) => local,
+            _ => leg,
+        }
+    }
+
+    fn connect(&mut self, calls: &[PlannedCall], remotes: &[[SocketAddrV4; 2]]) {
+        let legs = calls.iter().flat_map(|call| call.local).zip(remotes.iter().flatten());
+        for (leg, remote) in legs {
+            if let Some(socket) = self.socket_of.get(&leg) {
+                self.heard.insert((*socket, *remote), leg);
+            }
+        }
+    }
+
+    /// Sends what is in a frame; `false` when the socket is full.
+    fn send(&self, frame: &[u8]) -> bool {
+        let Some((headers, payload)) = frame.split_first_chunk::<HEADERS>() else { return true };
+        let end = |address: usize, port: usize| {
+            let [a, b, c, d] = [headers[address], headers[address + 1], headers[address + 2], headers[address + 3]];
+            SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([headers[port], headers[port + 1]]))
+        };
+        let (source, destination) = (end(26, 34), end(30, 36));
+        let Some(socket) = self.socket_of.get(&source) else { return true };
+        match self.sockets[usize::from(*socket)].send_to(payload, destination) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            // An error of an earlier datagram (nobody listened) is not this one's.
+            Ok(_) | Err(_) => true,
+        }
+    }
+
+    /// One datagram of a socket, in a frame; `None` when nothing waits.
+    fn receive(&mut self, socket: usize) -> Option<KernelBuf> {
+        loop {
+            let mut buf = self.allocate()?;
+            let storage = buf.storage.as_mut()?;
+            match self.sockets[socket].recv_from(&mut storage[HEADERS..]) {
+                Ok((length, SocketAddr::V4(from))) => {
+                    let Some(leg) = self.heard.get(&(socket as u16, from)) else { continue };
+                    let (headers, _) = storage.split_first_chunk_mut::<HEADERS>()?;
+                    headers.fill(0);
+                    headers[12] = 0x08;
+                    headers[14] = 0x45;
+                    headers[23] = 17;
+                    headers[26..30].copy_from_slice(&from.ip().octets());
+                    headers[30..34].copy_from_slice(&leg.ip().octets());
+                    headers[34..36].copy_from_slice(&from.port().to_be_bytes());
+                    headers[36..38].copy_from_slice(&leg.port().to_be_bytes());
+                    headers[38..40].copy_from_slice(&((length + 8) as u16).to_be_bytes());
+                    buf.end = HEADERS + length;
+                    return Some(buf);
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Ok(_) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl PacketIo for KernelIo {
+    type Buf = KernelBuf;
+
+    fn rx_burst(&mut self, into: &mut Burst<KernelBuf>) {
+        for _ in 0..self.sockets.len() {
+            let socket = self.next;
+            while !into.is_full() {
+                match self.receive(socket) {
+                    Some(buf) => into.push(buf),
+                    None => break,
+                }
+            }
+            if into.is_full() {
+                return;
+            }
+            self.next = (socket + 1) % self.sockets.len();
+        }
+    }
+
+    fn tx_burst(&mut self, from: &mut Burst<KernelBuf>) {
+        let taken = from.iter().take_while(|buf| self.send(buf.data())).count();
+        from.drain(..taken);
+    }
+
+    fn allocate(&mut self) -> Option<KernelBuf> {
+        if self.spare.is_empty() {
+            self.spare.extend(self.returned.try_iter());
+        }
+        let storage = self.spare.pop().unwrap_or_else(|| Box::new([0; ROOM]));
+        Some(KernelBuf { storage: Some(storage), end: 0, give_back: self.give_back.clone() })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { mac: [2, 0, 0, 0, 0, 0], mtu: 1_500, rx_ip_udp_checksum: false, tx_ip_udp_checksum: false }
+    }
+}
+
+/// A frame on its way to or from a socket.
+struct KernelBuf {
+    storage: Option<Box<[u8; ROOM]>>,
+    end: usize,
+    give_back: mpsc::Sender<Box<[u8; ROOM]>>,
+}
+
+impl Drop for KernelBuf {
+    fn drop(&mut self) {
+        if let Some(storage) = self.storage.take() {
+            // Nobody takes it when the device has gone.
+            let _ = self.give_back.send(storage);
+        }
+    }
+}
+
+impl PacketBuf for KernelBuf {
+    fn data(&self) -> &[u8] {
+        self.storage.as_ref().map_or(&[], |storage| &storage[..self.end])
+    }
+
+    fn data_mut(&mut self) -> &mut [u8] {
+        self.storage.as_mut().map_or(&mut [], |storage| &mut storage[..self.end])
+    }
+
+    fn headroom(&self) -> usize {
+        0
+    }
+
+    fn tailroom(&self) -> usize {
+        ROOM - self.end
+    }
+
+    fn set_len(&mut self, len: usize) -> Result<(), NoRoom> {
+        if len > ROOM {
+            return Err(NoRoom { wanted: len - self.end, available: self.tailroom() });
+        }
+        self.end = len;
+        Ok(())
+    }
+
+    fn prepend(&mut self, len: usize) -> Result<(), NoRoom> {
+        if len == 0 { Ok(()) } else { Err(NoRoom { wanted: len, available: 0 }) }
+    }
+
+    fn advance(&mut self, len: usize) -> Result<(), NoRoom> {
+        if len == 0 { Ok(()) } else { Err(NoRoom { wanted: len, available: 0 }) }
+    }
+
+    fn rx_checksum(&self) -> RxChecksum {
+        RxChecksum::UNKNOWN
+    }
+
+    fn request_ip_udp_checksum(&mut self, _l2_len: usize, _l3_len: usize) {}
+}
