@@ -136,29 +136,29 @@ impl Tracks {
 
 /// The tracks of one direction of a kind of calls.
 fn direction(level: Level, spec: &LoadSpec, spoken: &Arc<Loop>, from: LegSpeech, to: LegSpeech) -> Vec<Track> {
-    // As far apart as can be, moved by the seed, and in the middle of speech: a first packet is told from the next ones.
-    let speaks = |place: &u32| {
-        (0..TOLD_APART).all(|frame| spoken.frames(place + frame, 1) != spoken.frames(place + frame + 1, 1))
-    };
-    let place = |place: usize| {
-        let first = ((place * FRAMES / PLACES) as u64 + spec.seed % FRAMES as u64) as u32;
-        (first..first + FRAMES as u32).find(speaks).unwrap_or(first)
-    };
-    let places: Vec<u32> = (0..PLACES).map(place).collect();
     let law = match (from.codec, to.codec) {
         (SpeechCodec::Pcmu, SpeechCodec::Pcma) => Some(Law::Mu),
         (SpeechCodec::Pcma, SpeechCodec::Pcmu) => Some(Law::A),
         _ => None,
     };
-    let expected: Vec<Expected> = if from.codec == to.codec {
-        places.iter().map(|_| Expected::Loop(spoken.clone())).collect()
-    } else if let Some(law) = law {
-        let other = Arc::new(spoken.in_other_law(law, to.codec));
-        places.iter().map(|_| Expected::Loop(other.clone())).collect()
-    } else if keeps_every_packet(spec, from) {
-        sums(level, spec, spoken, &places, from, to).into_iter().map(Expected::Sums).collect()
-    } else {
-        places.iter().map(|_| Expected::Unknown).collect()
+    let same = (from.codec == to.codec).then(|| spoken.clone());
+    let repeats = same.or_else(|| Some(Arc::new(spoken.in_other_law(law?, to.codec))));
+    // As far apart as can be, moved by the seed, and in the middle of speech: a first packet is told from the next ones.
+    let told_apart = TOLD_APART * u32::from(from.ptime_ms.max(to.ptime_ms) / 10);
+    let heard = repeats.as_ref().unwrap_or(spoken);
+    let speaks =
+        |place: &u32| (0..told_apart).all(|frame| heard.frames(place + frame, 1) != heard.frames(place + frame + 1, 1));
+    let place = |place: usize| {
+        let first = ((place * FRAMES / PLACES) as u64 + spec.seed % FRAMES as u64) as u32;
+        (first..first + FRAMES as u32).find(speaks).unwrap_or(first)
+    };
+    let places: Vec<u32> = (0..PLACES).map(place).collect();
+    let expected: Vec<Expected> = match repeats {
+        Some(repeats) => places.iter().map(|_| Expected::Loop(repeats.clone())).collect(),
+        None if keeps_every_packet(spec, from) => {
+            sums(level, spec, spoken, &places, from, to).into_iter().map(Expected::Sums).collect()
+        }
+        None => places.iter().map(|_| Expected::Unknown).collect(),
     };
     let track = |(first_frame, expected)| Track {
         spoken: spoken.clone(),

@@ -1,16 +1,60 @@
 //! Flows on a gateway, set up and taken down through its control interface.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tandem_loadgen::{LoadError, PlannedCall, SpeechCodec};
+use tandem_loadgen::{LoadError, PlannedCall, Rtpengine, SpeechCodec};
+
+use super::source::SourceArgs;
 
 /// Longer than the gateway waits for its own threads.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Flows in one request, as many as the gateway takes.
 const FLOWS_PER_REQUEST: usize = 1_000;
+
+/// Whoever sets calls up: a gateway of ours, or an rtpengine.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+pub(super) enum SetUp {
+    Gateway(Control),
+    Rtpengine(Rtpengine, std::ops::Range<u32>),
+}
+
+impl SetUp {
+    pub(super) fn new(arguments: &SourceArgs) -> Result<Self, LoadError> {
+        Ok(match arguments.rtpengine {
+            Some(address) => Self::Rtpengine(Rtpengine::connect(address)?, 0..0),
+            None => Self::Gateway(Control::new(&arguments.control)),
+        })
+    }
+
+    /// Sets each call up. Answers where its legs are on the gateway.
+    pub(super) fn install(&mut self, calls: &[PlannedCall]) -> Result<Vec<[SocketAddrV4; 2]>, LoadError> {
+        let (engine, numbers) = match self {
+            Self::Gateway(control) => return control.install(calls),
+            Self::Rtpengine(engine, numbers) => (engine, numbers),
+        };
+        let mut remotes = Vec::with_capacity(calls.len());
+        for (call, number) in calls.iter().zip(0..) {
+            numbers.end = number + 1;
+            let [a, b] = engine.set_up(number, call.kind.legs, call.local.map(SocketAddr::V4))?;
+            let (SocketAddr::V4(a), SocketAddr::V4(b)) = (a, b) else {
+                return Err(LoadError::SetUp("rtpengine answers with IPv6 addresses".to_owned()));
+            };
+            remotes.push([a, b]);
+        }
+        Ok(remotes)
+    }
+
+    /// Takes the calls down.
+    pub(super) fn remove(&mut self) -> Result<(), LoadError> {
+        match self {
+            Self::Gateway(control) => control.remove(),
+            Self::Rtpengine(engine, numbers) => std::mem::take(numbers).try_for_each(|number| engine.take_down(number)),
+        }
+    }
+}
 
 /// The control interface of a gateway, and what it was asked to install.
 pub(super) struct Control {

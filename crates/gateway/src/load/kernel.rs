@@ -18,7 +18,7 @@ use tandem_packet_io::{Burst, Capabilities, NoRoom, PacketBuf, PacketIo, RxCheck
 use tandem_wire::ethernet::MacAddress;
 use tandem_worker::{Clock, TscClock};
 
-use super::control::Control;
+use super::control::SetUp;
 use super::source::{SourceArgs, network};
 
 /// Sockets that legs share, on each address.
@@ -59,7 +59,7 @@ impl LoadRunner for KernelSource {
         let calls: Vec<PlannedCall> = plan.calls().collect();
         let told: Vec<PlannedCall> =
             calls.iter().map(|call| PlannedCall { local: call.local.map(|leg| io.adopt(leg)), ..*call }).collect();
-        let mut control = Control::new(&self.arguments.control);
+        let mut control = SetUp::new(&self.arguments)?;
         let remotes = control.install(&told)?;
         io.connect(&calls, &remotes);
         let port = EnginePort {
