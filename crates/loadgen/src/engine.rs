@@ -49,6 +49,9 @@ pub struct Engine<B> {
     receiver: Receiver,
     out: Burst<B>,
     departing: ArrayVec<Departing, BURST_CAPACITY>,
+    /// Frames at the front of `out` that the port has refused before, and how often it refused one for the first time.
+    kept: usize,
+    held_up: u64,
     ended: Option<Nanos>,
     interrupted: bool,
     polled: Nanos,
@@ -93,6 +96,8 @@ impl<B: PacketBuf> Engine<B> {
             tracks,
             out: Burst::new(),
             departing: ArrayVec::new(),
+            kept: 0,
+            held_up: 0,
             ended: None,
             interrupted: false,
             polled: Nanos(0),
@@ -171,6 +176,9 @@ impl<B: PacketBuf> Engine<B> {
         for departing in self.departing.drain(..taken) {
             self.sender.left(now, &departing);
         }
+        let (left, known) = (self.out.len(), self.kept.saturating_sub(taken));
+        self.held_up += (left - known) as u64;
+        self.kept = left;
     }
 
     /// Frames that are ready for the port.
@@ -262,6 +270,7 @@ impl<B: PacketBuf> Engine<B> {
             late_packets: sent.late,
             worst_lateness_ns: sent.worst_lateness_ns,
             unsent: sent.unsent + self.out.len() as u64,
+            held_up: self.held_up,
             receive_overruns: self.overruns + port_overruns,
         };
         LoadOutcome {
