@@ -15,7 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const FLOWS_PER_REQUEST: usize = 1_000;
 
 /// Whoever sets calls up: a gateway of ours, or an rtpengine.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(super) enum SetUp {
     Gateway(Control),
     Rtpengine(Rtpengine, std::ops::Range<u32>),

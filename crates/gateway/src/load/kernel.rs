@@ -119,6 +119,7 @@ struct KernelIo {
     heard: HashMap<(u16, SocketAddrV4), SocketAddrV4>,
     /// The socket that is read next.
     next: usize,
+    #[expect(clippy::vec_box, reason = "frames move by their address")]
     spare: Vec<Box<[u8; ROOM]>>,
     returned: mpsc::Receiver<Box<[u8; ROOM]>>,
     give_back: mpsc::Sender<Box<[u8; ROOM]>>,
