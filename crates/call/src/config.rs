@@ -127,7 +127,7 @@ pub struct Rewrite {
 pub struct MediaPlane {
     /// The workers, in order: worker `w` of `n` owns the even ports `p` with `(p / 2) % n == w`.
     pub workers: Vec<WorkerSlots>,
-    /// Every local address that media legs may have; the peers' are among them.
+    /// The addresses that media legs without a peer are spread over. They may change while running.
     pub addresses: Vec<IpAddr>,
     /// The ports media legs use on every media address.
     pub ports: PortRange,
@@ -224,14 +224,6 @@ pub enum SwitchConfigError {
         last: u16,
         /// The worker.
         worker: u16,
-    },
-    /// A peer's media legs would be at an address that is not there.
-    #[error("peer `{peer}`: there is no media address {address}")]
-    UnknownMediaAddress {
-        /// The peer.
-        peer: String,
-        /// The address.
-        address: IpAddr,
     },
     /// Two peers of one name.
     #[error("two peers are called `{0}`")]
@@ -378,9 +370,6 @@ impl SwitchConfig {
         };
         if listener.advertised.is_ipv4() != peer.address.is_ipv4() {
             return Err(SwitchConfigError::AddressFamilyMismatch(name()));
-        }
-        if !self.media.addresses.contains(&peer.media_address) {
-            return Err(SwitchConfigError::UnknownMediaAddress { peer: name(), address: peer.media_address });
         }
         if peer.codecs.is_empty() {
             return Err(SwitchConfigError::NoCodec(name()));

@@ -26,6 +26,7 @@ impl Reservation {
 #[derive(Debug)]
 pub(crate) struct MediaPool {
     workers: Vec<WorkerPool>,
+    range: PortRange,
     quarantine_ns: u64,
 }
 
@@ -55,26 +56,51 @@ struct Slot {
 
 impl MediaPool {
     pub(crate) fn new(plane: &MediaPlane) -> Self {
-        let count = plane.workers.len();
-        let workers = plane.workers.iter().enumerate().map(|(position, slots)| WorkerPool {
+        let workers = plane.workers.iter().map(|slots| WorkerPool {
             worker: slots.worker,
             slots: vec![Slot::default(); slots.slots as usize],
             free_slots: (0..slots.slots).collect(),
-            ports: plane
-                .addresses
-                .iter()
-                .map(|&address| {
-                    let owned = plane.ports.rtp_ports().filter(|&port| PortRange::owner(port, count) == position);
-                    AddressPorts { address, free: owned.map(|port| (Nanos::default(), port)).collect() }
-                })
-                .collect(),
+            ports: Vec::new(),
         });
-        Self { workers: workers.collect(), quarantine_ns: u64::from(plane.port_quarantine_ms) * 1_000_000 }
+        let quarantine_ns = u64::from(plane.port_quarantine_ms) * 1_000_000;
+        let mut pool = Self { workers: workers.collect(), range: plane.ports, quarantine_ns };
+        pool.set_addresses(&plane.addresses);
+        pool
+    }
+
+    /// These are our addresses from now on. Who is on another one keeps its place.
+    pub(crate) fn set_addresses(&mut self, addresses: &[IpAddr]) {
+        for pool in &mut self.workers {
+            pool.ports.retain(|ports| addresses.contains(&ports.address));
+        }
+        addresses.iter().for_each(|address| self.know(*address));
+    }
+
+    /// Takes up an address, with every port that nobody has there.
+    fn know(&mut self, address: IpAddr) {
+        let count = self.workers.len();
+        for (position, pool) in self.workers.iter_mut().enumerate() {
+            if pool.on(address).is_some() {
+                continue;
+            }
+            let taken: Vec<u16> = pool
+                .slots
+                .iter()
+                .filter_map(|slot| slot.tenant)
+                .flatten()
+                .filter(|local| local.ip() == address)
+                .map(|local| local.port())
+                .collect();
+            let owned = self.range.rtp_ports().filter(|&port| PortRange::owner(port, count) == position);
+            let free = owned.filter(|port| !taken.contains(port)).map(|port| (Nanos::default(), port)).collect();
+            pool.ports.push(AddressPorts { address, free });
+        }
     }
 
     /// A slot and a port on each of two of our addresses, on the worker that has the smallest share of its slots in use;
     /// `None` where nobody has room.
     pub(crate) fn reserve(&mut self, now: Nanos, addresses: [IpAddr; 2]) -> Option<Reservation> {
+        addresses.into_iter().for_each(|address| self.know(address));
         self.least_loaded(|pool| pool.has_room(now, addresses))?.reserve(addresses)
     }
 
@@ -256,8 +282,19 @@ mod tests {
         assert_eq!(call.local.map(|local| (local.ip(), local.port())), OURS.map(|address| (address, 20_000)));
         assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "one port is left on each");
         assert!(pool.reserve(Nanos::default(), OURS).is_some());
-        let stranger = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 1));
-        assert_eq!(pool.reserve(Nanos::default(), [stranger; 2]), None);
+    }
+
+    #[test]
+    fn an_address_that_goes_and_comes_back_does_not_give_anybodys_port_away() {
+        let mut pool = pool(&[9], 20_000, 20_005);
+        let first = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        pool.set_addresses(&OURS[1..]);
+        let elsewhere = pool.reserve_anywhere(Nanos::default()).expect("room");
+        assert!(elsewhere.local.iter().all(|local| local.ip() == OURS[1]));
+        pool.set_addresses(&OURS);
+        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "one of three ports is left");
+        assert!(pool.release(Nanos::default(), first.worker, first.flow));
+        assert!(pool.reserve(Nanos::from_millis(1_000), ADDRESSES).is_some());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tandem_sip::{
 
 use crate::bare_flow::{BareFlows, FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused};
 use crate::call::{Call, RecordState};
-use crate::config::{ListenerId, PeerId, SwitchConfig, SwitchConfigError, WallClock};
+use crate::config::{ListenerId, MediaPlane, PeerId, SwitchConfig, SwitchConfigError, WallClock};
 use crate::ending::Ending;
 use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant, nanos};
 use crate::in_dialog::relay_answer;
@@ -154,13 +154,17 @@ impl Switch {
         if config.listeners != present.listeners {
             return Err(SwitchConfigError::NeedsRestart("listeners"));
         }
-        if config.media != present.media {
+        let addresses = present.media.addresses.clone();
+        if (MediaPlane { addresses, ..config.media.clone() }) != present.media {
             return Err(SwitchConfigError::NeedsRestart("workers and media ports"));
         }
         if config.limits.max_transactions != present.limits.max_transactions {
             return Err(SwitchConfigError::NeedsRestart("max_transactions"));
         }
-        let wall_clock = present.wall_clock;
+        if config.media.addresses != present.media.addresses {
+            self.exchange.pool.set_addresses(&config.media.addresses);
+        }
+        let wall_clock = self.exchange.config.wall_clock;
         self.exchange.routing = Routing::new(&config);
         self.exchange.config = SwitchConfig { wall_clock, ..config };
         let peers = &self.exchange.config.peers;
