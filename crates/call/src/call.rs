@@ -253,6 +253,7 @@ impl Call {
             Event::AddressLost { leg, .. } => self.on_address_lost(exchange, now, leg),
             Event::MediaStarted { .. }
             | Event::FunctionDone { .. }
+            | Event::TelephoneEvent { .. }
             | Event::PlaybackEnded { .. }
             | Event::AddressAdded { .. }
             | Event::AddressRemoved { .. }

@@ -69,6 +69,8 @@ pub struct WorkerCounters {
     pub frames_concealed: Counter,
     /// Packets of comfort noise made while a peer that had described its silence sent nothing.
     pub frames_of_noise: Counter,
+    /// Telephone events that were told to control.
+    pub telephone_events: Counter,
     /// Packets of clips sent.
     pub packets_played: Counter,
     /// Packets copied to the recorder.

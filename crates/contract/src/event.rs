@@ -33,6 +33,25 @@ pub enum Refusal {
     AddressesExhausted,
 }
 
+/// The code of a telephone event (RFC 4733 §3.2, IANA's registry): up to 15 a key of the telephone.
+///
+/// Keys may be somebody's secret number, so it is not printed with whatever holds it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct EventCode(pub u8);
+
+impl EventCode {
+    /// The key, where the event is one.
+    pub fn key(self) -> Option<char> {
+        b"0123456789*#ABCD".get(usize::from(self.0)).copied().map(char::from)
+    }
+}
+
+impl core::fmt::Debug for EventCode {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("EventCode(_)")
+    }
+}
+
 /// What a worker tells control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -100,6 +119,17 @@ pub enum Event {
         /// Why not, where it was not.
         outcome: Result<(), Refusal>,
     },
+    /// A telephone event of the peer is over (RFC 4733), or a tone in its audio that was taken for one; said once.
+    TelephoneEvent {
+        /// The flow.
+        flow: FlowId,
+        /// Whose peer it was.
+        leg: LegSide,
+        /// Which event.
+        code: EventCode,
+        /// How long it lasted, in milliseconds.
+        duration_ms: u32,
+    },
     /// A clip that was to be played once is over.
     PlaybackEnded {
         /// The flow.
@@ -145,6 +175,7 @@ impl Event {
             | Self::MediaStarted { flow, .. }
             | Self::MediaTimeout { flow, .. }
             | Self::FunctionDone { flow, .. }
+            | Self::TelephoneEvent { flow, .. }
             | Self::PlaybackEnded { flow, .. }
             | Self::AddressLost { flow, .. } => Some(*flow),
             Self::AddressAdded { .. } | Self::AddressRemoved { .. } | Self::AddressRefused { .. } => None,

@@ -148,8 +148,10 @@ pub struct Format {
     pub annexb: bool,
     /// Comfort noise in place of silence (RFC 3389), where both sides have it; G.729 has silence descriptors instead.
     pub comfort_noise: Option<PayloadType>,
-    /// RFC 4733 telephone events, where both sides have them.
+    /// RFC 4733 telephone events towards the peer, where both sides have them.
     pub telephone_event: Option<PayloadType>,
+    /// The payload type that the peer uses for them towards us, where the answer numbered them differently.
+    pub receive_telephone_event: Option<PayloadType>,
 }
 
 impl Format {
@@ -163,6 +165,7 @@ impl Format {
             annexb: false,
             comfort_noise: None,
             telephone_event: None,
+            receive_telephone_event: None,
         }
     }
 

@@ -32,7 +32,7 @@ pub use clip::{Clip, ClipError, ClipId, ClipLoad};
 pub use command::Command;
 pub use counters::{Counter, DropCounters, LegCounters, RingDepth, StageTimes, WorkerCounters};
 pub use drop_reason::DropReason;
-pub use event::{Event, Refusal};
+pub use event::{Event, EventCode, Refusal};
 pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, WorkerId};
 pub use function::{ForkTarget, Function};
 pub use histogram::{Buckets, LatencyHistogram};

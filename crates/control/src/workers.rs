@@ -139,6 +139,7 @@ const fn is_answer(event: &Event) -> bool {
         | Event::AddressRefused { .. } => true,
         Event::MediaStarted { .. }
         | Event::MediaTimeout { .. }
+        | Event::TelephoneEvent { .. }
         | Event::PlaybackEnded { .. }
         | Event::AddressLost { .. } => false,
     }

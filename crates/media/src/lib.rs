@@ -44,6 +44,7 @@ mod reports;
 mod rtp_path;
 mod srtp_path;
 mod stream;
+mod telephone_event;
 mod transcode;
 
 pub use config::{Checksums, ConfigError, EngineConfig};

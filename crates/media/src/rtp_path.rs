@@ -65,6 +65,9 @@ impl<B: PacketBuf> Engine<B> {
         if self.streams[datagram.stream.at()].beside.is_copied() {
             self.copy(received_at, &frame, &datagram, &packet, egress);
         }
+        if packet.content == Content::Event {
+            self.hear_event(&frame, &datagram, &packet);
+        }
         let stream = &mut self.streams[datagram.stream.at()];
         if let Treatment::Transcode(Conversion::Linear(_)) = stream.treatment {
             let heard = packet.heard;

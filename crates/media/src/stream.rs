@@ -14,6 +14,7 @@ use crate::reception::Reception;
 use crate::reorder::WindowIndex;
 use crate::reports::Reporting;
 use crate::srtp_path::Contexts;
+use crate::telephone_event::Hearing;
 use crate::transcode::{Conversion, is_made_audible};
 
 /// Whether the receiving leg takes RTP, or the name under which it is dropped.
@@ -80,6 +81,7 @@ pub(crate) struct Stream {
     pub(crate) octets_received: u64,
     pub(crate) packets_dropped: u64,
     pub(crate) reporting: Reporting,
+    pub(crate) hearing: Hearing,
     /// The receiving leg's SRTP, where it speaks that: opens what it gets and seals what it sends.
     pub(crate) srtp: Option<Box<Contexts>>,
     // What is needed to send.
@@ -123,6 +125,7 @@ impl Stream {
             octets_received: 0,
             packets_dropped: 0,
             reporting: Reporting::default(),
+            hearing: Hearing::default(),
             srtp: None,
             continuity: Continuity::new(start, 8, 8),
             exit: Exit::Closed(DropReason::PeerNotReady),
@@ -152,7 +155,8 @@ impl Stream {
         self.latch.configure(now, from.remote, from.source);
         self.refused_ssrc = (!from.echoes).then_some(from.ssrc);
         self.receive_payload_type = from.format.map_or(NO_PAYLOAD_TYPE, |f| f.receive_payload_type.get());
-        self.receive_event_type = Self::event_type(from.format);
+        let number = from.format.and_then(|format| format.receive_telephone_event.or(format.telephone_event));
+        self.receive_event_type = number.map_or(NO_PAYLOAD_TYPE, |number| number.get());
         self.receive_noise_type = Self::noise_type(from.format);
         self.send_payload_type = to.format.map_or(0, |f| f.payload_type.get());
         self.send_event_type = Self::event_type(to.format);

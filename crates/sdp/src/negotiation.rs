@@ -254,7 +254,7 @@ impl Negotiation {
             .iter()
             .find_map(|encoding| Some((encoding, offered(encoding)?)))
             .ok_or(AnswerError::NoCommonCodec)?;
-        let event_offered = ours.telephone_events.iter().any(|(_, rate)| *rate == codec.clock_rate_hz());
+        let event_offered = ours.telephone_events.iter().find(|(_, rate)| *rate == codec.clock_rate_hz());
         let agreement = Agreement {
             remote: media.remote(),
             format: Format {
@@ -265,7 +265,8 @@ impl Negotiation {
                 comfort_noise: ours
                     .comfort_noise
                     .filter(|number| codec.takes_comfort_noise() && comfort_noise(media) == Some(*number)),
-                telephone_event: if event_offered { telephone_event(media, codec) } else { None },
+                telephone_event: event_offered.and(telephone_event(media, codec)),
+                receive_telephone_event: event_offered.map(|(number, _)| *number),
                 ..Format::new(codec, encoding.payload_type)
             },
             direction: narrowed(ours.direction, media),

@@ -73,6 +73,7 @@ fn an_answer_that_numbers_formats_otherwise_is_sent_to_by_its_numbers_and_heard_
     let agreed = leg.on_answer(&answer).expect("fits");
     assert_eq!((agreed.format.payload_type, agreed.format.receive_payload_type), (pt(120), pt(96)));
     assert_eq!(agreed.format.telephone_event, Some(pt(110)));
+    assert_eq!(agreed.format.receive_telephone_event, Some(pt(101)));
 }
 
 #[test]

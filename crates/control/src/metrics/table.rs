@@ -175,6 +175,11 @@ pub(super) const METRICS: &[Metric] = &[
         Worker(|worker| worker.frames_of_noise.get()),
         "Packets of comfort noise made for legs that hear speech alone, while the other side had described its silence.",
     ),
+    counter(
+        "tandem_telephone_events",
+        Worker(|worker| worker.telephone_events.get()),
+        "Telephone events of peers, each counted once (RFC 4733).",
+    ),
     counter("tandem_packets_played", Worker(|worker| worker.packets_played.get()), "Packets of clips sent to legs."),
     counter(
         "tandem_packets_recorded",

@@ -449,8 +449,13 @@ impl Machine {
             self.engine.on_round_end(self.now, choices.octet() > 200, &mut self.exit);
         }
         while let Some(event) = self.engine.poll_event() {
-            let unasked =
-                matches!(event, Event::MediaStarted { .. } | Event::MediaTimeout { .. } | Event::PlaybackEnded { .. });
+            let unasked = matches!(
+                event,
+                Event::MediaStarted { .. }
+                    | Event::MediaTimeout { .. }
+                    | Event::TelephoneEvent { .. }
+                    | Event::PlaybackEnded { .. }
+            );
             assert!(unasked, "{event:?}");
         }
     }
