@@ -296,6 +296,9 @@ impl Call {
             Refusal::SrtpContextsExhausted => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the worker has no room for another SRTP leg".to_owned())
             }
+            Refusal::HalfOpenExhausted => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many calls wait for their first packet".to_owned())
+            }
             other => (StatusCode::SERVER_INTERNAL_ERROR, format!("the worker refused the media flow: {other:?}")),
         };
         match then {

@@ -151,6 +151,9 @@ pub struct Media {
     /// A leg that should receive RTP but has been silent for so many seconds ends its call; 0 never does.
     #[garde(range(max = 86_400))]
     pub inactivity_timeout_s: u32,
+    /// The same for a leg that has not received anything yet.
+    #[garde(range(max = 86_400))]
+    pub first_packet_timeout_s: u32,
     /// A port that a call gave back is not used again for so many milliseconds, so that a late packet meets nobody.
     #[garde(range(max = 600_000))]
     pub port_quarantine_ms: u32,
@@ -166,6 +169,51 @@ pub struct Media {
 impl Default for Media {
     fn default() -> Self {
         let port_range = PortRange { first: 16_384, last: 32_767 };
-        Self { port_range, inactivity_timeout_s: 60, port_quarantine_ms: 2000, dscp: 46, batch_deadline_us: 500 }
+        Self {
+            port_range,
+            inactivity_timeout_s: 60,
+            first_packet_timeout_s: 60,
+            port_quarantine_ms: 2000,
+            dscp: 46,
+            batch_deadline_us: 500,
+        }
+    }
+}
+
+/// Limits on what arrives at the media ports. Packets to a port that no call uses cost one lookup and are always dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Defence {
+    /// RTP packets a second that a leg accepts from its peer; 0 sets no limit. Packets of 10 ms are 100 a second; what is
+    /// saved in a quiet second may come at once.
+    #[garde(range(max = 1_000_000))]
+    pub flow_packets_per_second: u32,
+    /// Packets a second to all legs together from one source address; 0 sets no limit. Not where peers are gateways, whose
+    /// calls all come from one address.
+    #[garde(range(max = 1_000_000))]
+    pub source_packets_per_second: u32,
+    /// Where media may come from, as prefixes; everywhere where none is given. Of several prefixes that an address matches
+    /// the longest decides, in this list or in `deny`.
+    #[garde(length(max = 1024))]
+    #[schemars(with = "Vec<String>")]
+    pub allow: Vec<Cidr>,
+    /// Where media may not come from.
+    #[garde(length(max = 1024))]
+    #[schemars(with = "Vec<String>")]
+    pub deny: Vec<Cidr>,
+    /// Calls whose legs have not received any RTP yet, at most; more are refused with 503. 0 sets no limit.
+    #[garde(skip)]
+    pub half_open_calls: u32,
+}
+
+impl Default for Defence {
+    fn default() -> Self {
+        Self {
+            flow_packets_per_second: 1000,
+            source_packets_per_second: 0,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            half_open_calls: 0,
+        }
     }
 }

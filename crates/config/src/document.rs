@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::is_name;
-use crate::dataplane::{Dpdk, Media, Port, Workers};
+use crate::dataplane::{Defence, Dpdk, Media, Port, Workers};
 use crate::signalling::{Peer, Route, Sip, Srtp};
 
 /// Configuration of a Tandem gateway.
@@ -34,6 +34,10 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub media: Media,
+    /// What strangers and the over-eager may send to the media ports. The SIP side has `limits`.
+    #[serde(default)]
+    #[garde(dive)]
+    pub defence: Defence,
     /// SIP's sockets and timers.
     #[garde(dive)]
     pub sip: Sip,

@@ -20,7 +20,7 @@ mod reload;
 mod signalling;
 mod value;
 
-pub use dataplane::{CodecLevel, Dpdk, HugePages, Media, Port, Workers};
+pub use dataplane::{CodecLevel, Defence, Dpdk, HugePages, Media, Port, Workers};
 pub use document::{Config, Http, Limits, Log, LogFormat, LogLevel, Node, Records, Shutdown};
 pub use load::{LoadError, MAX_FILE_BYTES, load, parse};
 pub use problem::Problem;

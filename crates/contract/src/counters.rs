@@ -83,6 +83,8 @@ pub struct WorkerCounters {
     pub packets_unforked: Counter,
     /// Flows in the table now.
     pub flows: Counter,
+    /// Of these, flows whose legs have not accepted any packet yet.
+    pub half_open_flows: Counter,
     /// Rounds of the poll loop; a worker whose count stands still is stuck.
     pub polls: Counter,
     /// Rounds that found work.

@@ -49,6 +49,9 @@ drop_reasons! {
     SrtpReplayed, "srtp_replayed", "An authentic SRTP packet that was received before, or is older than the replay window.";
     SrtpKeyExhausted, "srtp_key_exhausted", "The SRTP master key has reached its lifetime, or its sequence number was used already.";
     PayloadTypeUnknown, "payload_type_unknown", "A payload type that was not negotiated.";
+    SourceDenied, "source_denied", "The packet comes from an address that the lists of sources do not allow.";
+    SourceBudget, "source_budget", "The source address sends more packets a second than one may.";
+    FlowBudget, "flow_budget", "The leg's peer sends more packets a second than a leg accepts.";
     SourceNotAllowed, "source_not_allowed", "The packet comes from another address than the leg accepts.";
     OwnSsrc, "own_ssrc", "The packet carries an SSRC of ours: a loop or a collision (RFC 3550 §8.2), or a peer that echoes.";
     DirectionInactive, "direction_inactive", "The leg is on hold in this direction.";

@@ -31,6 +31,8 @@ pub enum Refusal {
     FunctionsExhausted,
     /// The port has as many addresses as it can, [`crate::LocalAddress::MOST`], counting those removed that flows still use.
     AddressesExhausted,
+    /// Too many flows have not accepted any packet yet.
+    HalfOpenExhausted,
 }
 
 /// The code of a telephone event (RFC 4733 §3.2, IANA's registry): up to 15 a key of the telephone.

@@ -15,10 +15,10 @@ use dpdk::mempool::{Mempool, MempoolConfig};
 use dpdk::port::{Port, PortConfig};
 use dpdk::queue::QueuePair;
 use tandem_codec::Level;
-use tandem_config::{CodecLevel, Config, HugePages};
+use tandem_config::{Cidr, CodecLevel, Config, HugePages};
 use tandem_contract::{Command, Event, WorkerCounters, WorkerId};
 use tandem_control::{PortReader, PortReading, WorkerLink};
-use tandem_media::{Checksums, Engine, EngineConfig, LocalAddress};
+use tandem_media::{Checksums, Defence, Engine, EngineConfig, LocalAddress, Prefix};
 use tandem_packet_io::PacketIo;
 use tandem_wire::ethernet::{MacAddress, VlanId};
 use tandem_worker::{HandoverEnds, Parts, TscClock, Worker, mesh};
@@ -241,7 +241,11 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
         prefix_len: cidr.prefix_len,
         gateway: port.gateway.filter(|gateway| gateway.is_ipv4() == cidr.address.is_ipv4()),
     });
-    let inactivity_s = config.media.inactivity_timeout_s;
+    // 0 says never, which 49 days come close to.
+    let timeout_ms = |seconds: u32| if seconds == 0 { u32::MAX } else { seconds.saturating_mul(1000) };
+    let prefixes =
+        |list: &[Cidr]| list.iter().map(|net| Prefix { address: net.address, len: net.prefix_len }).collect();
+    let defence = &config.defence;
     Ok(EngineConfig {
         worker,
         workers,
@@ -252,8 +256,15 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
         rtp_ports: config.media.port_range.first..=config.media.port_range.last,
         flow_capacity: flow_slots(config),
         neighbour_capacity: NEIGHBOURS,
-        // 0 says never, which 49 days come close to.
-        media_timeout_ms: if inactivity_s == 0 { u32::MAX } else { inactivity_s.saturating_mul(1000) },
+        media_timeout_ms: timeout_ms(config.media.inactivity_timeout_s),
+        first_packet_timeout_ms: timeout_ms(config.media.first_packet_timeout_s),
+        defence: Defence {
+            flow_packets_per_second: defence.flow_packets_per_second,
+            source_packets_per_second: defence.source_packets_per_second,
+            allow: prefixes(&defence.allow),
+            deny: prefixes(&defence.deny),
+            half_open_flows: defence.half_open_calls.div_ceil(workers.into()),
+        },
         report_interval_ms: 5000,
         traffic_class: config.media.dscp << 2,
         checksums: Checksums {

@@ -56,6 +56,10 @@ impl<B: PacketBuf> Engine<B> {
             Some(Some(_)) => return Err(Refusal::SlotTaken),
             Some(None) => {}
         }
+        let half_open = self.counters.half_open_flows.get();
+        if self.half_open_flows > 0 && half_open >= u64::from(self.half_open_flows) {
+            return Err(Refusal::HalfOpenExhausted);
+        }
         let flow = self.check(id, legs)?;
         let [a, b] = legs;
         if self.pipelines.len() < flow.pipelines() {
@@ -74,6 +78,7 @@ impl<B: PacketBuf> Engine<B> {
         self.secure(None, &flow);
         self.admit(now, flow, egress);
         self.counters.flows.add(1);
+        self.counters.half_open_flows.set(half_open + 1);
         Ok(())
     }
 
@@ -85,7 +90,7 @@ impl<B: PacketBuf> Engine<B> {
         egress: &mut E,
     ) -> Result<(), Refusal> {
         let before = *self.find(id).ok_or(Refusal::UnknownFlow)?;
-        let flow = self.check(id, legs)?;
+        let flow = Flow { half_open: before.half_open, ..self.check(id, legs)? };
         if self.pipelines.len() + before.pipelines() < flow.pipelines() {
             return Err(Refusal::TranscodersExhausted);
         }
@@ -149,6 +154,16 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// A leg of the flow accepted its first packet, or never will.
+    #[cold]
+    pub(crate) fn on_first_packet(&mut self, slot: u32) {
+        if let Some(flow) = &mut self.flows[slot as usize]
+            && std::mem::replace(&mut flow.half_open, false)
+        {
+            self.counters.half_open_flows.set(self.counters.half_open_flows.get().saturating_sub(1));
+        }
+    }
+
     fn remove(&mut self, id: FlowId) -> [LegCounters; 2] {
         let counters = self.read(id);
         let Some(flow) = self.find(id).copied() else {
@@ -170,6 +185,7 @@ impl<B: PacketBuf> Engine<B> {
             self.end_noise(index);
             self.streams[index.at()] = Stream::vacant();
         }
+        self.on_first_packet(id.slot);
         if let Some(flow) = &mut self.flows[id.slot as usize] {
             flow.wipe_keys();
         }
@@ -217,7 +233,7 @@ impl<B: PacketBuf> Engine<B> {
             let joined = treatment(from, to).and(treatment(to, from));
             joined.ok_or(Refusal::CodecPairUnsupported)?;
         }
-        Ok(Flow { id, legs: *legs, locals })
+        Ok(Flow { id, legs: *legs, locals, half_open: true })
     }
 
     fn check_local(&self, id: FlowId, local: SocketAddr) -> Result<AddressIndex, Refusal> {

@@ -7,6 +7,8 @@ use tandem_codec::Level;
 use tandem_contract::{LocalAddress, WorkerId};
 use tandem_wire::ethernet::{MacAddress, VlanId};
 
+use crate::defence::Defence;
+
 /// Who makes and judges the checksums of this port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksums {
@@ -47,6 +49,10 @@ pub struct EngineConfig {
     pub neighbour_capacity: u16,
     /// A leg that should receive and accepts nothing for so long is reported.
     pub media_timeout_ms: u32,
+    /// The same for a leg that has not accepted anything yet.
+    pub first_packet_timeout_ms: u32,
+    /// Limits on what arrives.
+    pub defence: Defence,
     /// Mean time between two RTCP reports of a leg; 0 sends none. RFC 3550 §6.2 recommends at least 5000.
     pub report_interval_ms: u32,
     /// Differentiated services field of what is sent; 0xb8 is expedited forwarding (RFC 3246).
@@ -106,6 +112,8 @@ impl EngineConfig {
             batch_deadline_us: 500,
             neighbour_capacity: 64,
             media_timeout_ms: u32::MAX,
+            first_packet_timeout_ms: u32::MAX,
+            defence: Defence::default(),
             report_interval_ms: 0,
             traffic_class: 0xb8,
             checksums: Checksums { transmit_offload: false, verify_udp: true },

@@ -12,6 +12,7 @@ use crate::addresses::Announcements;
 use crate::batch::Batches;
 use crate::classify::{Class, Classifier, Datagram};
 use crate::config::{ConfigError, EngineConfig};
+use crate::defence::Gatekeeper;
 use crate::departure::LinkFields;
 use crate::egress::Egress;
 use crate::event_queue::EventQueue;
@@ -58,6 +59,11 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) workers: u16,
     pub(crate) codec_level: Level,
     media_timeout_ms: u32,
+    first_packet_timeout_ms: u32,
+    gatekeeper: Gatekeeper,
+    /// RTP packets a second that a leg accepts.
+    pub(crate) flow_budget: u32,
+    pub(crate) half_open_flows: u32,
     pub(crate) report_interval_ms: u32,
     pub(crate) ports: PortTable,
     pub(crate) flows: Box<[Option<Flow>]>,
@@ -108,6 +114,10 @@ impl<B: PacketBuf> Engine<B> {
             workers: config.workers,
             codec_level: config.codec_level,
             media_timeout_ms: config.media_timeout_ms,
+            first_packet_timeout_ms: config.first_packet_timeout_ms,
+            gatekeeper: Gatekeeper::new(&config.defence),
+            flow_budget: config.defence.flow_packets_per_second,
+            half_open_flows: config.defence.half_open_flows,
             report_interval_ms: config.report_interval_ms,
             ports: PortTable::new(&config.addresses, &config.rtp_ports)?,
             flows: (0..capacity).map(|_| None).collect(),
@@ -152,7 +162,10 @@ impl<B: PacketBuf> Engine<B> {
         let mut datagrams = ArrayVec::<(B, Datagram), BURST_CAPACITY>::new();
         for frame in burst.drain(..) {
             match self.classifier.classify(&frame, &self.ports, from_worker) {
-                Class::Datagram(datagram) => datagrams.push((frame, datagram)),
+                Class::Datagram(datagram) => match self.gatekeeper.admit(now, datagram.source.ip()) {
+                    Ok(()) => datagrams.push((frame, datagram)),
+                    Err(reason) => self.drop_datagram(datagram.stream, reason),
+                },
                 Class::Foreign(owner) => egress.hand_over(owner, frame),
                 Class::Arp(arp) => self.on_arp(now, &arp, frame, egress),
                 Class::Icmp(at) => self.on_icmp(now, at, frame, egress),
@@ -206,7 +219,9 @@ impl<B: PacketBuf> Engine<B> {
             let (slot, leg) = leg_of(index);
             if let Some(flow) = &self.flows[slot as usize] {
                 let stream = &mut self.streams[self.sweep_at];
-                stream.on_timeout(now, self.media_timeout_ms, flow.id, leg, &mut self.events);
+                let started = stream.packets_received > 0;
+                let timeout_ms = if started { self.media_timeout_ms } else { self.first_packet_timeout_ms };
+                stream.on_timeout(now, timeout_ms, flow.id, leg, &mut self.events);
                 self.report(now, index, egress);
                 self.look_after_address(now, index, egress);
             }

@@ -13,6 +13,8 @@ pub(crate) struct Flow {
     pub(crate) legs: [LegConfig; 2],
     /// Which of our addresses each leg uses.
     pub(crate) locals: [AddressIndex; 2],
+    /// No leg has accepted anything yet.
+    pub(crate) half_open: bool,
 }
 
 impl Flow {

@@ -22,6 +22,7 @@ mod classify;
 mod commands;
 mod config;
 mod continuity;
+mod defence;
 mod departure;
 mod discovery;
 mod egress;
@@ -48,6 +49,7 @@ mod telephone_event;
 mod transcode;
 
 pub use config::{Checksums, ConfigError, EngineConfig};
+pub use defence::{Defence, Prefix};
 pub use egress::Egress;
 pub use engine::{Engine, Origin};
 pub use tandem_contract::LocalAddress;

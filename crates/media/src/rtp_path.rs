@@ -305,6 +305,9 @@ impl<B: PacketBuf> Engine<B> {
             Admission::Refused => return Err(DropReason::SourceNotAllowed),
         }
         let stream = &mut self.streams[datagram.stream.at()];
+        if !stream.budget.permit(now, self.flow_budget) {
+            return Err(DropReason::FlowBudget);
+        }
         let verdict = stream.reception.on_packet(rtp.ssrc(), rtp.sequence());
         match verdict {
             Verdict::Duplicate => return Err(DropReason::Duplicate),
@@ -320,6 +323,9 @@ impl<B: PacketBuf> Engine<B> {
         let (slot, leg) = leg_of(datagram.stream);
         if let Some(flow) = &self.flows[slot as usize] {
             stream.on_accepted(now, rtp.payload().len(), flow.id, leg, datagram.source, &mut self.events);
+        }
+        if stream.packets_received == 1 {
+            self.on_first_packet(slot);
         }
         let heard = Heard {
             now_us,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tandem_contract::{Codec, DropReason, Event, FlowId, Format, Learning, LegConfig, LegSide, Nanos, SourcePolicy};
 
 use crate::continuity::{Continuity, Start};
+use crate::defence::Bucket;
 use crate::departure::Departure;
 use crate::event_queue::EventQueue;
 use crate::functions::Beside;
@@ -65,6 +66,8 @@ pub(crate) struct Stream {
     /// The SSRC that we send with to the peer whom this stream comes from, unless it may come back.
     refused_ssrc: Option<u32>,
     pub(crate) latch: Latch,
+    /// Packets that it may still accept.
+    pub(crate) budget: Bucket,
     pub(crate) beside: Beside,
     /// Clock of the received codec, in ticks per millisecond.
     pub(crate) receive_khz: u32,
@@ -112,6 +115,7 @@ impl Stream {
             treatment: Treatment::Relay,
             refused_ssrc: None,
             latch: Latch::new(None, SourcePolicy::new(Learning::Off)),
+            budget: Bucket::FULL,
             beside: Beside::default(),
             receive_khz: 8,
             receive_format: None,

@@ -120,6 +120,11 @@ pub(super) const METRICS: &[Metric] = &[
         "1 while call detail records cannot be written.",
     ),
     gauge("tandem_flows", Worker(|worker| worker.flows.get()), "Media flows in the worker's table."),
+    gauge(
+        "tandem_flows_half_open",
+        Worker(|worker| worker.half_open_flows.get()),
+        "Of these, flows that have not accepted any packet yet.",
+    ),
     counter(
         "tandem_frames_received",
         Worker(|worker| worker.frames_received.get()),
