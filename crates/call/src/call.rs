@@ -8,7 +8,7 @@
 //! | `Answered` | the end; re-INVITEs on the way | `change` |
 //! | `Ending` | the worker's last counters, the record's confirmation, a late ACK | `ending` |
 
-use tandem_contract::{Codec, Command, Epoch, Event, LegConfig, LegSide, Nanos, Refusal};
+use tandem_contract::{Codec, Command, Direction, Epoch, Event, LegConfig, LegSide, Nanos, Refusal};
 use tandem_sdp::Negotiation;
 use tandem_sip::{Request, StatusCode};
 
@@ -174,6 +174,19 @@ impl Call {
         &mut self.legs[side.index()]
     }
 
+    /// Whether the peer on `side` was put on hold by the other one, and is to hear music.
+    pub(crate) fn is_held(&self, side: LegSide) -> bool {
+        let holder = self.leg(side.other());
+        holder.peer.hold_music && holder.holds && !holder.wish.receives()
+    }
+
+    /// What the peer on `side` wants, as the other side is to know it: whom it holds is to hear music, also where it sends
+    /// nothing itself.
+    pub(crate) fn wish_of(&self, side: LegSide) -> Direction {
+        let wish = self.leg(side).wish;
+        Direction::new(wish.sends() || self.is_held(side.other()), wish.receives())
+    }
+
     /// The codec spoken on a leg.
     pub(crate) fn codec(&self, side: LegSide) -> Option<Codec> {
         self.leg(side).negotiation.agreement().map(|agreed| agreed.format.codec)
@@ -191,7 +204,7 @@ impl Call {
 
     /// Brings the worker up to what the legs agreed, and goes on with `then` when it says so; at once where it knows.
     pub(crate) fn update_media(&mut self, exchange: &mut Exchange, now: Nanos, then: Then) {
-        let legs = [self.legs[0].media(), self.legs[1].media()];
+        let legs = LegSide::BOTH.map(|side| LegConfig { held: self.is_held(side), ..self.leg(side).media() });
         if legs == self.media.sent {
             match &mut self.media.pending {
                 Some(pending) => pending.then = then,
@@ -415,6 +428,9 @@ impl Call {
             callee_call_id: b.dialog.id.call_id.clone(),
             caller_codec: self.codec(LegSide::A),
             callee_codec: self.codec(LegSide::B),
+            caller_srtp: a.srtp(),
+            callee_srtp: b.srtp(),
+            recordings: self.record.recordings.clone(),
             worker: worker.0,
             flow: CallSnapshot::flow_of(flow),
             caller_media: local[0],

@@ -76,16 +76,17 @@ impl Call {
         exchange.invites.insert(tx, (self.number, side));
         let leg = self.leg_mut(side);
         leg.wish = mirrored(review.direction);
+        leg.holds = !leg.wish.receives();
         leg.incoming = Some(Incoming { tx, request: Box::new(request), offer: Some(offer), wish_before });
         let other = side.other();
-        if self.leg(other).told == self.leg(side).wish || !self.tell(exchange, now, other, true) {
+        if self.leg(other).told == self.wish_of(side) || !self.tell(exchange, now, other, true) {
             self.answer_offer(exchange, now, side);
         }
     }
 
     /// A re-INVITE without offer: ours goes into the 200, the answer comes with the ACK.
     fn offer_in_answer(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide, incoming: Incoming) {
-        let other_wish = self.leg(side.other()).wish;
+        let other_wish = self.wish_of(side.other());
         let leg = self.leg_mut(side);
         leg.told = other_wish;
         let body = leg.offer(&[], other_wish);
@@ -95,7 +96,7 @@ impl Call {
 
     /// Tells the peer on `told` what the other side wants; `false` where that cannot even begin.
     fn tell(&mut self, exchange: &mut Exchange, now: Nanos, told: LegSide, answers_other: bool) -> bool {
-        let wish = self.leg(told.other()).wish;
+        let wish = self.wish_of(told.other());
         let number = self.number;
         let leg = self.leg_mut(told);
         let told_before = leg.told;
@@ -183,8 +184,7 @@ impl Call {
 
     /// Answers the offer in the re-INVITE of `side`.
     fn answer_offer(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide) {
-        let other = self.leg(side.other());
-        let other_wish = other.wish;
+        let other_wish = self.wish_of(side.other());
         let preferred: Vec<_> = self.codec(side.other()).into_iter().chain(self.codec(side)).collect();
         let leg = &mut self.legs[side.index()];
         let Some(offer) = leg.incoming.as_ref().and_then(|incoming| incoming.offer.as_ref()) else { return };
@@ -249,7 +249,7 @@ impl Call {
         if is_busy {
             return;
         }
-        if let Some(side) = LegSide::BOTH.into_iter().find(|side| self.leg(*side).told != self.leg(side.other()).wish) {
+        if let Some(side) = LegSide::BOTH.into_iter().find(|side| self.leg(*side).told != self.wish_of(side.other())) {
             self.tell(exchange, now, side, false);
         }
     }

@@ -81,6 +81,8 @@ pub struct Peer {
     pub reorder_packets: u8,
     /// It sends our own RTP back.
     pub rtp_echo: bool,
+    /// Whom it puts on hold hears music.
+    pub hold_music: bool,
     /// At most this many calls from and to this peer together; `None` for no limit of its own.
     pub max_calls: Option<u32>,
 }

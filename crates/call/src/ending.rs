@@ -132,7 +132,7 @@ impl Call {
             share.peer.clone_from(&leg.peer.name);
             share.call_id.clone_from(&leg.dialog.id.call_id);
             share.codec = agreed.map(|agreed| agreed.format.codec);
-            share.srtp = agreed.and_then(|agreed| agreed.crypto).map(|crypto| crypto.send.suite());
+            share.srtp = leg.srtp();
             share.local_media = Some(leg.negotiation.local());
             share.remote_media = agreed.and_then(|agreed| agreed.remote);
         }
@@ -170,6 +170,7 @@ impl CallRecord {
             reason: String::new(),
             q850: 0,
             ended_by: Ended::Gateway,
+            recordings: Vec::new(),
             caller: LegRecord { call_id: request.call_id().to_owned(), ..LegRecord::default() },
             callee: LegRecord::default(),
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tandem_contract::{Codec, Direction, LegConfig, LegSide, Nanos};
+use tandem_contract::{Codec, CryptoSuite, Direction, LegConfig, LegSide, Nanos};
 use tandem_sdp::{Capabilities, KeySeed, Negotiation, Security, SessionDescription, SrtpPolicy};
 use tandem_sip::{ClientTx, Dialog, Invite2xx, Peer as SipPeer, Request, Response, ServerTx};
 
@@ -24,6 +24,8 @@ pub(crate) struct Leg {
     pub(crate) negotiation: Negotiation,
     /// What the peer itself wants to do: from its latest offer, or its answer as far as our offer left it the choice.
     pub(crate) wish: Direction,
+    /// The peer put the other side on hold, in a re-INVITE.
+    pub(crate) holds: bool,
     /// What of the other side's wish this peer knows.
     pub(crate) told: Direction,
     /// The direction of our latest offer.
@@ -91,6 +93,7 @@ impl Leg {
             is_up: false,
             negotiation,
             wish: Direction::SendRecv,
+            holds: false,
             told: Direction::SendRecv,
             offered: Direction::SendRecv,
             incoming: None,
@@ -138,6 +141,11 @@ impl Leg {
             crypto: agreement.and_then(|agreed| agreed.crypto),
             ..LegConfig::new(self.negotiation.local())
         }
+    }
+
+    /// The crypto suite, where the leg speaks SRTP.
+    pub(crate) fn srtp(&self) -> Option<CryptoSuite> {
+        self.negotiation.agreement()?.crypto.map(|crypto| crypto.send.suite())
     }
 
     /// Takes the peer's answer to our offer, and what it says about the peer's own wish.

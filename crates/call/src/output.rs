@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use tandem_contract::{Codec, Command, FlowId, Nanos, WorkerId};
+use tandem_contract::{Codec, Command, CryptoSuite, FlowId, Nanos, WorkerId};
 
 use crate::{CallRecord, ListenerId};
 
@@ -73,6 +73,14 @@ pub struct CallSnapshot {
     /// What is spoken with the callee.
     #[serde(serialize_with = "crate::record::serialize_codec")]
     pub callee_codec: Option<Codec>,
+    /// The crypto suite towards the caller, where that leg speaks SRTP.
+    #[serde(serialize_with = "crate::record::serialize_suite")]
+    pub caller_srtp: Option<CryptoSuite>,
+    /// The crypto suite towards the callee.
+    #[serde(serialize_with = "crate::record::serialize_suite")]
+    pub callee_srtp: Option<CryptoSuite>,
+    /// Files that the call is or was recorded to.
+    pub recordings: Vec<String>,
     /// Which worker carries the media.
     pub worker: u16,
     /// The flow's slot and generation there.

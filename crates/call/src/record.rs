@@ -120,6 +120,8 @@ pub struct CallRecord {
     pub q850: u8,
     /// Who ended it.
     pub ended_by: Ended,
+    /// Files that the call was recorded to.
+    pub recordings: Vec<String>,
     /// The caller's side.
     pub caller: LegRecord,
     /// The callee's side.

@@ -122,6 +122,7 @@ mod tests {
             media_source: SourcePolicy::new(Learning::Off),
             reorder_packets: 0,
             rtp_echo: false,
+            hold_music: false,
             max_calls: None,
         }
     }

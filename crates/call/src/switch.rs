@@ -216,6 +216,17 @@ impl Switch {
         self.calls.values().map(|call| call.snapshot(now)).collect()
     }
 
+    /// One call; `None` where there is none of that number.
+    pub fn call(&self, now: Nanos, call: CallNumber) -> Option<CallSnapshot> {
+        self.calls.get(&call).map(|call| call.snapshot(now))
+    }
+
+    /// The call is recorded to these files too: its record will say so. `false` where there is none of that number.
+    pub fn note_recording(&mut self, call: CallNumber, files: impl IntoIterator<Item = String>) -> bool {
+        let found = self.calls.get_mut(&call);
+        found.map(|call| call.record.recordings.extend(files)).is_some()
+    }
+
     /// What was counted since the start.
     pub fn counters(&self) -> SwitchCounters {
         let sip = self.exchange.transactions.counters();

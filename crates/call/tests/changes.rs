@@ -417,3 +417,56 @@ fn a_hold_that_the_worker_refuses_is_taken_back_on_the_other_side() {
     stage.alice_hangs_up();
     stage.assert_clean();
 }
+
+/// A stage on which whoever Alice's side holds hears music.
+fn stage_with_music() -> Stage {
+    let mut config = support::config();
+    config.peers[0].hold_music = true;
+    Stage::with(config)
+}
+
+#[test]
+fn whom_a_peer_holds_hears_music_also_where_that_peer_sends_nothing() {
+    for (hold, alice, direction) in
+        [("a=sendonly\r\n", "recvonly", Direction::RecvOnly), ("a=inactive\r\n", "inactive", Direction::Inactive)]
+    {
+        let mut stage = stage_with_music();
+        stage.ordinary_call();
+        alice_offers(&mut stage, "0", hold);
+        let told = stage.bob.expect_request("INVITE");
+        assert!(told.body.contains("a=sendonly\r\n"), "{}", told.body);
+        bob_answers(&mut stage, &told, "a=recvonly\r\n");
+        let ok = alice_acknowledges(&mut stage);
+        assert!(ok.body.contains(&format!("a={alice}\r\n")), "{}", ok.body);
+        assert_eq!(stage.legs().map(|leg| leg.held), [false, true]);
+        assert_eq!(directions(&stage), [direction, Direction::SendOnly]);
+        alice_offers(&mut stage, "0", "");
+        let told = stage.bob.expect_request("INVITE");
+        assert!(told.body.contains("a=sendrecv\r\n"), "{}", told.body);
+        bob_answers(&mut stage, &told, "");
+        alice_acknowledges(&mut stage);
+        assert_eq!(stage.legs().map(|leg| leg.held), [false; 2]);
+        assert_eq!(directions(&stage), [Direction::SendRecv; 2]);
+        stage.alice_hangs_up();
+        stage.assert_clean();
+    }
+}
+
+#[test]
+fn a_peer_with_music_of_its_own_is_not_overheard_and_an_announcement_is_no_hold() {
+    let mut stage = stage_with_music();
+    stage.call_up(&sdp(ALICE, 4000, "0", ""), &sdp(BOB, 6000, "8", "a=sendonly\r\n"));
+    assert_eq!(stage.legs().map(|leg| leg.held), [false; 2], "it answered with an announcement");
+    stage.alice_hangs_up();
+    let mut stage = stage_with_music();
+    stage.ordinary_call();
+    let hold = stage.bob.request("INVITE", &sdp(BOB, 6000, "8", "a=inactive\r\n"));
+    stage.bob_sends(hold);
+    let told = stage.alice.expect_request("INVITE");
+    assert!(told.body.contains("a=inactive\r\n"), "{}", told.body);
+    let ok = stage.alice.answer(&told, 200, "OK", &sdp(ALICE, 4000, "0", "a=inactive\r\n"));
+    stage.alice_sends(ok);
+    stage.alice.expect_request("ACK");
+    stage.bob.expect_status(200);
+    assert_eq!(stage.legs().map(|leg| leg.held), [false; 2]);
+}

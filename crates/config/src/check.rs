@@ -112,6 +112,7 @@ impl Sections<'_> {
         self.check_peers();
         self.check_routes();
         self.check_port_range();
+        self.check_recording();
         self.check_http();
     }
 
@@ -283,6 +284,13 @@ impl Sections<'_> {
                 config.limits.max_calls,
             );
             self.problem(path!["media", "port_range"], message);
+        }
+    }
+
+    fn check_recording(&mut self) {
+        let formats = &self.config.recording.formats;
+        if formats.first().is_some() && formats.first() == formats.get(1) {
+            self.problem(path!["recording", "formats", 1], "this format is named already".to_owned());
         }
     }
 

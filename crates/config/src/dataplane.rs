@@ -1,6 +1,7 @@
 //! Sections about packets: DPDK, ports, workers, media.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use garde::Validate;
 use schemars::JsonSchema;
@@ -157,6 +158,11 @@ pub struct Media {
     /// A port that a call gave back is not used again for so many milliseconds, so that a late packet meets nobody.
     #[garde(range(max = 600_000))]
     pub port_quarantine_ms: u32,
+    /// What a party hears that the other one has put on hold: a WAV file of 8, 16 or 48 kHz, or `beeps`. Where none is given it
+    /// hears what the holding side sends. Read at the start.
+    #[garde(skip)]
+    #[schemars(example = &"/etc/tandem/hold.wav")]
+    pub hold_music: Option<PathBuf>,
     /// Differentiated services code point of the RTP that is sent; 46 is expedited forwarding (RFC 3246).
     #[garde(range(max = 63))]
     pub dscp: u8,
@@ -174,6 +180,7 @@ impl Default for Media {
             inactivity_timeout_s: 60,
             first_packet_timeout_s: 60,
             port_quarantine_ms: 2000,
+            hold_music: None,
             dscp: 46,
             batch_deadline_us: 500,
         }

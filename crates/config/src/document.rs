@@ -55,6 +55,10 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub records: Records,
+    /// Calls recorded to files, when the operator asks for it.
+    #[serde(default)]
+    #[garde(dive)]
+    pub recording: Recording,
     /// Metrics, health and the control interface of `tandem ctl`.
     #[serde(default)]
     #[garde(dive)]
@@ -136,6 +140,46 @@ impl Default for Records {
     fn default() -> Self {
         Self { directory: "/var/lib/tandem/records".into(), rotate_mib: 64, fsync: true }
     }
+}
+
+/// Calls recorded to files, when the operator asks for it (`tandem ctl record`).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recording {
+    /// Where recordings go; made where it is missing. Without it nothing is recorded.
+    #[garde(skip)]
+    #[schemars(example = &"/var/lib/tandem/recordings")]
+    pub directory: Option<PathBuf>,
+    /// The files of each recording: a WAV with the caller on the left and the callee on the right, and the packets as they came,
+    /// decrypted.
+    #[garde(length(min = 1, max = 2))]
+    pub formats: Vec<RecordingFormat>,
+    /// Recordings at once; one more is refused.
+    #[garde(range(min = 1, max = 100_000))]
+    pub max_calls: u32,
+    /// A recording ends after so many seconds.
+    #[garde(range(min = 1, max = 86_400))]
+    pub max_s: u32,
+    /// KiB that wait on the way from each worker to the recorder at most. 100 calls of G.711 make 2300 KiB a second; what does
+    /// not fit is counted as `tandem_packets_unrecorded`.
+    #[garde(range(min = 64, max = 1_048_576))]
+    pub buffer_kib: u32,
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self { directory: None, formats: vec![RecordingFormat::Wav], max_calls: 100, max_s: 14_400, buffer_kib: 4096 }
+    }
+}
+
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingFormat {
+    /// Speech: 16 bit, 16 kHz where a leg speaks G.722, else 8 kHz; lost packets are silence. Opus is silence too.
+    Wav,
+    /// RTP in IP and UDP, for Wireshark and tcpdump.
+    Pcap,
 }
 
 /// Metrics, health and control over HTTP, without authentication.

@@ -21,7 +21,9 @@ mod signalling;
 mod value;
 
 pub use dataplane::{CodecLevel, Defence, Dpdk, HugePages, Media, Port, Workers};
-pub use document::{Config, Http, Limits, Log, LogFormat, LogLevel, Node, Records, Shutdown};
+pub use document::{
+    Config, Http, Limits, Log, LogFormat, LogLevel, Node, Recording, RecordingFormat, Records, Shutdown,
+};
 pub use load::{LoadError, MAX_FILE_BYTES, load, parse};
 pub use problem::Problem;
 pub use reference::{json_schema, reference_markdown, reference_yaml};

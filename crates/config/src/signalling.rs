@@ -150,6 +150,10 @@ pub struct Peer {
     #[serde(default)]
     #[garde(skip)]
     pub rtp_echo: bool,
+    /// Whether those whom it puts on hold hear `media.hold_music`; `false` for a peer that sends music of its own.
+    #[serde(default = "default_true")]
+    #[garde(skip)]
+    pub hold_music: bool,
     /// The gateway's address for its RTP, one of the ports'; the first port's first where none is given.
     #[serde(default)]
     #[garde(skip)]

@@ -154,7 +154,8 @@ impl FlowRequests {
     }
 }
 
-const fn key_of(call: &CallSnapshot) -> Key {
+/// Where a call's media is.
+pub(crate) const fn key_of(call: &CallSnapshot) -> Key {
     let (slot, generation) = call.flow;
     (WorkerId(call.worker), FlowId { slot, generation })
 }

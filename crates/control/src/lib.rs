@@ -1,25 +1,29 @@
 //! The slow path's shell: it owns clocks, sockets, threads and files, and drives [`tandem_call::Switch`] with them.
 //!
-//! Three threads, all started by [`Control::start`] and none of them in a packet's way:
+//! Four threads at most, all started by [`Control::start`] and none of them in a packet's way:
 //!
 //! | thread | does |
 //! | --- | --- |
 //! | `tandem-switch` | one tokio runtime of one thread: SIP datagrams, timers and worker events in, the switch's outputs out |
 //! | `tandem-records` | writes call detail records, then confirms them |
+//! | `tandem-recorder` | writes recorded calls to files, where the configuration has a place for them |
 //! | `tandem-http` | metrics, health and the control interface; asks the switch's thread, and says so when that does not answer |
 //!
 //! Workers are on the other side of [`WorkerLink`]s; this crate never sees a packet.
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod clips;
 mod clock;
 mod flows;
+mod functions;
 mod http;
 mod logging;
 mod metrics;
 mod node;
 mod order;
 mod ports;
+mod recorder;
 mod records;
 mod shell;
 mod sockets;
@@ -28,6 +32,7 @@ mod status;
 mod switch_config;
 mod workers;
 
+pub use clips::ClipFileError;
 pub use http::{HttpError, routes_markdown};
 pub use logging::{LogHandle, init as init_logging};
 pub use metrics::{drop_reasons_markdown, metrics_markdown, stages_markdown};

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tandem_call::SwitchCounters;
+use tandem_config::Recording;
 use tandem_contract::{DropReason, RingDepth, Stage, WorkerCounters, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::{Latency, Quantiles, Scrape};
 use crate::order::Request;
 use crate::ports::PortReader;
+use crate::recorder::Recorder;
 use crate::records::RecordsState;
 use crate::status::{SipCounters, SwitchStatus};
 
@@ -24,6 +26,9 @@ pub(crate) struct Node {
     pub(crate) started: Instant,
     pub(crate) workers: Vec<(WorkerId, Arc<WorkerCounters>)>,
     pub(crate) records: Arc<RecordsState>,
+    /// `None` where the configuration has no place for recordings.
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) recording: Recording,
     pub(crate) ports: OnceLock<PortReader>,
     pub(crate) requests: mpsc::Sender<Request>,
 }
@@ -51,6 +56,7 @@ impl Node {
             uptime_s: self.started.elapsed().as_secs(),
             switch,
             records: self.records.clone(),
+            recorder: self.recorder.as_ref().map(|recorder| recorder.state.clone()).unwrap_or_default(),
             workers: self.workers.clone(),
             ports: self.ports.get().map(PortReader::read).unwrap_or_default(),
         }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::addresses::{AddressAnswer, AddressView};
 use crate::flows::FlowView;
+use crate::functions::{Asked, Denied};
 use crate::status::SwitchStatus;
 
 /// What is to be done.
@@ -33,6 +34,9 @@ pub(crate) enum Request {
     Status(oneshot::Sender<SwitchStatus>),
     Calls(oneshot::Sender<Vec<CallSnapshot>>),
     Flows(oneshot::Sender<Vec<FlowView>>),
+    Call(CallNumber, oneshot::Sender<Option<CallSnapshot>>),
+    /// Something to do with a call's media.
+    Function(CallNumber, Asked, oneshot::Sender<Result<(), Denied>>),
     /// Whether there is such a call.
     HangUp(CallNumber, oneshot::Sender<bool>),
     /// Flows without a call, all or none.

@@ -12,9 +12,11 @@ use tokio::time::sleep_until;
 
 use crate::addresses::{AddressAnswer, AddressChange, Addresses};
 use crate::clock::Clock;
-use crate::flows::{FlowQuery, FlowRequests};
+use crate::flows::{FlowQuery, FlowRequests, key_of};
+use crate::functions::{Asked, Denied, Functions};
 use crate::logging::LogHandle;
 use crate::order::{Order, Request, read_again};
+use crate::recorder::Recorder;
 use crate::records::RecordWriter;
 use crate::sockets::{Sent, Sockets};
 use crate::start::Ended;
@@ -39,6 +41,8 @@ pub(crate) struct Shell {
     pub(crate) switch: Switch,
     pub(crate) sockets: Sockets,
     pub(crate) workers: Workers,
+    pub(crate) functions: Functions,
+    pub(crate) recorder: Option<Recorder>,
     pub(crate) records: RecordWriter,
     pub(crate) config: Config,
     pub(crate) config_path: PathBuf,
@@ -133,6 +137,21 @@ impl Shell {
             }
             if let Some(command) = self.addresses.on_event(self.workers.count(), &event) {
                 self.workers.send_all(command);
+            }
+            match event {
+                Event::FunctionDone { request, outcome, .. } => {
+                    self.functions.on_done(&mut self.workers, request, outcome);
+                }
+                Event::PlaybackEnded { flow, leg } => {
+                    self.functions.on_playback_ended(&mut self.workers, (worker, flow), leg);
+                }
+                Event::Removed { flow, .. } => {
+                    self.functions.on_removed(&mut self.workers, (worker, flow));
+                    if let Some(recorder) = &self.recorder {
+                        recorder.finish((worker, flow));
+                    }
+                }
+                _ => {}
             }
             self.switch.on_media_event(now, worker, event);
         }
@@ -305,6 +324,19 @@ impl Shell {
             }
             Request::Calls(answer) => {
                 let _ = answer.send(self.switch.snapshot(now));
+            }
+            Request::Call(call, answer) => {
+                let _ = answer.send(self.switch.call(now, call));
+            }
+            Request::Function(number, asked, answer) => {
+                let Some(call) = self.switch.call(now, number) else {
+                    let _ = answer.send(Err(Denied::NoCall));
+                    return;
+                };
+                if let Asked::Record { files } = &asked {
+                    self.switch.note_recording(number, files.iter().cloned());
+                }
+                self.functions.ask(&mut self.workers, key_of(&call), asked, answer);
             }
             Request::HangUp(call, answer) => {
                 let _ = answer.send(self.switch.hang_up(now, call));

@@ -9,17 +9,21 @@ use std::time::Instant;
 
 use tandem_call::{Switch, SwitchConfigError};
 use tandem_config::{Config, Srtp};
+use tandem_contract::WorkerId;
 use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::addresses::Addresses;
+use crate::clips::{self, ClipFileError};
 use crate::clock::Clock;
 use crate::flows::FlowRequests;
+use crate::functions::Functions;
 use crate::http::{self, HttpError};
 use crate::logging::LogHandle;
 use crate::node::Node;
 use crate::order::{Order, forward_signals};
 use crate::ports::PortReader;
+use crate::recorder::Recorder;
 use crate::records::{RecordWriter, RecordsError};
 use crate::shell::{Phase, Shell};
 use crate::sockets::{self, BindError, Sockets};
@@ -39,6 +43,8 @@ pub struct Setup {
     pub config_path: PathBuf,
     /// Control's ends of all workers' rings, in the order of the configuration's cores.
     pub workers: Vec<WorkerLink>,
+    /// The recorder's end of each worker's ring of copied packets ([`tandem_contract::TapHeader`]).
+    pub taps: Vec<(WorkerId, rtrb::Consumer<u8>)>,
     /// Flows that fit into each worker's table.
     pub slots: u32,
     /// To change the log's level; without it SIGHUP leaves that as it is.
@@ -59,6 +65,9 @@ pub enum StartError {
     /// The directory of call records.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// Music on hold.
+    #[error("media.hold_music: {0}")]
+    HoldMusic(#[from] ClipFileError),
     /// What the switch does not take, though the file's check did.
     #[error("configuration: {0}")]
     Config(#[from] SwitchConfigError),
@@ -84,6 +93,7 @@ pub struct Control {
     http_address: SocketAddr,
     switch: JoinHandle<io::Result<Ended>>,
     http: JoinHandle<io::Result<()>>,
+    recorder: Option<JoinHandle<()>>,
     stop_http: oneshot::Sender<()>,
 }
 
@@ -106,7 +116,10 @@ impl Control {
             .collect::<Result<_, _>>()?;
         let http_socket = http::bind(config.http.listen)?;
         let http_address = http_socket.local_addr()?;
+        let hold_music = config.media.hold_music.as_deref().map(clips::load).transpose()?;
         let records = RecordWriter::start(&config.records)?;
+        let recorder = config.recording.directory.as_ref().map(|_| Recorder::start(setup.taps)).transpose()?;
+        let (recorder, recorder_thread) = recorder.unzip();
 
         // SIP goes over UDP so far, where everybody on the way can read the keys.
         let exposed = config.peers.iter().filter(|peer| peer.srtp == Srtp::Required).map(|peer| peer.name.as_str());
@@ -125,9 +138,13 @@ impl Control {
             started,
             workers: setup.workers.iter().map(|link| (link.worker, link.counters.clone())).collect(),
             records: records.state.clone(),
+            recorder: recorder.clone(),
+            recording: config.recording.clone(),
             ports: OnceLock::new(),
             requests,
         });
+        let mut workers = Workers::new(setup.workers);
+        let functions = Functions::new(&mut workers, hold_music);
         let (stop_http, stopped) = oneshot::channel();
         let http = {
             let node = node.clone();
@@ -146,7 +163,9 @@ impl Control {
                     clock,
                     switch,
                     sockets: Sockets::new(sip)?,
-                    workers: Workers::new(setup.workers),
+                    functions,
+                    workers,
+                    recorder,
                     records,
                     config,
                     config_path: setup.config_path,
@@ -166,7 +185,7 @@ impl Control {
                 Ok(shell.run().await)
             })
         })?;
-        Ok(Self { orders, node, http_address, switch, http, stop_http })
+        Ok(Self { orders, node, http_address, switch, http, recorder: recorder_thread, stop_http })
     }
 
     /// Workers run and poll: calls are taken from now on. `ports` reads what the ports' drivers count.
@@ -201,6 +220,9 @@ impl Control {
         // It may have ended by itself.
         let _ = self.stop_http.send(());
         let _ = self.http.join();
+        // It ends with the last way to it, and completes its files.
+        drop(self.node);
+        let _ = self.recorder.map(JoinHandle::join);
         ended
     }
 
@@ -215,7 +237,7 @@ fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
 }
 
 /// From the kernel: tags, branches and SSRCs must not be guessed (RFC 3261 §19.3, RFC 3550 §8).
-fn random_seed() -> io::Result<[u8; 32]> {
+pub(crate) fn random_seed() -> io::Result<[u8; 32]> {
     use io::Read;
     let mut seed = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;

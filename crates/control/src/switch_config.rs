@@ -94,6 +94,7 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
         },
         reorder_packets: peer.reorder_packets,
         rtp_echo: peer.rtp_echo,
+        hold_music: peer.hold_music && config.media.hold_music.is_some(),
         max_calls: peer.max_calls,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tandem_contract::{Command, Event, WorkerCounters, WorkerId};
+use tandem_contract::{ClipLoad, Command, Event, WorkerCounters, WorkerId};
 
 /// Control's side of one worker: a ring each way, and the counters that the worker writes.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct WorkerLink {
     pub worker: WorkerId,
     /// To it.
     pub commands: rtrb::Producer<Command>,
+    /// Clips to it.
+    pub clips: rtrb::Producer<ClipLoad>,
     /// From it.
     pub events: rtrb::Consumer<Event>,
     /// What it counts.
@@ -70,6 +72,17 @@ impl Workers {
             worker.waiting.push_back(command);
             worker.push();
         }
+    }
+
+    /// Puts a clip on its worker's ring, before the commands that speak of it; `false` where the ring is full.
+    pub(crate) fn load(&mut self, worker: WorkerId, load: ClipLoad) -> bool {
+        let one = self.each.iter_mut().find(|one| one.link.worker == worker);
+        one.is_some_and(|one| one.link.clips.push(load).is_ok())
+    }
+
+    /// Every worker.
+    pub(crate) fn ids(&self) -> Vec<WorkerId> {
+        self.each.iter().map(|one| one.link.worker).collect()
     }
 
     /// The next event of any worker. Also moves commands that waited for room.
@@ -154,7 +167,8 @@ mod tests {
         let (commands, commands_out) = rtrb::RingBuffer::new(ring);
         let (events_in, events) = rtrb::RingBuffer::new(ring);
         let counters = Arc::new(WorkerCounters::default());
-        let link = WorkerLink { worker: WorkerId(3), commands, events, counters: counters.clone() };
+        let (clips, _) = rtrb::RingBuffer::new(1);
+        let link = WorkerLink { worker: WorkerId(3), commands, clips, events, counters: counters.clone() };
         (Workers::new(vec![link]), commands_out, events_in, counters)
     }
 

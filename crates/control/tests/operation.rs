@@ -116,3 +116,52 @@ fn records_that_cannot_be_written_wait_and_the_node_is_not_ready() {
     let ended = bench.control.wait().unwrap();
     assert!(ended.records_lost >= 1 && ended.calls_cut >= 1, "{ended:?}");
 }
+
+#[test]
+fn a_call_is_recorded_where_the_configuration_has_a_place_for_it() {
+    let bench = Bench::ready("");
+    bench.answered_call();
+    let number = bench.get_json("/v1/calls")[0]["number"].to_string();
+    let (status, told) = bench.request("POST", &format!("/v1/calls/{number}/record"), &[]);
+    assert_eq!(status, 409, "{told}");
+    assert!(told.contains("the configuration has no recording.directory"), "{told}");
+
+    let place = tempfile::tempdir().unwrap();
+    let bench = Bench::ready(&format!("recording: {{directory: {}/deep/down, max_calls: 1}}", place.path().display()));
+    bench.answered_call();
+    let number = bench.get_json("/v1/calls")[0]["number"].to_string();
+    let path = format!("/v1/calls/{number}/record");
+    let (status, told) = bench.request("POST", &path, &[]);
+    assert_eq!(status, 200, "{told}");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let file = told["files"][0].as_str().unwrap().to_owned();
+    assert!(file.starts_with(place.path().to_str().unwrap()) && file.ends_with("-0.wav"), "{file}");
+    bench.wait_for("the recording to count", || bench.get("/metrics").1.contains("\ntandem_recordings 1\n"));
+    assert_eq!(bench.request("POST", &path, &[]).0, 503, "recording.max_calls");
+    let (status, told) = bench.request("DELETE", &path, &[]);
+    assert_eq!(status, 200, "{told}");
+    bench.wait_for("the file to be whole", || {
+        bench.get("/metrics").1.contains("\ntandem_recordings_finished_total 1\n")
+    });
+    assert_eq!(std::fs::read(&file).unwrap()[..4], *b"RIFF");
+    assert_eq!(bench.get_json("/v1/calls")[0]["recordings"][0], *file);
+}
+
+#[test]
+fn what_cannot_be_done_with_a_calls_media_says_why() {
+    let bench = Bench::ready("");
+    bench.answered_call();
+    let number = bench.get_json("/v1/calls")[0]["number"].to_string();
+    for (method, path, status, words) in [
+        ("POST", "/v1/calls/999/fork?leg=caller&to=10.0.0.99:4000".to_owned(), 404, "there is no call 999"),
+        ("DELETE", "/v1/calls/999/record".to_owned(), 404, "there is no call 999"),
+        ("POST", format!("/v1/calls/{number}/play?leg=caller"), 400, "no usable WAV"),
+        ("POST", format!("/v1/calls/{number}/fork?leg=nobody&to=10.0.0.99:4000"), 400, "leg"),
+        ("POST", format!("/v1/calls/{number}/fork?leg=caller&to=10.0.0.99:4000"), 200, "ssrc"),
+        ("DELETE", format!("/v1/calls/{number}/fork?leg=caller"), 200, "call"),
+        ("DELETE", format!("/v1/calls/{number}/play?leg=callee"), 200, "call"),
+    ] {
+        let (told, body) = bench.request(method, &path, &[]);
+        assert!(told == status && body.contains(words), "{method} {path}: {told} {body}");
+    }
+}

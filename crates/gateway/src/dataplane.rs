@@ -16,12 +16,12 @@ use dpdk::port::{Port, PortConfig};
 use dpdk::queue::QueuePair;
 use tandem_codec::Level;
 use tandem_config::{Cidr, CodecLevel, Config, HugePages};
-use tandem_contract::{Command, Event, WorkerCounters, WorkerId};
+use tandem_contract::{ClipId, Command, Event, WorkerCounters, WorkerId};
 use tandem_control::{PortReader, PortReading, WorkerLink};
 use tandem_media::{Checksums, Defence, Engine, EngineConfig, LocalAddress, Prefix};
 use tandem_packet_io::PacketIo;
 use tandem_wire::ethernet::{MacAddress, VlanId};
-use tandem_worker::{HandoverEnds, Parts, TscClock, Worker, mesh};
+use tandem_worker::{FunctionEnds, HandoverEnds, Parts, TscClock, Worker, mesh};
 
 use crate::exit::Failure;
 use crate::machine::free_mib;
@@ -40,22 +40,35 @@ pub(crate) struct WorkerEnds {
     core: usize,
     commands: rtrb::Consumer<Command>,
     events: rtrb::Producer<Event>,
+    functions: FunctionEnds,
     counters: Arc<WorkerCounters>,
 }
 
-/// Rings and counters for each of the configuration's cores: control's ends, and the workers'.
-pub(crate) fn rings(config: &Config) -> (Vec<WorkerLink>, Vec<WorkerEnds>) {
+/// Rings and counters for each of the configuration's cores: control's ends, the recorder's, and the workers'.
+pub(crate) fn rings(config: &Config) -> (Vec<WorkerLink>, Vec<(WorkerId, rtrb::Consumer<u8>)>, Vec<WorkerEnds>) {
+    // Without a place for recordings nothing is copied.
+    let tap_octets = config.recording.directory.as_ref().map_or(1, |_| config.recording.buffer_kib as usize * 1024);
     let each = config.workers.cores.iter().zip(0..).map(|(core, number)| {
         let worker = WorkerId(number);
         let (commands, worker_commands) = rtrb::RingBuffer::new(RING_ENTRIES);
         let (worker_events, events) = rtrb::RingBuffer::new(RING_ENTRIES);
+        let (clips, worker_clips) = rtrb::RingBuffer::new(2 * ClipId::COUNT);
+        let (worker_taps, taps) = rtrb::RingBuffer::new(tap_octets);
         let counters = Arc::new(WorkerCounters::default());
-        let link = WorkerLink { worker, commands, events, counters: counters.clone() };
-        let ends =
-            WorkerEnds { worker, core: usize::from(*core), commands: worker_commands, events: worker_events, counters };
-        (link, ends)
+        let link = WorkerLink { worker, commands, clips, events, counters: counters.clone() };
+        let ends = WorkerEnds {
+            worker,
+            core: usize::from(*core),
+            commands: worker_commands,
+            events: worker_events,
+            functions: FunctionEnds { clips: worker_clips, taps: worker_taps },
+            counters,
+        };
+        ((link, (worker, taps)), ends)
     });
-    each.unzip()
+    let (control, ends): (Vec<_>, Vec<_>) = each.unzip();
+    let (links, taps) = control.into_iter().unzip();
+    (links, taps, ends)
 }
 
 /// Flows in each worker's table: any one worker can carry all calls, so that the ports alone decide who gets which.
@@ -217,6 +230,7 @@ impl Job {
                 handover: self.handover,
                 counters: self.ends.counters,
             })
+            .with_functions(self.ends.functions)
             .with_stage_times(self.clock.clone()),
             Err(error) => {
                 let _ = started.send(Err(anyhow!("worker {}: {error}", self.ends.worker.0)));

@@ -13,18 +13,18 @@ use support::{Gateway, Network, Process, Scratch, inside, may_make_networks, rep
 const TALK_S: u64 = 8;
 
 /// A baresip in a directory of its own, which says a clip and keeps what it hears.
-fn softphone(scratch: &Scratch, name: &str, address: &str, clip: &Path, codec: &str, answer: &str) -> PathBuf {
+fn softphone(scratch: &Scratch, name: &str, address: &str, clip: &Path, codec: &str, more: &str) -> PathBuf {
     let home = scratch.path().join(name);
     fs::create_dir_all(home.join("heard")).expect("a directory");
     let config = format!(
         "sip_listen {address}:5060\naudio_source aufile,{clip}\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
-         rtp_ports 40000-40100\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\nmodule aufile.so\n\
+         rtp_ports 40000-40100\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\nmodule srtp.so\nmodule aufile.so\n\
          module sndfile.so\nmodule aubridge.so\nsnd_path {heard}\nmodule_app account.so\nmodule_app menu.so\n",
         clip = clip.display(),
         heard = home.join("heard").display(),
     );
     fs::write(home.join("config"), config).expect("config");
-    let account = format!("<sip:{name}@{address}>;regint=0;audio_codecs={codec};answermode={answer}\n");
+    let account = format!("<sip:{name}@{address}>;regint=0;audio_codecs={codec};{more}\n");
     fs::write(home.join("accounts"), account).expect("accounts");
     fs::write(home.join("contacts"), "").expect("contacts");
     home
@@ -113,8 +113,8 @@ shutdown: {{ drain_timeout_s: 1 }}
     let gateway = Gateway::start(&scratch, &configuration, "127.0.0.1:9060", Some(&network.gateway()));
 
     let (said_by_caller, said_by_callee) = (clip(&scratch, "caller", 8_000), clip(&scratch, "callee", 16_000));
-    let callee_home = softphone(&scratch, "callee", "10.77.0.3", &said_by_callee, "G722", "auto");
-    let caller_home = softphone(&scratch, "caller", "10.77.0.2", &said_by_caller, "PCMU", "manual");
+    let callee_home = softphone(&scratch, "callee", "10.77.0.3", &said_by_callee, "G722", "answermode=auto");
+    let caller_home = softphone(&scratch, "caller", "10.77.0.2", &said_by_caller, "PCMU", "answermode=manual");
     let mut command = inside(Some(&network.callee()), "baresip");
     command.arg("-f").arg(&callee_home);
     let callee = Process::spawn("the callee's baresip", &mut command, scratch.path().join("callee.log"));
@@ -138,4 +138,117 @@ shutdown: {{ drain_timeout_s: 1 }}
         let likeness = likeness(&envelope(said), &envelope(&heard(home)));
         assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
     }
+}
+
+/// The octets of G.711 that a softphone makes of a clip, as they sound.
+fn as_pcmu(path: &Path) -> Vec<i16> {
+    let mut reader = hound::WavReader::open(path).expect("a clip");
+    let samples: Vec<i16> = reader.samples::<i16>().map(|sample| sample.expect("a sample")).collect();
+    let mut octets = vec![0; samples.len()];
+    let level = tandem_codec::Level::Scalar;
+    tandem_codec::g711::encode(level, tandem_codec::g711::Law::Mu, &samples, &mut octets);
+    let mut pcm = vec![0; samples.len()];
+    tandem_codec::g711::decode(level, tandem_codec::g711::Law::Mu, &octets, &mut pcm);
+    pcm
+}
+
+/// Whether a second of `recorded`, from the middle of its speech, is found sample for sample in `said`.
+fn is_exactly(recorded: &[i16], said: &[i16]) -> bool {
+    let window = &recorded[recorded.len() / 2..][..8_000];
+    said.windows(window.len()).any(|place| place == window)
+}
+
+/// The length of each packet of a capture, to its very end.
+fn capture_lengths(capture: &[u8]) -> Vec<usize> {
+    let (_, mut rest) = capture.split_at(24);
+    let mut lengths = Vec::new();
+    while !rest.is_empty() {
+        let octets = u32::from_ne_bytes(rest[8..12].try_into().expect("four octets")) as usize;
+        lengths.push(octets);
+        rest = &rest[16 + octets..];
+    }
+    lengths
+}
+
+#[test]
+fn a_softphone_with_srtp_talks_to_one_without_and_the_recording_is_bit_exact() {
+    if !may_make_networks("a_softphone_with_srtp_talks_to_one_without_and_the_recording_is_bit_exact") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let recordings = scratch.path().join("recordings");
+    let configuration = format!(
+        r#"
+dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
+ports:
+  - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
+workers: {{ cores: [1] }}
+sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
+peers:
+  - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU], srtp: required }}
+  - {{ name: callee, address: "10.77.0.3:5060", codecs: [PCMU] }}
+routes:
+  - {{ from: caller, prefix: "8", peer: callee, strip: 4, prepend: callee }}
+records: {{ directory: "{records}" }}
+recording: {{ directory: "{recordings}", formats: [wav, pcap] }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+        prefix = scratch.unique(),
+        records = scratch.path().join("records").display(),
+        recordings = recordings.display(),
+    );
+    let gateway = Gateway::start(&scratch, &configuration, "127.0.0.1:9060", Some(&network.gateway()));
+    let (said_by_caller, said_by_callee) = (clip(&scratch, "caller", 8_000), clip(&scratch, "callee", 8_000));
+    let callee_home = softphone(&scratch, "callee", "10.77.0.3", &said_by_callee, "PCMU", "answermode=auto");
+    let secure = "answermode=manual;mediaenc=srtp-mand";
+    let caller_home = softphone(&scratch, "caller", "10.77.0.2", &said_by_caller, "PCMU", secure);
+    let mut command = inside(Some(&network.callee()), "baresip");
+    command.arg("-f").arg(&callee_home);
+    let callee = Process::spawn("the callee's baresip", &mut command, scratch.path().join("callee.log"));
+    let until = Instant::now() + Duration::from_secs(10);
+    while !callee.log().contains("baresip is ready") {
+        assert!(Instant::now() < until, "{}", callee.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut command = inside(Some(&network.caller()), "baresip");
+    command.arg("-f").arg(&caller_home).args(["-t", &TALK_S.to_string(), "-e", "d sip:8100@10.77.0.1"]);
+    let mut caller = Process::spawn("the caller's baresip", &mut command, scratch.path().join("caller.log"));
+    let until = Instant::now() + Duration::from_secs(10);
+    let number = loop {
+        let calls = gateway.ctl_json(&["calls"]);
+        if calls[0]["state"] == "answered" {
+            break calls[0]["number"].to_string();
+        }
+        assert!(Instant::now() < until, "no call was answered: {calls}\n{}", caller.log());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let started = gateway.ctl_json(&["record", "start", &number]);
+    assert_eq!(started["files"].as_array().map(Vec::len), Some(2), "{started}");
+    let again = gateway.ctl(&["record", "start", &number]);
+    assert_eq!(again.status.code(), Some(6), "{again:?}");
+    caller.wait(TALK_S + 20);
+
+    let record = gateway.records(1).remove(0);
+    assert_eq!(record["status"], 200, "{record}\n{}", caller.log());
+    assert_eq!(
+        (&record["caller"]["srtp"], &record["callee"]["srtp"]),
+        (&"AES_CM_128_HMAC_SHA1_80".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(record["recordings"], started["files"]);
+    gateway.assert_idle();
+    gateway.stop();
+    for (who, home, said) in [("caller", &caller_home, &said_by_callee), ("callee", &callee_home, &said_by_caller)] {
+        let likeness = likeness(&envelope(said), &envelope(&heard(home)));
+        assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
+    }
+    let files: Vec<&str> = started["files"].as_array().into_iter().flatten().filter_map(|file| file.as_str()).collect();
+    let mut reader = hound::WavReader::open(files[0]).expect("the recording is whole");
+    let recorded: Vec<i16> = reader.samples::<i16>().map(|sample| sample.expect("a sample")).collect();
+    let side = |side: usize| recorded.iter().skip(side).step_by(2).copied().collect::<Vec<i16>>();
+    assert!(is_exactly(&side(0), &as_pcmu(&said_by_caller)), "the left side is not what the caller said");
+    assert!(is_exactly(&side(1), &as_pcmu(&said_by_callee)), "the right side is not what the callee said");
+    let capture = fs::read(files[1]).expect("the capture is whole");
+    let packets = capture_lengths(&capture).into_iter().filter(|octets| *octets == 20 + 8 + 12 + 160).count();
+    assert!(packets > 300, "{packets} packets of 20 ms are in the capture");
 }

@@ -39,6 +39,7 @@ pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ip
         media_source: SourcePolicy::new(Learning::Port),
         reorder_packets: 2,
         rtp_echo: false,
+        hold_music: false,
         max_calls: None,
     }
 }

@@ -4,13 +4,14 @@
 //! changes something is refused when it comes from a web page, which a browser marks with `Origin`.
 
 mod flows;
+mod functions;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Request as HttpRequest, State};
+use axum::extract::{DefaultBodyLimit, Path, Request as HttpRequest, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -28,7 +29,7 @@ use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
 
 /// What there is to ask: method, path, meaning.
-const ROUTES: [(&str, &str, &str); 14] = [
+const ROUTES: [(&str, &str, &str); 20] = [
     ("GET", "/metrics", "metrics, in the text format of OpenMetrics, which Prometheus reads"),
     ("GET", "/healthz", "200 while the process handles calls; 503 when it should be restarted"),
     ("GET", "/readyz", "200 while the node takes calls; 503 and the reasons, one per line, when it does not"),
@@ -51,6 +52,24 @@ const ROUTES: [(&str, &str, &str); 14] = [
     ("POST", "/v1/flows", "installs flows without a call, for measurements of the media plane; see \"Load\""),
     ("DELETE", "/v1/flows/{number}", "removes such a flow, or those of a range `{first}-{last}`; their counters"),
     ("DELETE", "/v1/flows", "removes all such flows"),
+    (
+        "POST",
+        "/v1/calls/{number}/record",
+        "records a call to files in `recording.directory`; they are named in the answer",
+    ),
+    ("DELETE", "/v1/calls/{number}/record", "completes the files; the end of the call does so too"),
+    (
+        "POST",
+        "/v1/calls/{number}/play?leg=LEG&repeat=false",
+        "lets a leg, `caller` or `callee`, hear the WAV in the request's body in place of the other party; `repeat=true` again and again",
+    ),
+    ("DELETE", "/v1/calls/{number}/play?leg=LEG", "ends that"),
+    (
+        "POST",
+        "/v1/calls/{number}/fork?leg=LEG&to=ADDRESS:PORT",
+        "sends a copy of what that leg says to another RTP address",
+    ),
+    ("DELETE", "/v1/calls/{number}/fork?leg=LEG", "ends that"),
     ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
 ];
 
@@ -98,6 +117,12 @@ fn router(node: Arc<Node>) -> Router {
         .route("/readyz", get(readyz))
         .route("/v1/calls", get(calls))
         .route("/v1/calls/{number}", delete(hang_up))
+        .route("/v1/calls/{number}/record", post(functions::start_recording).delete(functions::stop_recording))
+        .route(
+            "/v1/calls/{number}/play",
+            post(functions::play).layer(DefaultBodyLimit::max(functions::MAX_WAV)).delete(functions::stop_playing),
+        )
+        .route("/v1/calls/{number}/fork", post(functions::fork).delete(functions::stop_fork))
         .route("/v1/flows", get(flows).post(flows::install).delete(flows::remove_all))
         .route("/v1/flows/{numbers}", delete(flows::remove))
         .route("/v1/stats", get(stats))

@@ -14,6 +14,7 @@ use tandem_contract::{DropReason, Stage, WorkerCounters, WorkerId};
 use super::latency::Latency;
 use super::table::{METRICS, Metric, Value};
 use crate::ports::PortReading;
+use crate::recorder::RecorderState;
 use crate::records::RecordsState;
 use crate::status::SwitchStatus;
 
@@ -24,6 +25,7 @@ pub(crate) struct Scrape {
     pub(crate) uptime_s: u64,
     pub(crate) switch: Option<SwitchStatus>,
     pub(crate) records: Arc<RecordsState>,
+    pub(crate) recorder: Arc<RecorderState>,
     pub(crate) workers: Vec<(WorkerId, Arc<WorkerCounters>)>,
     pub(crate) ports: Vec<PortReading>,
 }
@@ -113,6 +115,7 @@ mod tests {
             uptime_s: 12,
             switch: Some(SwitchStatus::default()),
             records: Arc::default(),
+            recorder: Arc::default(),
             workers: vec![(WorkerId(0), counters)],
             ports: vec![PortReading { port: "media".to_owned(), counters: vec![("rx_missed".to_owned(), 5)] }],
         }

@@ -119,6 +119,17 @@ pub(super) const METRICS: &[Metric] = &[
         Node(|node| node.records.failing.load(Relaxed).into()),
         "1 while call detail records cannot be written.",
     ),
+    gauge("tandem_recordings", Node(|node| node.recorder.active.load(Relaxed)), "Calls that are being recorded."),
+    counter(
+        "tandem_recordings_finished",
+        Node(|node| node.recorder.finished.load(Relaxed)),
+        "Recordings whose files are complete.",
+    ),
+    counter(
+        "tandem_recordings_failed",
+        Node(|node| node.recorder.failed.load(Relaxed)),
+        "Recordings that did not begin, or ended early, because the disk did not take them.",
+    ),
     gauge("tandem_flows", Worker(|worker| worker.flows.get()), "Media flows in the worker's table."),
     gauge(
         "tandem_flows_half_open",

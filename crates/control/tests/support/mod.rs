@@ -73,6 +73,7 @@ http: {{listen: \"127.0.0.1:0\"}}
             config,
             config_path: config_path.clone(),
             workers: links,
+            taps: Vec::new(),
             slots: 100,
             log: None,
             signals: false,

@@ -37,7 +37,8 @@ pub fn pair() -> (WorkerLink, InMemoryWorker) {
             }
         })
     };
-    let link = WorkerLink { worker: WorkerId(0), commands, events, counters: counters.clone() };
+    let (clips, _) = rtrb::RingBuffer::new(64);
+    let link = WorkerLink { worker: WorkerId(0), commands, clips, events, counters: counters.clone() };
     (link, InMemoryWorker { counters, stuck, stop, thread: Some(thread) })
 }
 

@@ -40,6 +40,10 @@ impl Client {
         self.json(request.send(body.to_string()))
     }
 
+    pub(crate) fn post_octets(&self, path: &str, octets: &[u8]) -> Result<Value, Failure> {
+        self.json(self.agent.post(self.url(path)).content_type("audio/wav").send(octets))
+    }
+
     pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.json(self.agent.delete(self.url(path)).call())
     }

@@ -1,6 +1,7 @@
 //! `tandem ctl`: a running gateway's HTTP interface, for people and scripts.
 
 mod client;
+mod functions;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -37,6 +38,13 @@ enum Command {
     /// The media port's addresses, while calls are up.
     #[command(subcommand)]
     Address(Address),
+    /// Records a call to files.
+    #[command(subcommand)]
+    Record(functions::Record),
+    /// Lets one side of a call hear a WAV file in place of the other.
+    Play(functions::Play),
+    /// Sends a copy of what one side says to another RTP address.
+    Fork(functions::Fork),
     /// Ends a call.
     Hangup {
         /// The call's number, as `tandem ctl calls` shows it.
@@ -99,6 +107,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Drain => told(arguments.json, &client.post("/v1/drain")?, |answer| {
             format!("draining, {} calls are up\n", answer["calls"])
         }),
+        Command::Record(record) => told_of(arguments.json, functions::record(&client, record)?),
+        Command::Play(play) => told_of(arguments.json, functions::play(&client, play)?),
+        Command::Fork(fork) => told_of(arguments.json, functions::fork(&client, fork)?),
         Command::Hangup { call } => {
             told(arguments.json, &client.delete(&format!("/v1/calls/{call}"))?, |_| format!("call {call} ended\n"))
         }
@@ -109,6 +120,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn told(json: bool, answer: &Value, table: impl FnOnce(&Value) -> String) -> String {
     if json { format!("{answer:#}\n") } else { table(answer) }
+}
+
+fn told_of(json: bool, (answer, table): (Value, fn(&Value) -> String)) -> String {
+    told(json, &answer, table)
 }
 
 fn calls(calls: &Value) -> String {

@@ -43,12 +43,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // Control's threads inherit where this thread may run, so this comes before they do. They come before DPDK, so that
     // the gateway can be asked, and can be told to stop, while that starts.
     let main_core = keep_off(&config.workers.cores);
-    let (links, ends) = dataplane::rings(&config);
+    let (links, taps, ends) = dataplane::rings(&config);
     let slots = dataplane::flow_slots(&config);
     let control = Control::start(Setup {
         config: config.clone(),
         config_path: arguments.config.clone(),
         workers: links,
+        taps,
         slots,
         log: Some(log),
         signals: true,
