@@ -289,7 +289,7 @@ impl Sections<'_> {
 
     fn check_recording(&mut self) {
         let formats = &self.config.recording.formats;
-        if formats.first().is_some() && formats.first() == formats.get(1) {
+        if matches!(formats[..], [first, second] if first == second) {
             self.problem(path!["recording", "formats", 1], "this format is named already".to_owned());
         }
     }
