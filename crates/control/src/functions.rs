@@ -169,6 +169,8 @@ mod tests {
     use crate::workers::WorkerLink;
     use tandem_contract::{Event, WorkerCounters};
 
+    type Answer = oneshot::Receiver<Result<(), Denied>>;
+
     const KEY: Key = (WorkerId(0), FlowId { slot: 1, generation: 1 });
 
     struct Rig {
@@ -190,7 +192,7 @@ mod tests {
             Self { workers, functions, commands: commands_out, clips: clips_out, _events: events_in }
         }
 
-        fn ask(&mut self, asked: Asked) -> (oneshot::Receiver<Result<(), Denied>>, Option<(u32, Function)>) {
+        fn ask(&mut self, asked: Asked) -> (Answer, Option<(u32, Function)>) {
             let (answer, answered) = oneshot::channel();
             self.functions.ask(&mut self.workers, KEY, asked, answer);
             let command = self.commands.pop().ok().map(|command| match command {

@@ -44,8 +44,11 @@ pub(crate) struct WorkerEnds {
     counters: Arc<WorkerCounters>,
 }
 
+/// The recorder's end of each worker's ring of copied packets.
+pub(crate) type Taps = Vec<(WorkerId, rtrb::Consumer<u8>)>;
+
 /// Rings and counters for each of the configuration's cores: control's ends, the recorder's, and the workers'.
-pub(crate) fn rings(config: &Config) -> (Vec<WorkerLink>, Vec<(WorkerId, rtrb::Consumer<u8>)>, Vec<WorkerEnds>) {
+pub(crate) fn rings(config: &Config) -> (Vec<WorkerLink>, Taps, Vec<WorkerEnds>) {
     // Without a place for recordings nothing is copied.
     let tap_octets = config.recording.directory.as_ref().map_or(1, |_| config.recording.buffer_kib as usize * 1024);
     let each = config.workers.cores.iter().zip(0..).map(|(core, number)| {

@@ -44,7 +44,7 @@ impl Timeline {
 
     /// Takes a packet that arrived at `arrival`, in samples since the recording began.
     pub(super) fn push(&mut self, arrival: u64, codec: Codec, rtp: &Rtp<'_>) {
-        if !self.decoder.as_ref().is_some_and(|decoder| decoder.codec == codec) {
+        if self.decoder.as_ref().is_none_or(|decoder| decoder.codec != codec) {
             self.decoder = Decoder::new(codec, self.rate);
         }
         let Some(decoder) = &mut self.decoder else { return };
