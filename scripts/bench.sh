@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The figures of this machine, a few minutes: kernels, packet path, a port, calls per second, time to start.
+# The figures of this machine, some minutes: kernels, packet path, a port, calls per second, time to start, calls at once,
+# peers.
 # Run it on an idle machine with two cores or more: a busy one shows its own load, not the gateway's.
 #
-# usage: scripts/bench.sh [codec] [packets] [port] [calls] [start]     default: all of them
+# usage: scripts/bench.sh [codec] [packets] [port] [calls] [start] [capacity] [peers]     default: all of them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -48,11 +49,21 @@ start() {
     kill -TERM $gateway && wait $gateway || true
     rm -rf "$log" "$log.yaml" "$log.d"
 }
+capacity() {
+    title "concurrent calls at a service level, one core each for gateway and source, over memif"
+    if (($(nproc) < 2)); then echo "not run: needs two cores"; return; fi
+    "$bin/tandem" capacity --quick --mix relay --mix g711 --mix g711-g729
+}
+peers() {
+    title "calls per core beside rtpengine"
+    if ! command -v rtpengine >/dev/null; then echo "not run: scripts/setup.sh bench installs it"; return; fi
+    benches/peers.sh --bin "$bin" relay g711-g729
+}
 
 $cargo build --release --locked -p tandem-gateway
-for part in ${*:-codec packets port calls start}; do
+for part in ${*:-codec packets port calls start capacity peers}; do
     case $part in
-        codec | packets | port | calls | start) $part ;;
-        *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        codec | packets | port | calls | start | capacity | peers) $part ;;
+        *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done

@@ -27,12 +27,20 @@ pub(super) trait Gauge {
 /// A gateway's `GET /metrics`, asked by a thread of its own: twice a run, because each answer costs the core that control
 /// runs on some hundred microseconds, and on a small machine that is the source's.
 pub(super) struct HttpGauge {
-    asks: mpsc::Sender<()>,
-    scrapes: mpsc::Receiver<Option<(Instant, Scrape)>>,
+    asks: mpsc::Sender<Ask>,
+    readings: mpsc::Receiver<Option<GatewayReading>>,
     probe: Asker,
     seconds: f64,
-    /// Asks of this run.
-    asked: u32,
+    /// A reading of this run is under way.
+    asked: bool,
+}
+
+/// What the thread is asked.
+enum Ask {
+    /// To read now, and again after so long or when it is told to, whichever comes first.
+    Begin(Duration),
+    /// To read the second time.
+    End,
 }
 
 #[derive(Clone)]
@@ -59,47 +67,53 @@ impl HttpGauge {
         let probe = Asker { agent: config.build().into(), url: format!("{}/metrics", base.trim_end_matches('/')) };
         probe.scrape().with_context(|| format!("no gateway answers at {base}"))?;
         let (asks, asked) = mpsc::channel();
-        let (tell, scrapes) = mpsc::channel();
+        let (tell, readings) = mpsc::channel();
         let asker = probe.clone();
-        std::thread::Builder::new()
-            .name("gauge".to_owned())
-            .spawn(move || while asked.recv().is_ok() && tell.send(asker.scrape().ok()).is_ok() {})?;
-        Ok(Self { asks, scrapes, probe, seconds: 0.0, asked: 0 })
+        std::thread::Builder::new().name("gauge".to_owned()).spawn(move || {
+            while let Ok(ask) = asked.recv() {
+                // An end that comes after its reading has nothing to end.
+                let Ask::Begin(until) = ask else { continue };
+                let before = asker.scrape();
+                let _ = asked.recv_timeout(until);
+                if tell.send(between(before, asker.scrape())).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { asks, readings, probe, seconds: 0.0, asked: false })
     }
+}
 
-    fn ask(&mut self) {
-        // The thread ends only after this does.
-        if self.asks.send(()).is_ok() {
-            self.asked += 1;
-        }
-    }
-
-    fn collect(&mut self) -> Vec<(Instant, Scrape)> {
-        let answers = (0..std::mem::take(&mut self.asked)).map_while(|_| self.scrapes.recv_timeout(2 * PATIENCE).ok());
-        answers.flatten().collect()
-    }
+/// What happened between two answers; none where one is missing, or they came at once.
+fn between(
+    before: anyhow::Result<(Instant, Scrape)>,
+    after: anyhow::Result<(Instant, Scrape)>,
+) -> Option<GatewayReading> {
+    let ((begin, before), (end, after)) = (before.ok()?, after.ok()?);
+    let seconds = end.duration_since(begin).as_secs_f64();
+    (seconds > 0.2).then(|| after.since(&before, seconds))
 }
 
 impl Gauge for HttpGauge {
     fn begin(&mut self, seconds: f64) {
-        self.collect();
         self.seconds = seconds;
     }
 
     fn tick(&mut self, seconds: f64) {
-        match self.asked {
-            // At the end of the warm-up, or as soon as it is over.
-            0 if seconds > -0.5 => self.ask(),
-            1 if seconds > 0.5 && seconds > self.seconds - 1.5 => self.ask(),
-            _ => {}
+        // At the end of the warm-up, or as soon as it is over; and once more just before the run is.
+        if !self.asked && seconds > -0.6 && seconds < self.seconds - 0.3 {
+            let last = Duration::from_secs_f64(self.seconds - seconds - 0.1);
+            self.asked = self.asks.send(Ask::Begin(last)).is_ok();
         }
     }
 
     fn reading(&mut self) -> Option<GatewayReading> {
-        let scrapes = self.collect();
-        let [(begin, before), .., (end, after)] = scrapes.as_slice() else { return None };
-        let seconds = end.duration_since(*begin).as_secs_f64();
-        (seconds > 0.2).then(|| after.since(before, seconds))
+        if !std::mem::take(&mut self.asked) {
+            return None;
+        }
+        // A run that was ended early is over now.
+        let _ = self.asks.send(Ask::End);
+        self.readings.recv_timeout(3 * PATIENCE).ok()?
     }
 
     fn answers(&mut self) -> bool {
@@ -137,18 +151,20 @@ mod tests {
         });
         let mut gauge = HttpGauge::new(&base).unwrap();
         assert!(gauge.answers());
-        gauge.begin(3.0);
+        gauge.begin(1.0);
         gauge.tick(-0.9);
-        assert_eq!(gauge.asked, 0, "the warm-up has just begun");
+        assert_eq!(gauge.reading(), None, "the warm-up has just begun");
+        gauge.begin(30.0);
         gauge.tick(0.0);
         gauge.tick(1.0);
-        assert_eq!(gauge.asked, 1, "the middle of a run is left alone");
         std::thread::sleep(Duration::from_millis(300));
-        gauge.tick(2.0);
-        gauge.tick(3.0);
-        assert_eq!(gauge.asked, 2);
+        // Ended early.
         let reading = gauge.reading().unwrap();
         assert!(reading.cores[0].busy > 0.0, "{reading:?}");
+        gauge.begin(0.6);
+        gauge.tick(0.1);
+        std::thread::sleep(Duration::from_millis(600));
+        assert!(gauge.reading().is_some(), "a short run, to its end");
         gauge.begin(3.0);
         assert_eq!(gauge.reading(), None, "nothing of an earlier run is left");
     }

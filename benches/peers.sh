@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Calls per core, Tandem's beside rtpengine's, on this machine: the same speech from the same source over the same kernel
+# sockets and the same pair of virtual interfaces, one core for the gateway and one for the source, one search, one
+# service level. Tandem runs over af_packet, as rtpengine's counterpart, and over memif, as what it is made for.
+#
+# usage: benches/peers.sh [--bin DIR] [--seconds N] [--out DIR] [mix ...]      default: relay g711 g711-g729 g711-g722
+# Needs root, two cores and `scripts/setup.sh bench`. rtpengine runs in user space, without its kernel module: nothing
+# else can be compared on any machine. Its transcoding adds 20 ms and more, so the service level here allows 50 ms, and
+# whatever audio it makes: what latency each had is in the table.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=${CARGO_TARGET_DIR:-target}/release seconds=3 out= mixes=()
+while (($#)); do
+    case $1 in
+        --bin) bin=${2:?}; shift 2 ;;
+        --seconds) seconds=${2:?}; shift 2 ;;
+        --out) out=${2:?}; shift 2 ;;
+        -*) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) mixes+=("$1"); shift ;;
+    esac
+done
+((${#mixes[@]})) || mixes=(relay g711 g711-g729 g711-g722)
+[[ $(id -u) == 0 ]] || { echo "peers: needs root for network namespaces" >&2; exit 1; }
+for program in rtpengine jq ip taskset; do
+    command -v $program >/dev/null || { echo "peers: $program is missing: run 'scripts/setup.sh demo bench'" >&2; exit 1; }
+done
+[[ -x $bin/tandem ]] || { echo "peers: $bin/tandem is not built: run 'make build'" >&2; exit 1; }
+bin=$(realpath "$bin")
+core=$(($(nproc) - 1))
+((core > 0)) || { echo "peers: needs two cores" >&2; exit 1; }
+work=$(mktemp -d)
+out=${out:-$work}
+mkdir -p "$out"
+gw=tandem-peer-gw-$$ src=tandem-peer-src-$$
+gateway=
+stop_gateway() {
+    [[ -z $gateway ]] || { kill "$gateway" 2>/dev/null || true; wait "$gateway" 2>/dev/null || true; }
+    gateway=
+}
+finish() {
+    stop_gateway
+    for ns in $gw $src; do ip netns delete $ns 2>/dev/null || true; done
+    rm -rf "$work"
+}
+trap finish EXIT
+
+for ns in $gw $src; do
+    ip netns add $ns
+    ip -n $ns link set lo up
+done
+# One pair for media, one for whatever sets calls up, so that rtpengine and the kernel do not answer for Tandem's addresses.
+ip -n $gw link add media0 type veth peer name media0 netns $src
+ip -n $gw link add control0 type veth peer name control0 netns $src
+ip netns exec $src ethtool -K media0 tx off >/dev/null
+ip netns exec $gw ethtool -K media0 tx off >/dev/null
+for ns in $gw $src; do
+    ip netns exec $ns sh -c 'echo 1 >/proc/sys/net/ipv6/conf/media0/disable_ipv6'
+    ip netns exec $ns sysctl -qw net.core.rmem_max=16777216 net.core.wmem_max=16777216 2>/dev/null || true
+    ip -n $ns link set media0 up
+    ip -n $ns link set control0 up
+done
+ip -n $gw address add 10.78.1.1/24 dev control0
+ip -n $src address add 10.78.1.2/24 dev control0
+ip -n $src address add 10.78.0.2/24 dev media0
+
+# capacity PEER MIX ARGUMENTS...: one search from the source's namespace
+level=(--max-lost-ppm 100 --max-p99-9-ms 50 --any-audio)
+capacity() {
+    local peer=$1 mix=$2
+    shift 2
+    "$@" "$bin/tandem" capacity --quick --seconds "$seconds" --mix "$mix" "${level[@]}" --out "$out/$peer-$mix.json" \
+        "${source[@]}" >/dev/null 2>"$out/$peer-$mix.log" || tail -n 2 "$out/$peer-$mix.log" >&2
+}
+
+rtpengine_runs() {
+    ip -n $gw address add 10.78.0.1/24 dev media0 2>/dev/null || true
+    ip netns exec $gw taskset -c "$core" rtpengine --foreground --table=-1 --interface=10.78.0.1 --listen-ng=10.78.1.1:2223 \
+        --num-threads=1 --port-min=10000 --port-max=65000 --log-stderr --log-level=3 2>"$out/rtpengine.log" &
+    gateway=$!
+    sleep 1
+    kill -0 $gateway || { cat "$out/rtpengine.log" >&2; exit 1; }
+}
+
+tandem_runs() {
+    ip -n $gw address del 10.78.0.1/24 dev media0 2>/dev/null || true
+    cat >"$work/tandem.yaml" <<YAML
+dpdk: { huge_pages: off, memory_mib: 256, file_prefix: "peers$$" }
+ports:
+  - { name: media, device: "net_af_packet0,iface=media0", addresses: [10.78.0.1/24] }
+workers: { cores: [$core] }
+media: { port_range: 10000-65000, inactivity_timeout_s: 0, port_quarantine_ms: 0 }
+sip: { listen: [{ address: "10.78.1.1:5060" }] }
+limits: { max_calls: 10000 }
+peers: [{ name: source, address: "10.78.1.2:5060" }]
+routes: [{ peer: source }]
+records: { directory: "$work/records" }
+http: { listen: "10.78.1.1:9060", allow_remote: true }
+shutdown: { drain_timeout_s: 0 }
+YAML
+    ip netns exec $gw "$bin/tandem" run --config "$work/tandem.yaml" 2>"$out/tandem-af_packet.log" &
+    gateway=$!
+    for _ in {1..100}; do
+        ip netns exec $gw "$bin/tandem" ctl --server 10.78.1.1:9060 ready >/dev/null 2>&1 && return
+        kill -0 $gateway || break
+        sleep 0.1
+    done
+    cat "$out/tandem-af_packet.log" >&2
+    exit 1
+}
+
+inside=(ip netns exec $src taskset -c 0)
+for mix in "${mixes[@]}"; do
+    echo "peers: $mix" >&2
+    rtpengine_runs
+    source=(--kernel --addresses 10.78.0.2/24 --rtpengine 10.78.1.1:2223 --rtpengine-pid $gateway)
+    capacity rtpengine "$mix" "${inside[@]}"
+    stop_gateway
+    tandem_runs
+    source=(--kernel --addresses 10.78.0.2/24 --control 10.78.1.1:9060 --gateway-config "$work/tandem.yaml")
+    capacity tandem-af_packet "$mix" "${inside[@]}"
+    stop_gateway
+    source=()
+    capacity tandem-memif "$mix" env
+done
+
+printf '\ncalls per core: at most %s of a million packets lost, 99.9 %% of them back within 50 ms, for %s s\n' 100 "$seconds"
+printf '%-12s%-18s%10s%20s%12s%12s%9s   %s\n' mix peer calls range p50 p99.9 lost binds
+for mix in "${mixes[@]}"; do
+    for peer in rtpengine tandem-af_packet tandem-memif; do
+        [[ -s $out/$peer-$mix.json ]] || { printf '%-12s%-18s%10s\n' "$mix" "$peer" 'no answer'; continue; }
+        jq -r --arg mix "$mix" --arg peer "$peer" '.measurements[0] as $m | $m.answer as $a
+            | ([$m.points[] | select(.calls == $a.held and .verdict == "holds")] | last) as $p
+            | [$mix, $peer, (if $a.status == "at_least" then ">=" else "" end) + ($a.held | tostring),
+               (if $a.range then "\($a.range.low)-\($a.range.high)" else "-" end),
+               (if $p.latency then "\($p.latency.p50_us | round) us" else "-" end),
+               (if $p.latency then "\($p.latency.p99_9_us | round) us" else "-" end),
+               ($p.traffic.lost // 0 | tostring), ($m.binding.limit // "-")] | @tsv' "$out/$peer-$mix.json" |
+            while IFS=$'\t' read -r mix peer calls range p50 p999 lost binds; do
+                printf '%-12s%-18s%10s%20s%12s%12s%9s   %s\n' "$mix" "$peer" "$calls" "$range" "$p50" "$p999" "$lost" "$binds"
+            done
+    done
+done
