@@ -46,6 +46,7 @@ pub fn engine_config() -> EngineConfig {
         srtp_capacity: 20,
         neighbour_capacity: 16,
         media_timeout_ms: 5000,
+        first_packet_timeout_ms: 5000,
         ..EngineConfig::new(GATEWAY_MAC, addresses, 10_000..=19_999)
     }
 }
