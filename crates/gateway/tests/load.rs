@@ -28,11 +28,13 @@ ports:
     device: "net_memif0,role=server,socket={socket},socket-abstract=no"
     addresses: [10.77.8.10/24, 10.77.8.11/24]
 workers: {{ cores: [1] }}
-media: {{ port_range: 20000-20255 }}
+media: {{ port_range: 20000-20255, port_quarantine_ms: 0 }}
 sip: {{ listen: [{{ name: main, address: "{loopback}:{sip_port}" }}] }}
-limits: {{ max_calls: 500 }}
-peers: [{{ name: nobody, address: "127.0.0.9:5060" }}]
-routes: [{{ peer: nobody }}]
+limits: {{ max_calls: 128 }}
+peers:
+  - {{ name: one, address: "127.0.0.9:5060" }}
+  - {{ name: other, address: "127.0.0.8:5060", media_address: 10.77.8.11 }}
+routes: [{{ peer: one }}]
 records: {{ directory: "{records}" }}
 http: {{ listen: "{http}" }}
 shutdown: {{ drain_timeout_s: 1 }}

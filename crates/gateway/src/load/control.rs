@@ -2,15 +2,18 @@
 
 use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tandem_loadgen::{LoadError, PlannedCall, Rtpengine, SpeechCodec};
+use ureq::http::StatusCode;
 
 use super::source::SourceArgs;
 
 /// Longer than the gateway waits for its own threads.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A little longer than a gateway lets ports rest by default.
+const PORTS_REST: Duration = Duration::from_millis(2_500);
 /// Flows in one request, as many as the gateway takes.
 const FLOWS_PER_REQUEST: usize = 1_000;
 
@@ -108,8 +111,7 @@ impl Control {
             };
             let flow = |call: &PlannedCall| WantedFlow { legs: [leg(call, 0), leg(call, 1)] };
             let wanted = Wanted { flows: part.iter().map(flow).collect() };
-            let answer = self.agent.post(self.url("/v1/flows")).send_json(&wanted);
-            let installed: Installed = self.read(answer)?;
+            let installed = self.install_part(&wanted)?;
             if let (Some(first), Some(last)) = (installed.flows.first(), installed.flows.last()) {
                 self.installed.push(first.number..=last.number);
             }
@@ -119,6 +121,19 @@ impl Control {
             locals.extend(installed.flows.into_iter().map(|flow| flow.local));
         }
         Ok(locals)
+    }
+
+    /// Where there is no room, asks again for a while: ports of an earlier run rest before they are used anew.
+    fn install_part(&self, wanted: &Wanted) -> Result<Installed, LoadError> {
+        let until = Instant::now() + PORTS_REST;
+        loop {
+            let answer = self.agent.post(self.url("/v1/flows")).send_json(wanted);
+            let is_full = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE);
+            if !is_full || Instant::now() > until {
+                return self.read(answer);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Removes what was installed.
@@ -147,7 +162,7 @@ impl Control {
         };
         let mut answer = answer.map_err(silent)?;
         let text = answer.body_mut().with_config().limit(1 << 26).read_to_string().map_err(silent)?;
-        if answer.status() == ureq::http::StatusCode::OK {
+        if answer.status() == StatusCode::OK {
             return serde_json::from_str(&text)
                 .map_err(|_| LoadError::SetUp(format!("{} does not answer as a gateway", self.address)));
         }
