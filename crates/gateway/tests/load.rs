@@ -82,7 +82,7 @@ fn every_packet_of_every_mix_comes_back_right_and_a_throttled_source_is_void() {
         assert_eq!(outcome["calls"]["running"], 100);
     }
 
-    let throttled = bench.load("pcmu-pcma", 100, &["--throttle-ns", "300000", "--lateness-us", "1000"]);
+    let throttled = bench.load("pcmu-pcma", 100, &["--throttle-ns", "300000"]);
     assert_eq!(throttled.status.code(), Some(8), "{}", String::from_utf8_lossy(&throttled.stderr));
     let reasons = outcome(&throttled)["void"].to_string();
     assert!(reasons.contains("late"), "{reasons}");
