@@ -131,6 +131,7 @@ mod tests {
             annexb: true,
             comfort_noise: false,
             telephone_event: true,
+            in_band_dtmf: false,
             srtp: tandem_sdp::SrtpPolicy::Off,
             srtp_suites: Vec::new(),
             media_address: Ipv4Addr::LOCALHOST.into(),

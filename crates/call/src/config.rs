@@ -73,6 +73,8 @@ pub struct Peer {
     pub srtp: SrtpPolicy,
     /// With which suites, preferred first; at least one where they do.
     pub srtp_suites: Vec<CryptoSuite>,
+    /// Whether tones in its audio stand for keys where no telephone events were agreed.
+    pub in_band_dtmf: bool,
     /// The local address of this peer's media legs: one of the media port's.
     pub media_address: IpAddr,
     /// From whom its media legs accept RTP.

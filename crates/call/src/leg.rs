@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tandem_contract::{Codec, CryptoSuite, Direction, LegConfig, LegSide, Nanos};
+use tandem_contract::{Codec, CryptoSuite, Direction, Format, LegConfig, LegSide, Nanos};
 use tandem_sdp::{Capabilities, KeySeed, Negotiation, Security, SessionDescription, SrtpPolicy};
 use tandem_sip::{ClientTx, Dialog, Invite2xx, Peer as SipPeer, Request, Response, ServerTx};
 
@@ -130,7 +130,10 @@ impl Leg {
         let agreement = self.negotiation.agreement();
         LegConfig {
             remote: agreement.and_then(|agreed| agreed.remote),
-            format: agreement.map(|agreed| agreed.format),
+            format: agreement.map(|agreed| Format {
+                in_band_dtmf: self.peer.in_band_dtmf && agreed.format.telephone_event.is_none(),
+                ..agreed.format
+            }),
             direction: agreement.map_or(Direction::Inactive, |agreed| agreed.direction),
             source: self.peer.media_source,
             reorder_packets: self.peer.reorder_packets,

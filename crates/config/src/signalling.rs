@@ -119,6 +119,11 @@ pub struct Peer {
     #[serde(default = "default_srtp_suites")]
     #[garde(length(min = 1))]
     pub srtp_suites: Vec<SuiteName>,
+    /// Whether keys are tones in its audio where it has no telephone events: its tones become events for the other side, and
+    /// the other side's events become tones for it. With G.711 alone; such a call takes codec states.
+    #[serde(default)]
+    #[garde(skip)]
+    pub in_band_dtmf: bool,
     /// How it is learned where its RTP comes from and goes to.
     #[serde(default)]
     #[garde(skip)]

@@ -72,6 +72,7 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
         annexb: peer.annexb,
         comfort_noise: peer.comfort_noise,
         telephone_event: peer.telephone_events,
+        in_band_dtmf: peer.in_band_dtmf,
         srtp: match peer.srtp {
             Srtp::Off => SrtpPolicy::Off,
             Srtp::Optional => SrtpPolicy::Optional,

@@ -67,6 +67,11 @@ impl<B: PacketBuf> Batches<B> {
         }
     }
 
+    /// A payload that is sent as the first of those made.
+    pub(crate) fn set_payload(&mut self, payload: &[u8]) {
+        self.made[0][..payload.len()].copy_from_slice(payload);
+    }
+
     /// Whether some batch has to run now.
     #[inline]
     pub(crate) fn is_due(&self, now: Nanos, idle: bool) -> bool {
@@ -266,7 +271,7 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Puts the nth payload made into a frame and sends it.
-    fn send_payload<E: Egress<Buf = B>>(
+    pub(crate) fn send_payload<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
         index: StreamIndex,
@@ -288,7 +293,7 @@ impl<B: PacketBuf> Engine<B> {
         let bytes = frame.data_mut();
         bytes[rtp_at] = tandem_wire::rtp::PLAIN_FIRST_OCTET;
         bytes[payload_at..].copy_from_slice(&self.batches.made[nth][..len]);
-        self.send_rtp(index, frame, received_at, cut.heard(now, false), content, egress)
+        self.send_rtp(index, frame, received_at, cut.heard(now, content == Content::Event), content, egress)
     }
 }
 

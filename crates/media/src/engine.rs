@@ -18,6 +18,7 @@ use crate::egress::Egress;
 use crate::event_queue::EventQueue;
 use crate::flow::{Flow, leg_of};
 use crate::fork::{FORK_CAPACITY, Fork};
+use crate::keys::Carry;
 use crate::neighbours::{Neighbours, announce_address};
 use crate::noise::Noise;
 use crate::pipeline::Pipeline;
@@ -99,8 +100,12 @@ impl<B: PacketBuf> Engine<B> {
     pub fn new(config: &EngineConfig, counters: Arc<WorkerCounters>) -> Result<Self, ConfigError> {
         config.check()?;
         let capacity = config.flow_capacity as usize;
-        let unused =
-            Pair { from: transcode::Codec::Pcmu, to: transcode::Codec::Pcmu, silence: transcode::Silence::Described };
+        let unused = Pair {
+            from: transcode::Codec::Pcmu,
+            to: transcode::Codec::Pcmu,
+            silence: transcode::Silence::Described,
+            keys: Carry::AsTheyAre,
+        };
         Ok(Self {
             classifier: Classifier::new(config),
             link: LinkFields {

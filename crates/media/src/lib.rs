@@ -31,6 +31,7 @@ mod event_queue;
 mod flow;
 mod fork;
 mod functions;
+mod keys;
 mod latch;
 mod neighbours;
 mod noise;

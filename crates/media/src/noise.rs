@@ -7,6 +7,7 @@ use tandem_packet_io::PacketBuf;
 use crate::batch::{Came, Pending};
 use crate::egress::Egress;
 use crate::engine::Engine;
+use crate::keys::Carry;
 use crate::port_table::StreamIndex;
 use crate::stream::{Exit, Treatment};
 use crate::transcode::{Conversion, TICKS_PER_MS};
@@ -60,29 +61,39 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Makes all noise that is due.
     pub(crate) fn run_noises<E: Egress<Buf = B>>(&mut self, now: Nanos, egress: &mut E) {
-        for at in 0..self.noises.len() {
-            let Noise { stream, due } = self.noises[at];
+        let mut at = 0;
+        while let Some(Noise { stream, due }) = self.noises.get(at).copied() {
             if now >= due {
-                let ticks = self.make_noise(now, stream, egress);
+                let Some(ticks) = self.make_noise(now, stream, egress) else {
+                    self.end_noise(stream);
+                    continue;
+                };
                 let next = due.plus(ns(ticks));
                 self.noises[at].due = if next > now { next } else { now.plus(ns(ticks)) };
             }
+            at += 1;
         }
     }
 
-    /// Lets one packet of noise join its batch, unless nobody would hear it; how many ticks it stands for.
-    fn make_noise<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, egress: &mut E) -> usize {
-        const NOT_NOW: usize = 20 * TICKS_PER_MS;
+    /// Lets one packet of noise join its batch, unless nobody would hear it, or sends one of a key's tone; how many ticks it
+    /// stands for, where others follow.
+    fn make_noise<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, egress: &mut E) -> Option<usize> {
+        const NOT_NOW: Option<usize> = Some(20 * TICKS_PER_MS);
         let stream = &self.streams[index.at()];
         let Treatment::Transcode(Conversion::Linear(pair)) = stream.treatment else { return NOT_NOW };
         if matches!(stream.exit, Exit::Closed(_)) || stream.beside.playback.is_some() {
             return NOT_NOW;
         }
-        let Ok(pipeline) = self.take_pipeline(now, pair, index, egress) else { return NOT_NOW };
+        let Ok(mut pipeline) = self.take_pipeline(now, pair, index, egress) else { return NOT_NOW };
         let ticks = pipeline.packets.ticks_per_packet();
+        if let (Carry::ToTones(law), true) = (pair.keys, pipeline.keys.is_sounding()) {
+            let goes_on = self.make_tone(now, law, index, &mut pipeline, egress);
+            self.streams[index.at()].pipeline = Some(pipeline);
+            return goes_on.then_some(ticks);
+        }
         let Some(frame) = self.originate(egress) else {
             self.streams[index.at()].pipeline = Some(pipeline);
-            return ticks;
+            return Some(ticks);
         };
         self.counters.frames_of_noise.add(1);
         let pending = Pending {
@@ -96,6 +107,6 @@ impl<B: PacketBuf> Engine<B> {
             pipeline,
         };
         self.join_batch(now, pair, pending, egress);
-        ticks
+        Some(ticks)
     }
 }

@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 use tandem_codec::transcode::Transcoder;
 
+use crate::keys::Keys;
 use crate::reception::Verdict;
 use crate::transcode::{FRAME_TICKS, MAX_PAYLOAD, MAX_PTIME_MS, Pair, TICKS_PER_MS};
 
@@ -13,11 +14,12 @@ const MAX_CONCEALED_MS: u32 = 60;
 pub(crate) struct Pipeline {
     pub(crate) transcoder: Transcoder,
     pub(crate) packets: Packetizer,
+    pub(crate) keys: Keys,
 }
 
 impl Pipeline {
     pub(crate) fn new(pair: Pair, ptime_ms: u8) -> Self {
-        Self { transcoder: pair.transcoder(), packets: Packetizer::new(pair, ptime_ms) }
+        Self { transcoder: pair.transcoder(), packets: Packetizer::new(pair, ptime_ms), keys: Keys::new() }
     }
 
     /// Begins a stream in the same memory.
@@ -221,11 +223,12 @@ mod tests {
     use tandem_codec::transcode::{Codec, Silence};
 
     use super::*;
+    use crate::keys::Carry;
 
     const NEXT: Verdict = Verdict::Next { skipped: 0 };
 
     fn packetizer(to: Codec, ptime_ms: u8) -> Packetizer {
-        Packetizer::new(Pair { from: Codec::Pcmu, to, silence: Silence::AsSpeech }, ptime_ms)
+        Packetizer::new(Pair { from: Codec::Pcmu, to, silence: Silence::AsSpeech, keys: Carry::AsTheyAre }, ptime_ms)
     }
 
     /// Lets speech in and returns the packets that are whole: sequence, timestamp, length.

@@ -13,6 +13,7 @@ use crate::continuity::Heard;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::leg_of;
+use crate::keys::Carry;
 use crate::latch::Admission;
 use crate::pipeline::{Join, Pipeline};
 use crate::port_table::StreamIndex;
@@ -22,16 +23,16 @@ use crate::transcode::{self, Conversion, FRAME_TICKS, MAX_PAYLOAD, Pair};
 
 /// A packet of a stream that is decoded, on its way there.
 pub(crate) struct Arrival<B> {
-    frame: B,
-    received_at: Nanos,
+    pub(crate) frame: B,
+    pub(crate) received_at: Nanos,
     content: Content,
-    timestamp: u32,
+    pub(crate) timestamp: u32,
     marker: bool,
     /// Where the RTP packet and its payload start in the frame, and their lengths; the payload's without padding.
     rtp_at: u16,
     rtp_len: u16,
-    payload_at: u16,
-    payload_len: u16,
+    pub(crate) payload_at: u16,
+    pub(crate) payload_len: u16,
 }
 
 /// What is known of a packet once its header was read.
@@ -134,6 +135,9 @@ impl<B: PacketBuf> Engine<B> {
         };
         match arrival.content {
             Content::Speech | Content::Noise => self.transcode(now, pair, index, arrival, verdict, egress),
+            Content::Event if matches!(pair.keys, Carry::ToTones(_)) => {
+                self.sound_event(now, pair, index, &arrival, verdict, egress)
+            }
             Content::Event if stream.send_type(Content::Event).is_none() => Err(DropReason::PayloadTypeUnknown),
             Content::Event => {
                 let heard = self.number_event(now, pair, index, &arrival, verdict, egress)?;
@@ -154,7 +158,7 @@ impl<B: PacketBuf> Engine<B> {
         verdict: Verdict,
         egress: &mut E,
     ) -> Result<(), DropReason> {
-        let Arrival { frame, received_at, content, timestamp, marker, .. } = arrival;
+        let content = arrival.content;
         let (payload_at, payload_len) = (usize::from(arrival.payload_at), usize::from(arrival.payload_len));
         let length_holds = pair
             .from
@@ -167,6 +171,23 @@ impl<B: PacketBuf> Engine<B> {
         let describes_silence = is_noise || pair.ends_in_descriptor(payload_len);
         let is_description = is_noise || (describes_silence && payload_len == SID_OCTETS);
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
+        if pipeline.keys.is_sounding() {
+            self.streams[index.at()].pipeline = Some(pipeline);
+            return Err(DropReason::Replaced);
+        }
+        let arrival = match pair.keys {
+            Carry::ToEvents(law) if !is_noise => {
+                match self.listen_for_keys(now, law, index, &mut pipeline, arrival, verdict, egress) {
+                    Ok(Some(arrival)) => arrival,
+                    taken => {
+                        self.streams[index.at()].pipeline = Some(pipeline);
+                        return taken.map(|_| ());
+                    }
+                }
+            }
+            _ => arrival,
+        };
+        let Arrival { frame, received_at, timestamp, marker, .. } = arrival;
         let ticks = pipeline.packets.ticks_per_packet();
         let came = match (is_noise, pair.silence) {
             (false, _) => Came::Speech,

@@ -9,6 +9,7 @@ use crate::defence::Bucket;
 use crate::departure::Departure;
 use crate::event_queue::EventQueue;
 use crate::functions::Beside;
+use crate::keys::Carry;
 use crate::latch::Latch;
 use crate::pipeline::Pipeline;
 use crate::reception::Reception;
@@ -16,7 +17,7 @@ use crate::reorder::WindowIndex;
 use crate::reports::Reporting;
 use crate::srtp_path::Contexts;
 use crate::telephone_event::Hearing;
-use crate::transcode::{Conversion, is_made_audible};
+use crate::transcode::{Conversion, carry, is_made_audible};
 
 /// Whether the receiving leg takes RTP, or the name under which it is dropped.
 type Gate = Result<(), DropReason>;
@@ -274,7 +275,7 @@ impl Stream {
 pub(crate) fn treatment(from: &Format, to: &Format) -> Option<Treatment> {
     let same = from.codec == to.codec;
     // Opus packets say themselves how long they are; whoever decodes one takes any length.
-    let same_frames = from.ptime_ms == to.ptime_ms && !is_made_audible(from, to);
+    let same_frames = from.ptime_ms == to.ptime_ms && !is_made_audible(from, to) && carry(from, to) == Carry::AsTheyAre;
     if same && (same_frames || from.codec == Codec::Opus) {
         return Some(Treatment::Relay);
     }

@@ -7,6 +7,8 @@ use tandem_codec::transcode::{self, Silence, Transcoder};
 use tandem_contract::{Codec, DropReason, Format};
 use tandem_packet_io::PacketBuf;
 
+use crate::keys::Carry;
+
 /// A conversion between two codecs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conversion {
@@ -23,6 +25,8 @@ pub(crate) struct Pair {
     pub(crate) to: transcode::Codec,
     /// What is made of silence.
     pub(crate) silence: Silence,
+    /// What is made of keys.
+    pub(crate) keys: Carry,
 }
 
 /// Ticks of a frame of 10 ms, for which a silence descriptor stands.
@@ -72,7 +76,8 @@ impl Conversion {
     ///
     /// Silence that only the near end leaves out is made audible, which takes linear samples whatever the codecs.
     pub(crate) fn between(from: &Format, to: &Format) -> Option<Self> {
-        let as_it_is = from.ptime_ms == to.ptime_ms && !is_made_audible(from, to);
+        let keys = carry(from, to);
+        let as_it_is = from.ptime_ms == to.ptime_ms && !is_made_audible(from, to) && keys == Carry::AsTheyAre;
         let silence = match (codec(from.codec)?.law(), codec(to.codec)?.law()) {
             (Some(Law::Mu), Some(Law::A)) if as_it_is => return Some(Self::Law(Law::Mu)),
             (Some(Law::A), Some(Law::Mu)) if as_it_is => return Some(Self::Law(Law::A)),
@@ -85,13 +90,23 @@ impl Conversion {
             }
             _ => Silence::AsSpeech,
         };
-        Some(Self::Linear(Pair { from: codec(from.codec)?, to: codec(to.codec)?, silence }))
+        Some(Self::Linear(Pair { from: codec(from.codec)?, to: codec(to.codec)?, silence, keys }))
     }
 }
 
 /// Whether silence that `from` may leave out has to be heard by `to`.
 pub(crate) const fn is_made_audible(from: &Format, to: &Format) -> bool {
     from.describes_silence() && !to.describes_silence()
+}
+
+/// How keys get from one leg to the other.
+pub(crate) fn carry(from: &Format, to: &Format) -> Carry {
+    let law = |of: &Format| codec(of.codec).and_then(transcode::Codec::law).filter(|_| of.in_band_dtmf);
+    match (from.telephone_event, to.telephone_event) {
+        (None, Some(_)) => law(from).map_or(Carry::AsTheyAre, Carry::ToEvents),
+        (Some(_), None) => law(to).map_or(Carry::AsTheyAre, Carry::ToTones),
+        _ => Carry::AsTheyAre,
+    }
 }
 
 /// Longest payload, in milliseconds of speech, that is transcoded.

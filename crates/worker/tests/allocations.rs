@@ -5,6 +5,10 @@ mod rig;
 use std::sync::Arc;
 
 use rig::*;
+use tandem_codec::Level;
+use tandem_codec::dtmf::{Key, ToneGenerator};
+use tandem_codec::g711::{self, Law};
+use tandem_codec::resample::Rate;
 use tandem_contract::{
     Clip, ClipId, ClipLoad, Codec, Command, CryptoSuite, ForkTarget, Format, Function, LegConfig, LegCrypto, LegSide,
     MasterKey, PayloadType,
@@ -145,6 +149,45 @@ fn silence_costs_no_allocation_whoever_describes_it() {
         assert_eq!(rig.counters.frames_of_noise.get() > 8, !says);
         caller.payload_type = 0;
         assert_eq!(allocations(&mut rig, &packets(&mut caller, 4, 160)), 0);
+    }
+}
+
+#[test]
+fn keys_cost_no_allocation_whether_tones_or_events() {
+    for tones in LegSide::BOTH {
+        let mut rig = Rig::new();
+        let mut legs = legs(Codec::Pcmu, Codec::Pcma);
+        let leg = &mut legs[tones.index()];
+        leg.format = leg.format.map(|format| Format { telephone_event: None, in_band_dtmf: true, ..format });
+        rig.install(legs);
+        let mut caller = caller(Codec::Pcmu);
+        let mut generator = ToneGenerator::new(Key::from_char('5').unwrap(), 10, Rate::Hz8000);
+        let frames: Vec<_> = (0..10_u16)
+            .map(|n| {
+                let (mut pcm, mut octets) = ([0; 160], [0; 160]);
+                if n < 5 {
+                    generator.generate(&mut pcm);
+                }
+                g711::encode(Level::Scalar, Law::Mu, &pcm, &mut octets);
+                let [high, low] = (160 * n).to_be_bytes();
+                if tones == LegSide::B {
+                    caller.payload_type = 101;
+                    return caller.send(&[5, if n > 6 { 0x8a } else { 10 }, high, low], 0);
+                }
+                caller.send(&octets, 160)
+            })
+            .collect();
+        let counted = allocations_during(|| {
+            for frame in &frames {
+                rig.cable.put(frame);
+                rig.pass_ms(20);
+                while rig.cable.take_buf().is_some() {}
+            }
+        });
+        // What the test's own cable keeps is not the worker's.
+        let own = allocations_during(|| frames.iter().for_each(|frame| rig.cable.put(frame)));
+        assert!(counted <= own, "{counted} allocations, {own} of them the cable's");
+        assert_eq!(rig.counters.telephone_events.get(), 1);
     }
 }
 

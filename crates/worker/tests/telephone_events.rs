@@ -5,8 +5,13 @@
 mod rig;
 
 use rig::*;
-use tandem_contract::{Codec, Event, EventCode, Format, LegSide, PayloadType};
-use tandem_testkit::Endpoint;
+use tandem_codec::Level;
+use tandem_codec::audio_level::measure;
+use tandem_codec::dtmf::{Detection, Detector, Key, ToneGenerator};
+use tandem_codec::g711::{self, Law};
+use tandem_codec::resample::Rate;
+use tandem_contract::{Codec, DropReason, Event, EventCode, Format, LegConfig, LegSide, PayloadType};
+use tandem_testkit::{Endpoint, Received};
 
 /// The packets of one key press of 100 ms, the end three times.
 fn press(from: &mut Endpoint, code: u8) -> Vec<Vec<u8>> {
@@ -79,4 +84,152 @@ fn a_key_is_not_printed_with_the_event() {
     let event = Event::TelephoneEvent { flow: flow(0), leg: LegSide::A, code: EventCode(5), duration_ms: 80 };
     assert!(format!("{event:?}").contains("EventCode(_)"));
     assert_eq!((EventCode(5).key(), EventCode(11).key(), EventCode(16).key()), (Some('5'), Some('#'), None));
+}
+
+/// Legs between which keys change their form: tones on one, events on the other.
+fn legs_with_tones(tones: (LegSide, Codec), events: Codec) -> [LegConfig; 2] {
+    let (side, law) = tones;
+    let mut legs = if side == LegSide::A { legs(law, events) } else { legs(events, law) };
+    let leg = &mut legs[side.index()];
+    leg.format = leg.format.map(|format| Format { telephone_event: None, in_band_dtmf: true, ..format });
+    legs
+}
+
+fn encoded(law: Law, pcm: &[i16]) -> Vec<Vec<u8>> {
+    let packets = pcm.chunks(160).map(|pcm| {
+        let mut octets = vec![0; pcm.len()];
+        g711::encode(Level::Scalar, law, pcm, &mut octets);
+        octets
+    });
+    packets.collect()
+}
+
+/// A tone of so many milliseconds.
+fn tone(key: char, ms: usize) -> Vec<i16> {
+    let mut pcm = vec![0; ms * 8];
+    ToneGenerator::new(Key::from_char(key).unwrap(), 10, Rate::Hz8000).generate(&mut pcm);
+    pcm
+}
+
+fn buzz(ms: usize) -> Vec<i16> {
+    (0..ms * 8).map(|at| ((at % 73) as i16 - 36) * 100).collect()
+}
+
+/// Keys found in audio.
+fn keys_in(pcm: &[i16]) -> Vec<Detection> {
+    let mut found = Vec::new();
+    Detector::new(Rate::Hz8000).feed(pcm, |_, detection| found.push(detection));
+    found
+}
+
+fn decoded(law: Law, packets: &[Received]) -> Vec<i16> {
+    packets.iter().flat_map(|packet| &packet.payload).map(|octet| law.decode(*octet)).collect()
+}
+
+#[test]
+fn tones_of_a_leg_without_events_become_events_and_leave_the_audio() {
+    for (a, law, b) in
+        [(Codec::Pcmu, Law::Mu, Codec::Pcmu), (Codec::Pcma, Law::A, Codec::Pcmu), (Codec::Pcmu, Law::Mu, Codec::G729)]
+    {
+        let mut rig = Rig::new();
+        rig.install(legs_with_tones((LegSide::A, a), b));
+        let (mut caller, callee) = (caller(a), callee(b));
+        let audio = [buzz(200), tone('5', 100), buzz(100), tone('#', 60), buzz(100)].concat();
+        let mut received = Vec::new();
+        for payload in encoded(law, &audio) {
+            rig.cable.put(&caller.send(&payload, 160));
+            received.extend(rig.settle().iter().map(|frame| callee.receive(frame).unwrap()));
+            rig.pass_ms(20);
+        }
+        let (events, speech): (Vec<_>, Vec<_>) =
+            received.iter().cloned().partition(|packet| packet.payload_type == 101);
+        assert!(received.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)), "{a:?} to {b:?}");
+        for (code, ms) in [(5, 100_i32), (11, 60)] {
+            let packets: Vec<_> = events.iter().filter(|packet| packet.payload[0] == code).collect();
+            assert!(packets.iter().all(|packet| packet.timestamp == packets[0].timestamp), "{a:?} to {b:?}");
+            let markers: Vec<_> = packets.iter().map(|packet| packet.marker).collect();
+            assert!(markers[0] && markers[1..].iter().all(|marker| !marker));
+            let ends = packets.iter().filter(|packet| packet.payload[1] & 0x80 != 0).count();
+            assert_eq!((ends, packets[0].payload[1] & 0x3f), (3, 10));
+            let durations: Vec<_> = packets.iter().map(|p| u16::from_be_bytes([p.payload[2], p.payload[3]])).collect();
+            assert!(durations.is_sorted(), "{durations:?}");
+            let lasted = i32::from(*durations.last().unwrap()) / 8;
+            assert!((lasted - ms).abs() <= 40, "{lasted} ms of {ms}");
+        }
+        if let (Codec::Pcmu, Law::Mu) = (b, law) {
+            assert_eq!(keys_in(&decoded(Law::Mu, &speech)), [], "nothing of the tones that anybody would take for one");
+        }
+        let told = told(&mut rig);
+        let codes = told.iter().map(|event| match event {
+            Event::TelephoneEvent { leg: LegSide::A, code, .. } => code.key(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(codes.collect::<Vec<_>>(), [Some('5'), Some('#')]);
+        assert_eq!((rig.counters.frames_unaccounted(), rig.all_drops()), (0, 0));
+    }
+}
+
+/// Presses a key with a packet every 20 ms, while time passes; what the callee gets until all is quiet.
+fn press_in_time(rig: &mut Rig, frames: &[Vec<u8>], callee: &Endpoint) -> Vec<Received> {
+    let mut received = Vec::new();
+    for frame in frames {
+        rig.cable.put(frame);
+        for _ in 0..20 {
+            rig.pass_ms(1);
+            received.extend(std::iter::from_fn(|| rig.cable.take()).map(|frame| callee.receive(&frame).unwrap()));
+        }
+    }
+    received
+}
+
+#[test]
+fn events_become_tones_of_their_level_and_length_for_a_leg_without_them() {
+    for (a, b, law) in
+        [(Codec::Pcmu, Codec::Pcmu, Law::Mu), (Codec::Pcmu, Codec::Pcma, Law::A), (Codec::G729, Codec::Pcmu, Law::Mu)]
+    {
+        let mut rig = Rig::new();
+        rig.install(legs_with_tones((LegSide::B, b), a));
+        let (mut caller, callee) = (caller(a), callee(b));
+        let speech = vec![0xd5; if a == Codec::G729 { 20 } else { 160 }];
+        rig.exchange(&caller.send(&speech, 160), &callee);
+        let received = press_in_time(&mut rig, &press(&mut caller, 5), &callee);
+        assert!((5..=6).contains(&received.len()), "{a:?} to {b:?}: {} packets", received.len());
+        for (n, packet) in received.iter().enumerate() {
+            assert_eq!((packet.payload_type, packet.payload.len()), (callee.payload_type, 160));
+            assert_eq!(
+                (packet.sequence, packet.timestamp),
+                (102 + n as u16, 50_161 + 160 * n as u32),
+                "{a:?} to {b:?}"
+            );
+        }
+        let pcm = decoded(law, &received);
+        let key = Key::from_char('5').unwrap();
+        assert_eq!(keys_in(&[&pcm[..], &[0; 800]].concat()), [Detection::Pressed(key), Detection::Released(key)]);
+        let sounding = pcm.iter().rposition(|sample| sample.abs() > 100).unwrap();
+        assert!((780..=830).contains(&sounding), "{sounding} samples");
+        assert!(measure(&pcm[80..720]).abs_diff(12) <= 1, "{}", measure(&pcm[80..720]));
+        let received = rig.exchange(&caller.send(&speech, 160), &callee);
+        assert_eq!((received.sequence, received.payload.len()), (102 + pcm.len() as u16 / 160, 160));
+        assert_eq!(told(&mut rig).len(), 1);
+        assert_eq!((rig.counters.frames_unaccounted(), rig.all_drops()), (0, 0));
+    }
+}
+
+#[test]
+fn a_tone_whose_event_is_heard_no_more_ends_and_speech_meanwhile_is_replaced() {
+    let mut rig = Rig::new();
+    rig.install(legs_with_tones((LegSide::B, Codec::Pcma), Codec::Pcmu));
+    let (mut caller, callee) = (caller(Codec::Pcmu), callee(Codec::Pcma));
+    let first = press(&mut caller, 7).swap_remove(0);
+    let received = press_in_time(&mut rig, &[first, caller.send(&[7; 160], 160)], &callee);
+    assert!(received.len() >= 2);
+    assert_eq!(rig.drops(DropReason::Replaced), 1);
+    let mut quiet = 0;
+    for _ in 0..500 {
+        rig.pass_ms(1);
+        quiet = if rig.cable.take().is_some() { 0 } else { quiet + 1 };
+    }
+    assert!(quiet > 250, "the tone is over");
+    rig.exchange(&caller.send(&[7; 160], 160), &callee);
+    assert_eq!(rig.counters.frames_unaccounted(), 0);
 }

@@ -33,6 +33,7 @@ pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ip
         annexb: true,
         comfort_noise: false,
         telephone_event: true,
+        in_band_dtmf: false,
         srtp: SrtpPolicy::Off,
         srtp_suites: Vec::new(),
         media_address: media_address.into(),
