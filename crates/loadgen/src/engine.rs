@@ -271,7 +271,8 @@ impl<B: PacketBuf> Engine<B> {
             worst_lateness_ns: sent.worst_lateness_ns,
             unsent: sent.unsent + self.out.len() as u64,
             held_up: self.held_up,
-            receive_overruns: self.overruns + port_overruns,
+            // Who stands still does not send either: only where something is missing did the queue run over.
+            receive_overruns: port_overruns + self.overruns.min(lost.iter().sum()),
         };
         LoadOutcome {
             spec: self.spec.clone(),
