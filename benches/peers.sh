@@ -88,7 +88,7 @@ dpdk: { huge_pages: off, memory_mib: 256, file_prefix: "peers$$" }
 ports:
   - { name: media, device: "net_af_packet0,iface=media0", addresses: [10.78.0.1/24] }
 workers: { cores: [$core] }
-media: { port_range: 10000-65000, inactivity_timeout_s: 0, port_quarantine_ms: 0 }
+media: { port_range: 10000-64999, inactivity_timeout_s: 0, port_quarantine_ms: 0 }
 sip: { listen: [{ address: "10.78.1.1:5060" }] }
 limits: { max_calls: 10000 }
 peers: [{ name: source, address: "10.78.1.2:5060" }]
