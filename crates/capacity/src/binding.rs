@@ -225,10 +225,13 @@ fn unknown(broke: &Point, gateway: &GatewayReading) -> Binding {
             "packets dropped by the gateway under that reason",
         ));
     }
+    let what = match broke.traffic.lost {
+        0 => "No packet was lost, but some took too long or were wrong".to_owned(),
+        lost => format!("{lost} of {} packets were lost", broke.traffic.expected),
+    };
     let summary = format!(
-        "{} of {} packets were lost, and the gateway's counters do not say why: the network between, a neighbour on the \
-         machine, or memory bandwidth, which is not read.",
-        broke.traffic.lost, broke.traffic.expected
+        "{what}, and the gateway's counters do not say why: the network between, a neighbour on the machine, or memory \
+         bandwidth, which is not read."
     );
     Binding { limit: Limit::Unknown, summary, evidence: found }
 }

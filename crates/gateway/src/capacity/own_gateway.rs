@@ -132,8 +132,8 @@ impl Drop for OwnGateway {
 }
 
 fn device(role: &str, directory: &Path) -> String {
-    // 4096 descriptors: a burst of all calls at once has to fit while the other side is interrupted for a moment.
-    format!("net_memif0,role={role},socket={}/memif.sock,socket-abstract=no,rsize=12", directory.display())
+    // As many descriptors as a memif can have: what comes while the other side is interrupted for a moment has to fit.
+    format!("net_memif0,role={role},socket={}/memif.sock,socket-abstract=no,rsize=14", directory.display())
 }
 
 /// Two ports that were free a moment ago.

@@ -10,6 +10,8 @@ use tandem_loadgen::{Latency, LoadOutcome, VoidReason};
 const PER_DECADE: f64 = 24.0;
 /// A worker this busy has no time left.
 const FULL: f64 = 0.97;
+/// Packets that a port may take late as a share of all, without anybody being behind.
+const HELD_UP: f64 = 0.001;
 
 /// Who is to blame where a port's ring is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,8 @@ pub(super) fn of(
     }
     point.breaches = level.breaches(&point.traffic, point.latency.as_ref());
     if backlog {
-        point.breaches.push(Breach::Backlog);
+        // What else is seen may be the source's.
+        point.breaches = vec![Breach::Backlog];
     }
     // The gateway's transmit ring is the source's receive queue: who did not empty it lost what is missing.
     let untaken = point.gateway.as_ref().map_or(0, |gateway| gateway.drops("transmit_queue_full"));
@@ -73,13 +76,15 @@ pub(super) fn of(
     point
 }
 
-/// Whether the source was held up by a gateway without time, which did not take what was sent.
+/// Whether a gateway without time did not take what was sent, so that the source was held up. Whatever else then went wrong
+/// at the source, this is sure.
 fn gateway_is_behind(outcome: &LoadOutcome, gateway: Option<&GatewayReading>) -> bool {
     let by_the_port = |reason: &VoidReason| {
         matches!(reason, VoidReason::Late { .. } | VoidReason::PortFull { .. } | VoidReason::Saturated { .. })
     };
     let full = gateway.and_then(GatewayReading::busiest).is_some_and(|busy| busy >= FULL);
-    full && outcome.source.held_up > 0 && outcome.is_void() && outcome.void.iter().all(by_the_port)
+    let held_up = outcome.source.held_up as f64 > HELD_UP * outcome.sent() as f64;
+    full && held_up && outcome.void.iter().any(by_the_port)
 }
 
 /// A run that did not come about because the gateway took no such number of calls.
@@ -222,11 +227,17 @@ mod tests {
         assert_eq!((behind.verdict, behind.breaches), (Verdict::Breaks, vec![Breach::Backlog]));
         assert_eq!(over_a_memif(&outcome, 0.5, Vec::new()).verdict, Verdict::Void);
         assert_eq!(judged(&outcome).verdict, Verdict::Void, "ports of their own");
-        outcome.source.held_up = 0;
+        outcome.void.push(VoidReason::ReceiveOverrun { packets: 1 });
+        assert_eq!(
+            over_a_memif(&outcome, 1.0, Vec::new()).breaches,
+            [Breach::Backlog],
+            "and lost on the source's side"
+        );
+        outcome.source.held_up = 1;
         assert_eq!(over_a_memif(&outcome, 1.0, Vec::new()).verdict, Verdict::Void, "late by itself");
         outcome.source.held_up = 9;
-        outcome.void.push(VoidReason::ReceiveOverrun { packets: 1 });
-        assert_eq!(over_a_memif(&outcome, 1.0, Vec::new()).verdict, Verdict::Void, "lost on the source's side");
+        outcome.void.remove(0);
+        assert_eq!(over_a_memif(&outcome, 1.0, Vec::new()).verdict, Verdict::Void, "lost on the source's side alone");
     }
 
     #[test]
