@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use support::{Gateway, Network, Process, Scratch, inside, may_make_networks, repository};
@@ -85,11 +86,18 @@ fn clip(scratch: &Scratch, speech: &str, rate_hz: u32) -> PathBuf {
     path
 }
 
+/// One at a time: each has a core to itself, and what is heard depends on its pace.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn two_softphones_without_a_common_codec_hear_each_other() {
     if !may_make_networks("two_softphones_without_a_common_codec_hear_each_other") {
         return;
     }
+    let _alone = alone();
     let scratch = Scratch::new();
     let network = Network::up(&scratch.unique());
     let configuration = format!(
@@ -171,6 +179,7 @@ fn a_softphone_with_srtp_talks_to_one_without_and_the_recording_is_bit_exact() {
     if !may_make_networks("a_softphone_with_srtp_talks_to_one_without_and_the_recording_is_bit_exact") {
         return;
     }
+    let _alone = alone();
     let scratch = Scratch::new();
     let network = Network::up(&scratch.unique());
     let recordings = scratch.path().join("recordings");

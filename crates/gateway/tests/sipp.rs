@@ -36,7 +36,7 @@ dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{p
 ports:
   - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
 workers: {{ cores: [1] }}
-media: {{ inactivity_timeout_s: {silence_s} }}
+media: {{ inactivity_timeout_s: {silence_s}, first_packet_timeout_s: {silence_s} }}
 sip:
   listen: [{{ name: main, address: "{SIP}:{sip_port}" }}]
   no_answer_timeout_s: 1
