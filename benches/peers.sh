@@ -64,7 +64,8 @@ ip -n $src address add 10.78.1.2/24 dev control0
 ip -n $src address add 10.78.0.2/24 dev media0
 
 # capacity PEER MIX ARGUMENTS...: one search from the source's namespace
-level=(--max-lost-ppm 100 --max-p99-9-ms 50 --any-audio)
+# The source's own stalls count as void from 10 ms on: a fifth of what the level allows.
+level=(--max-lost-ppm 100 --max-p99-9-ms 50 --any-audio --lateness-us 10000)
 capacity() {
     local peer=$1 mix=$2
     shift 2
