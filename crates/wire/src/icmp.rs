@@ -50,7 +50,11 @@ impl<'a> IcmpMut<'a> {
         let old = Sum::of(&self.header[..2]);
         self.header[0] = ECHO_REPLY;
         let new = Sum::of(&self.header[..2]);
-        let checksum = updated([self.header[2], self.header[3]], old, new);
+        let mut checksum = updated([self.header[2], self.header[3]], old, new);
+        // A reply of zeros alone has no other sum than +0, which the update takes for -0 (RFC 1624 §3).
+        if checksum == [0, 0] && self.header[4..].iter().chain(self.data).all(|&octet| octet == 0) {
+            checksum = [0xff, 0xff];
+        }
         self.header[2..4].copy_from_slice(&checksum);
     }
 }
@@ -85,6 +89,14 @@ mod tests {
                 icmp.into_echo_reply();
             }
         }
+    }
+
+    #[test]
+    fn an_echo_of_zeros_alone_is_answered_with_a_right_checksum() {
+        let mut bytes = [8, 0, 0xf7, 0xff, 0, 0, 0, 0, 0, 0];
+        IcmpMut::parse(&mut bytes).unwrap().into_echo_reply();
+        assert_eq!(bytes, [0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0]);
+        assert!(IcmpMut::parse(&mut bytes).unwrap().checksum_holds());
     }
 
     #[test]
