@@ -20,6 +20,8 @@ pub struct Decoder {
     mode: Mode,
 }
 
+const _: () = assert!(size_of::<Decoder>() <= 512, "a call's state should fit in 512 octets");
+
 impl Decoder {
     /// A decoder after reset.
     #[must_use]

@@ -17,6 +17,8 @@ pub struct Encoder {
     mode: Mode,
 }
 
+const _: () = assert!(size_of::<Encoder>() <= 512, "a call's state should fit in 512 octets");
+
 impl Encoder {
     /// An encoder after reset. Below 64 kbit/s it leaves the bits that are not speech zero.
     #[must_use]
