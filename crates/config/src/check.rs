@@ -9,9 +9,12 @@ use serde::Deserialize;
 
 use crate::dataplane::Port;
 use crate::document::Config;
+use crate::value::Cidr;
 
 /// Longest name, in octets. DPDK's own names of pools and queues, which are made from these, end at 32.
 const MAX_NAME_BYTES: usize = 20;
+/// Addresses on all ports together.
+const MAX_ADDRESSES: usize = 16;
 /// MiB that DPDK needs beside the packet buffers.
 const OTHER_MEMORY_MIB: u32 = 32;
 /// Octets of one packet buffer: 2 KiB of data, headroom, and DPDK's own 128.
@@ -141,6 +144,10 @@ impl Sections<'_> {
     fn check_ports(&mut self) {
         let ports = &self.config.ports;
         self.names_are_distinct("ports", ports.iter().map(|port| port.name.as_str()));
+        let count: usize = ports.iter().map(|port| port.addresses.len()).sum();
+        if count > MAX_ADDRESSES {
+            self.problem(path!["ports"], format!("{count} addresses in all, and {MAX_ADDRESSES} are possible"));
+        }
         let mut devices = HashMap::new();
         let mut addresses: HashMap<IpAddr, &str> = HashMap::new();
         for (index, port) in ports.iter().enumerate() {
@@ -158,6 +165,15 @@ impl Sections<'_> {
                     self.problem(path!["ports", index, "addresses", place], message);
                 } else if let Some(other) = addresses.insert(address, &port.name) {
                     let message = format!("{address} was given to port `{other}` already");
+                    self.problem(path!["ports", index, "addresses", place], message);
+                }
+            }
+            for other in &ports[..index] {
+                let overlap = |a: &Cidr, b: &Cidr| a.contains(b.address) || b.contains(a.address);
+                let place =
+                    port.addresses.iter().position(|cidr| other.addresses.iter().any(|known| overlap(cidr, known)));
+                if let Some(place) = place {
+                    let message = format!("the subnet of {} is on port `{}` too", port.addresses[place], other.name);
                     self.problem(path!["ports", index, "addresses", place], message);
                 }
             }

@@ -23,8 +23,8 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub dpdk: Dpdk,
-    /// The DPDK port that media crosses, and the gateway's addresses on it. One, so far.
-    #[garde(length(min = 1, max = 1), dive)]
+    /// The DPDK ports that media crosses, and the gateway's addresses on them. Every worker serves all of them.
+    #[garde(length(min = 1, max = 8), dive)]
     pub ports: Vec<Port>,
     /// Poll-mode workers.
     #[serde(default)]

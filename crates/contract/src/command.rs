@@ -43,15 +43,17 @@ pub enum Command {
         /// What.
         function: Function,
     },
-    /// Gives the port one more address, or another link to one it has, and tells the link who has it now. Answered by
+    /// Gives a port one more address, or another link to one it has, and tells the link who has it now. Answered by
     /// [`crate::Event::AddressAdded`] or [`crate::Event::AddressRefused`]; to be given to every worker of the port.
     AddAddress {
         /// Confirmed back.
         request: u32,
+        /// Which port, counted from 0 in the order of the configuration.
+        port: u8,
         /// The address and its link.
         local: LocalAddress,
     },
-    /// Takes an address from the port: what comes to it is dropped from now on. Flows that use it are told of by
+    /// Takes an address from its port: what comes to it is dropped from now on. Flows that use it are told of by
     /// [`crate::Event::AddressLost`] within about a second, and stay until they are removed. Answered by
     /// [`crate::Event::AddressRemoved`] or [`crate::Event::AddressRefused`]; to be given to every worker of the port.
     RemoveAddress {

@@ -31,6 +31,8 @@ pub enum Refusal {
     FunctionsExhausted,
     /// The port has as many addresses as it can, [`crate::LocalAddress::MOST`], counting those removed that flows still use.
     AddressesExhausted,
+    /// There is no port of that number.
+    UnknownPort,
     /// Too many flows have not accepted any packet yet.
     HalfOpenExhausted,
 }

@@ -1,4 +1,4 @@
-//! The media port's addresses, which come and go while calls are up: a floating address moves from node to node.
+//! The media ports' addresses, which come and go while calls are up: a floating address moves from node to node.
 
 use std::net::IpAddr;
 
@@ -16,6 +16,9 @@ pub(crate) enum AddressError {
     /// There is no such address.
     #[error("the port has no such address")]
     Unknown,
+    /// There is no such port.
+    #[error("there is no port of that name")]
+    UnknownPort,
     /// Unspecified, multicast or loopback.
     #[error("no address that a port can have")]
     Unusable,
@@ -27,7 +30,7 @@ pub(crate) type AddressAnswer = oneshot::Sender<Result<(), AddressError>>;
 /// What is to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressChange {
-    Add(LocalAddress),
+    Add(u8, LocalAddress),
     Remove(IpAddr),
 }
 
@@ -42,9 +45,10 @@ pub(crate) struct AddressView {
 
 /// The addresses that the workers have confirmed, and changes that wait for them.
 pub(crate) struct Addresses {
-    port: String,
-    gateway: Option<IpAddr>,
-    ours: Vec<LocalAddress>,
+    /// Name and gateway of each port.
+    ports: Vec<(String, Option<IpAddr>)>,
+    /// Each with the number of its port.
+    ours: Vec<(u8, LocalAddress)>,
     waiting: Vec<Waiting>,
     requests: u32,
 }
@@ -60,23 +64,28 @@ struct Waiting {
 
 impl Addresses {
     pub(crate) fn new(config: &Config) -> Self {
-        let port = &config.ports[0];
-        let mut addresses =
-            Self { port: port.name.clone(), gateway: port.gateway, ours: Vec::new(), waiting: Vec::new(), requests: 0 };
-        addresses.ours = port.addresses.iter().map(|cidr| addresses.local(*cidr, None)).collect();
+        let ports = config.ports.iter().map(|port| (port.name.clone(), port.gateway)).collect();
+        let mut addresses = Self { ports, ours: Vec::new(), waiting: Vec::new(), requests: 0 };
+        addresses.ours = all(config).map(|(port, cidr)| (port, addresses.local(port, cidr, None))).collect();
         addresses
     }
 
     /// An address with its link: `gateway`, or the port's where that is of the same family.
-    pub(crate) fn local(&self, cidr: Cidr, gateway: Option<IpAddr>) -> LocalAddress {
+    pub(crate) fn local(&self, port: u8, cidr: Cidr, gateway: Option<IpAddr>) -> LocalAddress {
         let same_family = |gateway: &IpAddr| gateway.is_ipv4() == cidr.address.is_ipv4();
-        let gateway = gateway.or(self.gateway).filter(same_family);
+        let gateway = gateway.or(self.ports[usize::from(port)].1).filter(same_family);
         LocalAddress { address: cidr.address, prefix_len: cidr.prefix_len, gateway }
     }
 
+    /// The number of the port called `name`; the first where none is named.
+    pub(crate) fn port(&self, name: Option<&str>) -> Option<u8> {
+        let place = name.map_or(Some(0), |name| self.ports.iter().position(|(known, _)| known == name));
+        place.and_then(|place| place.try_into().ok())
+    }
+
     pub(crate) fn list(&self) -> Vec<AddressView> {
-        let view = |local: &LocalAddress| AddressView {
-            port: self.port.clone(),
+        let view = |(port, local): &(u8, LocalAddress)| AddressView {
+            port: self.ports[usize::from(*port)].0.clone(),
             address: local.address,
             prefix_len: local.prefix_len,
             gateway: local.gateway,
@@ -86,11 +95,10 @@ impl Addresses {
 
     /// What a file that was read again changes: what went, then what came.
     pub(crate) fn differences(&self, before: &Config, after: &Config) -> Vec<AddressChange> {
-        let (before, after) = (&before.ports[0].addresses, &after.ports[0].addresses);
-        let went = before.iter().filter(|cidr| after.iter().all(|other| other.address != cidr.address));
-        let came = after.iter().filter(|cidr| !before.contains(cidr));
-        let went = went.map(|cidr| AddressChange::Remove(cidr.address));
-        went.chain(came.map(|cidr| AddressChange::Add(self.local(*cidr, None)))).collect()
+        let went = all(before).filter(|(_, cidr)| all(after).all(|(_, other)| other.address != cidr.address));
+        let came = all(after).filter(|(port, cidr)| all(before).all(|known| known != (*port, *cidr)));
+        let went = went.map(|(_, cidr)| AddressChange::Remove(cidr.address));
+        went.chain(came.map(|(port, cidr)| AddressChange::Add(port, self.local(port, cidr, None)))).collect()
     }
 
     /// Begins a change; the command is for every one of the `workers`. `None` where it is refused at once.
@@ -100,7 +108,7 @@ impl Addresses {
         workers: usize,
         answer: Option<AddressAnswer>,
     ) -> Option<Command> {
-        if let AddressChange::Add(LocalAddress { address, .. }) = change
+        if let AddressChange::Add(_, LocalAddress { address, .. }) = change
             && (address.is_unspecified() || address.is_multicast() || address.is_loopback())
         {
             tell(answer, change, Err(AddressError::Unusable));
@@ -110,7 +118,7 @@ impl Addresses {
         let request = self.requests;
         self.waiting.push(Waiting { request, change, missing: workers, refused: None, answer });
         Some(match change {
-            AddressChange::Add(local) => Command::AddAddress { request, local },
+            AddressChange::Add(port, local) => Command::AddAddress { request, port, local },
             AddressChange::Remove(address) => Command::RemoveAddress { request, address },
         })
     }
@@ -131,20 +139,20 @@ impl Addresses {
         }
         let Waiting { change, refused, answer, .. } = self.waiting.swap_remove(place);
         let outcome = match (change, refused) {
-            (AddressChange::Add(local), None) => {
-                self.ours.retain(|other| other.address != local.address);
-                self.ours.push(local);
+            (AddressChange::Add(port, local), None) => {
+                self.ours.retain(|(_, other)| other.address != local.address);
+                self.ours.push((port, local));
                 Ok(())
             }
             (AddressChange::Remove(address), refused) => {
-                self.ours.retain(|other| other.address != address);
+                self.ours.retain(|(_, other)| other.address != address);
                 refused.map_or(Ok(()), |_| Err(AddressError::Unknown))
             }
-            (AddressChange::Add(_), Some(_)) => Err(AddressError::Exhausted),
+            (AddressChange::Add(..), Some(_)) => Err(AddressError::Exhausted),
         };
         tell(answer, change, outcome);
         match change {
-            AddressChange::Add(local) if outcome.is_err() => {
+            AddressChange::Add(_, local) if outcome.is_err() => {
                 self.begin(AddressChange::Remove(local.address), workers, None)
             }
             _ => None,
@@ -152,13 +160,18 @@ impl Addresses {
     }
 }
 
+/// Every address of a configuration with the number of its port.
+fn all(config: &Config) -> impl Iterator<Item = (u8, Cidr)> + Clone {
+    config.ports.iter().zip(0..).flat_map(|(port, number)| port.addresses.iter().map(move |cidr| (number, *cidr)))
+}
+
 fn tell(answer: Option<AddressAnswer>, change: AddressChange, outcome: Result<(), AddressError>) {
     match (change, outcome) {
-        (AddressChange::Add(local), Ok(())) => {
+        (AddressChange::Add(_, local), Ok(())) => {
             tracing::info!(address = %local.address, prefix_len = local.prefix_len, "address added");
         }
         (AddressChange::Remove(address), Ok(())) => tracing::info!(%address, "address removed"),
-        (AddressChange::Add(LocalAddress { address, .. }) | AddressChange::Remove(address), Err(error)) => {
+        (AddressChange::Add(_, LocalAddress { address, .. }) | AddressChange::Remove(address), Err(error)) => {
             tracing::warn!(%address, %error, "address not changed");
         }
     }
@@ -190,11 +203,11 @@ routes: [{from: left, peer: right}]
     #[test]
     fn an_address_is_ours_when_every_worker_has_it() {
         let mut addresses = Addresses::new(&config("10.0.0.10/24"));
-        let local = addresses.local("10.0.0.20/24".parse().unwrap(), None);
+        let local = addresses.local(0, "10.0.0.20/24".parse().unwrap(), None);
         assert_eq!(local.gateway, Some("10.0.0.1".parse().unwrap()));
         let (answer, mut answered) = oneshot::channel();
-        let command = addresses.begin(AddressChange::Add(local), 2, Some(answer));
-        assert_eq!(command, Some(Command::AddAddress { request: 1, local }));
+        let command = addresses.begin(AddressChange::Add(0, local), 2, Some(answer));
+        assert_eq!(command, Some(Command::AddAddress { request: 1, port: 0, local }));
         assert_eq!(addresses.on_event(2, &Event::AddressAdded { request: 1 }), None);
         assert_eq!(told(&addresses), ["10.0.0.10"]);
         assert_eq!(addresses.on_event(2, &Event::AddressAdded { request: 1 }), None);
@@ -205,9 +218,9 @@ routes: [{from: left, peer: right}]
     #[test]
     fn what_one_worker_has_no_place_for_is_taken_from_the_others_again() {
         let mut addresses = Addresses::new(&config("10.0.0.10/24"));
-        let local = addresses.local("10.0.0.20/24".parse().unwrap(), None);
+        let local = addresses.local(0, "10.0.0.20/24".parse().unwrap(), None);
         let (answer, mut answered) = oneshot::channel();
-        addresses.begin(AddressChange::Add(local), 2, Some(answer));
+        addresses.begin(AddressChange::Add(0, local), 2, Some(answer));
         addresses.on_event(2, &Event::AddressAdded { request: 1 });
         let refused = Event::AddressRefused { request: 1, reason: Refusal::AddressesExhausted };
         let back = Command::RemoveAddress { request: 2, address: local.address };
@@ -219,9 +232,9 @@ routes: [{from: left, peer: right}]
     #[test]
     fn nobody_is_asked_for_an_address_that_no_port_can_have() {
         let mut addresses = Addresses::new(&config("10.0.0.10/24"));
-        let local = addresses.local("224.0.0.1/4".parse().unwrap(), None);
+        let local = addresses.local(0, "224.0.0.1/4".parse().unwrap(), None);
         let (answer, mut answered) = oneshot::channel();
-        assert_eq!(addresses.begin(AddressChange::Add(local), 2, Some(answer)), None);
+        assert_eq!(addresses.begin(AddressChange::Add(0, local), 2, Some(answer)), None);
         assert_eq!(answered.try_recv(), Ok(Err(AddressError::Unusable)));
     }
 
@@ -230,8 +243,8 @@ routes: [{from: left, peer: right}]
         let before = config("10.0.0.10/24, 10.0.0.11/24");
         let addresses = Addresses::new(&before);
         let changes = addresses.differences(&before, &config("10.0.0.10/24, 10.0.0.12/24"));
-        let came = addresses.local("10.0.0.12/24".parse().unwrap(), None);
-        assert_eq!(changes, [AddressChange::Remove("10.0.0.11".parse().unwrap()), AddressChange::Add(came)]);
+        let came = addresses.local(0, "10.0.0.12/24".parse().unwrap(), None);
+        assert_eq!(changes, [AddressChange::Remove("10.0.0.11".parse().unwrap()), AddressChange::Add(0, came)]);
         assert_eq!(addresses.differences(&before, &before), []);
     }
 }

@@ -47,6 +47,7 @@ pub(crate) enum Request {
     Drain(oneshot::Sender<u64>),
     Addresses(oneshot::Sender<Vec<AddressView>>),
     AddAddress {
+        port: Option<String>,
         cidr: Cidr,
         gateway: Option<IpAddr>,
         answer: AddressAnswer,

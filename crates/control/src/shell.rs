@@ -10,7 +10,7 @@ use tandem_contract::{Command, Event, Nanos};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep_until;
 
-use crate::addresses::{AddressAnswer, AddressChange, Addresses};
+use crate::addresses::{AddressAnswer, AddressChange, AddressError, Addresses};
 use crate::clock::Clock;
 use crate::flows::{FlowQuery, FlowRequests, key_of};
 use crate::functions::{Asked, Denied, Functions};
@@ -360,10 +360,15 @@ impl Shell {
             Request::Addresses(answer) => {
                 let _ = answer.send(self.addresses.list());
             }
-            Request::AddAddress { cidr, gateway, answer } => {
-                let local = self.addresses.local(cidr, gateway);
-                self.change_address(AddressChange::Add(local), Some(answer));
-            }
+            Request::AddAddress { port, cidr, gateway, answer } => match self.addresses.port(port.as_deref()) {
+                Some(port) => {
+                    let local = self.addresses.local(port, cidr, gateway);
+                    self.change_address(AddressChange::Add(port, local), Some(answer));
+                }
+                None => {
+                    let _ = answer.send(Err(AddressError::UnknownPort));
+                }
+            },
             Request::RemoveAddress(address, answer) => {
                 self.change_address(AddressChange::Remove(address), Some(answer));
             }

@@ -187,12 +187,12 @@ fn worker(socket: &str, flows: u16, path: Path) -> Result<()> {
     let capabilities = queue.capabilities();
     let counters = Arc::new(WorkerCounters::default());
     let addresses = vec![LocalAddress { address: GATEWAY.into(), prefix_len: 24, gateway: None }];
-    let config = EngineConfig {
+    let mut config = EngineConfig {
         flow_capacity: flows.into(),
         transcoder_capacity: 2 * u32::from(flows),
-        checksums: Checksums { transmit_offload: capabilities.tx_ip_udp_checksum, verify_udp: true },
         ..EngineConfig::new(MacAddress(capabilities.mac), addresses, FIRST_PORT..=u16::MAX)
     };
+    config.ports[0].checksums = Checksums { transmit_offload: capabilities.tx_ip_udp_checksum, verify_udp: true };
     let engine = Engine::new(&config, Arc::clone(&counters))?;
     let (mut to_worker, commands) = rtrb::RingBuffer::new(1_024);
     let (events, mut from_worker) = rtrb::RingBuffer::new(1_024);

@@ -1,9 +1,9 @@
-//! DPDK, one port, and one worker per core: everything that touches packets, started and stopped as one.
+//! DPDK, its ports, and one worker per core: everything that touches packets, started and stopped as one.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow};
@@ -19,7 +19,7 @@ use tandem_config::{Cidr, CodecLevel, Config, HugePages};
 use tandem_contract::{ClipId, Command, Event, WorkerCounters, WorkerId};
 use tandem_control::{PortReader, PortReading, WorkerLink};
 use tandem_media::{Checksums, Defence, Engine, EngineConfig, LocalAddress, Prefix};
-use tandem_packet_io::PacketIo;
+use tandem_packet_io::{PacketIo, Several};
 use tandem_wire::ethernet::{MacAddress, VlanId};
 use tandem_worker::{FunctionEnds, HandoverEnds, Parts, TscClock, Worker, mesh};
 
@@ -83,8 +83,7 @@ pub(crate) fn flow_slots(config: &Config) -> u32 {
 pub(crate) struct DataPlane {
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
-    name: String,
-    port: Arc<Port>,
+    ports: Vec<(String, Arc<Port>)>,
     _eal: Eal,
 }
 
@@ -97,58 +96,69 @@ impl DataPlane {
         debug_burn_ns: u32,
     ) -> Result<Self, Failure> {
         let machine = |error: &dyn std::fmt::Display| Failure::Machine(vec![error.to_string()]);
-        if config.ports.len() > 1 {
-            return Err(machine(&"ports: a process runs one port; start a second gateway for the other"));
+        let mut devices: Vec<Device> = Vec::with_capacity(config.ports.len());
+        for (number, port) in config.ports.iter().enumerate() {
+            let device = port.device.parse();
+            devices.push(device.map_err(|error| machine(&format_args!("ports[{number}].device: {error}")))?);
         }
-        let port_config = &config.ports[0];
-        let device: Device =
-            port_config.device.parse().map_err(|error| machine(&format_args!("ports[0].device: {error}")))?;
         let clock = TscClock::new();
         let eal = Eal::start(&EalConfig {
             file_prefix: config.dpdk.file_prefix.clone(),
             memory: memory(config),
             memory_mib: config.dpdk.memory_mib,
             main_core,
-            devices: vec![device.clone()],
+            devices: devices.clone(),
             log_level: LogLevel::Error,
             telemetry: false,
         })
         .map_err(|error| machine(&error))?;
-        let data_room = MempoolConfig::new("", 0).data_room.max(port_config.mtu.saturating_add(192));
+        let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or(0);
+        let data_room = MempoolConfig::new("", 0).data_room.max(mtu.saturating_add(192));
         let pool = MempoolConfig { data_room, ..MempoolConfig::new("packets", config.dpdk.packet_buffers) };
         let pool = Mempool::new(&eal, &pool).map_err(|error| machine(&error))?;
-        let (port, queues) = Port::start(
-            &eal,
-            &device,
-            &PortConfig {
-                queue_pairs: u16::try_from(ends.len()).context("too many workers")?,
-                rx_descriptors: port_config.rx_descriptors,
-                tx_descriptors: port_config.tx_descriptors,
-                mtu: port_config.mtu,
-                ..PortConfig::default()
-            },
-            &pool,
-        )
-        .map_err(|error| machine(&error))?;
-        tracing::info!(port = port_config.name, device = %device, driver = port.driver(), "port runs");
+        let mut ports = Vec::with_capacity(devices.len());
+        // The queues of each worker, one of each port in their order.
+        let mut queues: Vec<Vec<QueuePair>> = ends.iter().map(|_| Vec::new()).collect();
+        for (port_config, device) in config.ports.iter().zip(&devices) {
+            let (port, pairs) = Port::start(
+                &eal,
+                device,
+                &PortConfig {
+                    queue_pairs: u16::try_from(ends.len()).context("too many workers")?,
+                    rx_descriptors: port_config.rx_descriptors,
+                    tx_descriptors: port_config.tx_descriptors,
+                    mtu: port_config.mtu,
+                    ..PortConfig::default()
+                },
+                &pool,
+            )
+            .map_err(|error| machine(&error))?;
+            tracing::info!(port = port_config.name, device = %device, driver = port.driver(), "port runs");
+            ports.push((port_config.name.clone(), Arc::new(port)));
+            for (of_worker, pair) in queues.iter_mut().zip(pairs) {
+                of_worker.push(pair);
+            }
+        }
 
         let mut data_plane = Self {
             stop: Arc::new(AtomicBool::new(false)),
             workers: Vec::with_capacity(ends.len()),
-            name: port_config.name.clone(),
-            port: Arc::new(port),
+            ports,
             _eal: eal.clone(),
         };
         let workers = u16::try_from(ends.len()).context("too many workers")?;
         let handovers = mesh(workers, HANDOVER_ENTRIES);
         let (started, outcomes) = mpsc::channel();
-        for ((ends, queue), handover) in ends.into_iter().zip(queues).zip(handovers) {
-            let engine = engine_config(config, &queue, ends.worker, workers)?;
+        for ((ends, queues), handover) in ends.into_iter().zip(queues).zip(handovers) {
+            let engine = engine_config(config, &queues, ends.worker, workers)?;
+            let devices = Several::new(queues).ok_or_else(|| {
+                machine(&"ports: two devices have the same hardware address, so that their frames cannot be told apart")
+            })?;
             let job = Job {
                 eal: eal.clone(),
                 engine,
                 ends,
-                queue: Slowed::new(queue, clock.clone(), debug_burn_ns),
+                devices: Slowed::new(devices, clock.clone(), debug_burn_ns),
                 handover,
                 clock: clock.clone(),
             };
@@ -171,13 +181,16 @@ impl DataPlane {
         }
     }
 
-    /// Reads what the port's driver counts.
+    /// Reads what the ports' drivers count.
     pub(crate) fn port_reader(&self) -> PortReader {
-        // Weak: whoever reads must not keep the port alive.
-        let (port, name) = (Arc::downgrade(&self.port), self.name.clone());
+        // Weak: whoever reads must not keep the ports alive.
+        let ports: Vec<_> = self.ports.iter().map(|(name, port)| (name.clone(), Arc::downgrade(port))).collect();
         PortReader::new(move || {
-            let counters = port.upgrade().and_then(|port| counters_of(&port));
-            counters.map(|counters| PortReading { port: name.clone(), counters }).into_iter().collect()
+            let reading = |(name, port): &(String, Weak<Port>)| {
+                let counters = counters_of(&*port.upgrade()?)?;
+                Some(PortReading { port: name.clone(), counters })
+            };
+            ports.iter().filter_map(reading).collect()
         })
     }
 
@@ -207,7 +220,7 @@ struct Job {
     eal: Eal,
     engine: EngineConfig,
     ends: WorkerEnds,
-    queue: Slowed<QueuePair>,
+    devices: Slowed<Several<QueuePair>>,
     handover: HandoverEnds<Mbuf>,
     clock: TscClock,
 }
@@ -226,7 +239,7 @@ impl Job {
         };
         let mut worker = match Engine::new(&self.engine, self.ends.counters.clone()) {
             Ok(engine) => Worker::new(Parts {
-                io: self.queue,
+                io: self.devices,
                 engine,
                 commands: self.ends.commands,
                 events: self.ends.events,
@@ -250,13 +263,30 @@ impl Job {
     }
 }
 
-fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: u16) -> anyhow::Result<EngineConfig> {
-    let port = &config.ports[0];
-    let capabilities = queue.capabilities();
-    let addresses = port.addresses.iter().map(|cidr| LocalAddress {
-        address: cidr.address,
-        prefix_len: cidr.prefix_len,
-        gateway: port.gateway.filter(|gateway| gateway.is_ipv4() == cidr.address.is_ipv4()),
+fn engine_config(
+    config: &Config,
+    queues: &[QueuePair],
+    worker: WorkerId,
+    workers: u16,
+) -> anyhow::Result<EngineConfig> {
+    let ports = config.ports.iter().zip(queues).enumerate().map(|(number, (port, queue))| {
+        let capabilities = queue.capabilities();
+        let vlan = port.vlan.map(|vlan| VlanId::new(vlan).with_context(|| format!("ports[{number}].vlan")));
+        let addresses = port.addresses.iter().map(|cidr| LocalAddress {
+            address: cidr.address,
+            prefix_len: cidr.prefix_len,
+            gateway: port.gateway.filter(|gateway| gateway.is_ipv4() == cidr.address.is_ipv4()),
+        });
+        Ok(tandem_media::PortConfig {
+            mac: MacAddress(capabilities.mac),
+            mtu: capabilities.mtu.min(port.mtu),
+            vlan: vlan.transpose()?,
+            checksums: Checksums {
+                transmit_offload: capabilities.tx_ip_udp_checksum,
+                verify_udp: port.verify_udp_checksums,
+            },
+            addresses: addresses.collect(),
+        })
     });
     // 0 says never, which 49 days come close to.
     let timeout_ms = |seconds: u32| if seconds == 0 { u32::MAX } else { seconds.saturating_mul(1000) };
@@ -266,10 +296,7 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
     Ok(EngineConfig {
         worker,
         workers,
-        mac: MacAddress(capabilities.mac),
-        mtu: capabilities.mtu.min(port.mtu),
-        vlan: port.vlan.map(|vlan| VlanId::new(vlan).context("ports[0].vlan")).transpose()?,
-        addresses: addresses.collect(),
+        ports: ports.collect::<anyhow::Result<_>>()?,
         rtp_ports: config.media.port_range.first..=config.media.port_range.last,
         flow_capacity: flow_slots(config),
         neighbour_capacity: NEIGHBOURS,
@@ -284,10 +311,6 @@ fn engine_config(config: &Config, queue: &QueuePair, worker: WorkerId, workers: 
         },
         report_interval_ms: 5000,
         traffic_class: config.media.dscp << 2,
-        checksums: Checksums {
-            transmit_offload: capabilities.tx_ip_udp_checksum,
-            verify_udp: port.verify_udp_checksums,
-        },
         batch_deadline_us: config.media.batch_deadline_us,
         // Both directions of every flow, if need be.
         transcoder_capacity: 2 * flow_slots(config),

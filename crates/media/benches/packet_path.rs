@@ -84,12 +84,12 @@ impl Egress for Returned {
 
 fn engine(flows: usize, offload: bool, a: Codec, b: Codec) -> Engine<MemoryBuf> {
     let addresses = vec![LocalAddress { address: GATEWAY_IP.into(), prefix_len: 24, gateway: None }];
-    let config = EngineConfig {
+    let mut config = EngineConfig {
         flow_capacity: flows as u32,
         transcoder_capacity: 2 * flows as u32,
-        checksums: Checksums { transmit_offload: offload, verify_udp: false },
         ..EngineConfig::new(GATEWAY_MAC, addresses, FIRST_PORT..=60_000)
     };
+    config.ports[0].checksums = Checksums { transmit_offload: offload, verify_udp: false };
     let mut engine = Engine::new(&config, Arc::new(WorkerCounters::default())).expect("the configuration is right");
     let mut egress = Returned(Vec::new(), None);
     for slot in 0..flows {

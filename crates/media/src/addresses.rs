@@ -9,6 +9,7 @@ use tandem_packet_io::PacketBuf;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::leg_of;
+use crate::links::LinkIndex;
 use crate::neighbours::announce_address;
 use crate::port_table::StreamIndex;
 use crate::stream::Exit;
@@ -18,7 +19,7 @@ use crate::stream::Exit;
 const ANNOUNCE_INTERVAL_NS: u64 = 2_000_000_000;
 
 /// Announcements to be repeated, and when.
-pub(crate) type Announcements = ArrayVec<(IpAddr, Nanos), { LocalAddress::MOST }>;
+pub(crate) type Announcements = ArrayVec<(LinkIndex, IpAddr, Nanos), { LocalAddress::MOST }>;
 
 impl<B: PacketBuf> Engine<B> {
     /// Makes an address ours. It is not probed for first (RFC 5227 §2.1): whoever adds it has taken it over.
@@ -26,25 +27,28 @@ impl<B: PacketBuf> Engine<B> {
         &mut self,
         now: Nanos,
         request: u32,
-        local: LocalAddress,
+        (port, local): (u8, LocalAddress),
         egress: &mut E,
     ) -> Event {
-        if !self.ports.add(local) {
+        let Some(link) = self.links.index(port) else {
+            return Event::AddressRefused { request, reason: Refusal::UnknownPort };
+        };
+        if !self.ports.add(link, local) {
             return Event::AddressRefused { request, reason: Refusal::AddressesExhausted };
         }
-        // One worker speaks for the port.
+        // One worker speaks for its ports.
         if self.worker == WorkerId(0) {
-            announce_address(local.address, &self.link, &self.counters, egress);
-            self.announcements.retain(|(address, _)| *address != local.address);
+            announce_address(local.address, self.links.of(link), &self.counters, egress);
+            self.announcements.retain(|(_, address, _)| *address != local.address);
             // There is a place for each address; one that is left out was announced once.
-            let _ = self.announcements.try_push((local.address, now.plus(ANNOUNCE_INTERVAL_NS)));
+            let _ = self.announcements.try_push((link, local.address, now.plus(ANNOUNCE_INTERVAL_NS)));
         }
         Event::AddressAdded { request }
     }
 
     /// Makes an address ours no more. Flows that use it are found by the next sweep over the table, which bounds the work.
     pub(crate) fn remove_address(&mut self, request: u32, address: IpAddr) -> Event {
-        self.announcements.retain(|(announced, _)| *announced != address);
+        self.announcements.retain(|(_, announced, _)| *announced != address);
         if self.ports.remove(address) {
             Event::AddressRemoved { request }
         } else {
@@ -54,11 +58,11 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Announces again what is due.
     pub(crate) fn repeat_announcements<E: Egress<Buf = B>>(&mut self, now: Nanos, egress: &mut E) {
-        let (link, counters) = (&self.link, &self.counters);
-        self.announcements.retain(|(address, due)| {
+        let (links, counters) = (&self.links, &self.counters);
+        self.announcements.retain(|(link, address, due)| {
             let is_due = now >= *due;
             if is_due {
-                announce_address(*address, link, counters, egress);
+                announce_address(*address, links.of(*link), counters, egress);
             }
             !is_due
         });

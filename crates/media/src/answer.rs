@@ -31,19 +31,20 @@ impl<B: PacketBuf> Engine<B> {
                 egress.announce(arp.sender_ip.into(), arp.sender_mac);
             }
         }
-        let to_us = self.ports.address(arp.target_ip.into()).is_some();
-        if arp.operation == Operation::Reply || !to_us {
+        let target = self.ports.address(arp.target_ip.into()).filter(|_| arp.operation == Operation::Request);
+        let Some(target) = target else {
             self.counters.frames_consumed.add(1);
             return;
-        }
+        };
+        let link = self.links.of(self.ports.link(target));
         let reply = Arp {
             operation: Operation::Reply,
-            sender_mac: self.link.mac,
+            sender_mac: link.mac,
             sender_ip: arp.target_ip,
             target_mac: arp.sender_mac,
             target_ip: arp.sender_ip,
         };
-        if write_arp(&reply, arp.sender_mac, &self.link, &mut frame) {
+        if write_arp(&reply, arp.sender_mac, link, &mut frame) {
             self.counters.control_answered.add(1);
             egress.send(frame);
         } else {
@@ -77,8 +78,7 @@ impl<B: PacketBuf> Engine<B> {
         let bytes = frame.data_mut();
         let (destination, rest) = bytes.split_first_chunk_mut::<6>().ok_or(DropReason::FrameTruncated)?;
         let source = rest.first_chunk_mut::<6>().ok_or(DropReason::FrameTruncated)?;
-        *destination = *source;
-        *source = self.link.mac.0;
+        std::mem::swap(destination, source);
         let header = bytes.get_mut(ip_at..at).ok_or(DropReason::FrameTruncated)?;
         header[8] = TIME_TO_LIVE;
         header[10..12].fill(0);

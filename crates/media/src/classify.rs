@@ -12,7 +12,8 @@ use tandem_wire::ipv6::{Ipv6, Ipv6Error, multicast_mac, solicited_node};
 use tandem_wire::udp::{self, Udp, UdpError};
 use tandem_wire::{icmp, icmpv6, rtp};
 
-use crate::config::{Checksums, EngineConfig};
+use crate::config::EngineConfig;
+use crate::links::Links;
 use crate::port_table::{AddressIndex, PortTable, StreamIndex};
 
 /// A frame's destination inside the engine.
@@ -63,12 +64,9 @@ struct Addressed {
     at: usize,
 }
 
-/// What classification needs to know about the port, apart from the port table.
+/// What classification needs to know, apart from the ports and their table.
 #[derive(Debug)]
 pub(crate) struct Classifier {
-    mac: MacAddress,
-    vlan: Option<tandem_wire::ethernet::VlanId>,
-    checksums: Checksums,
     worker: WorkerId,
     workers: u16,
 }
@@ -78,19 +76,19 @@ const MAX_FRAME_LEN: usize = u16::MAX as usize;
 
 impl Classifier {
     pub(crate) fn new(config: &EngineConfig) -> Self {
-        Self {
-            mac: config.mac,
-            vlan: config.vlan,
-            checksums: config.checksums,
-            worker: config.worker,
-            workers: config.workers,
-        }
+        Self { worker: config.worker, workers: config.workers }
     }
 
     /// Looks at one frame. `from_worker`: another worker handed it over, so that it is not handed on.
     #[inline]
-    pub(crate) fn classify<B: PacketBuf>(&self, frame: &B, ports: &PortTable, from_worker: bool) -> Class {
-        match self.inspect(frame.data(), frame.rx_checksum(), ports, from_worker) {
+    pub(crate) fn classify<B: PacketBuf>(
+        &self,
+        frame: &B,
+        links: &Links,
+        ports: &PortTable,
+        from_worker: bool,
+    ) -> Class {
+        match self.inspect(frame.data(), frame.rx_checksum(), links, ports, from_worker) {
             Ok(class) => class,
             Err(reason) => Class::Drop(reason),
         }
@@ -100,7 +98,8 @@ impl Classifier {
     fn inspect(
         &self,
         frame: &[u8],
-        verdict: RxChecksum,
+        mut verdict: RxChecksum,
+        links: &Links,
         ports: &PortTable,
         from_worker: bool,
     ) -> Result<Class, DropReason> {
@@ -108,10 +107,16 @@ impl Classifier {
             return Err(DropReason::FrameTooLong);
         }
         let ethernet = Ethernet::parse(frame).map_err(|_| DropReason::FrameTruncated)?;
-        if ethernet.vlan() != self.vlan {
+        // What is not addressed to a port by its hardware address may have come on any of them.
+        let link = links.of_mac(ethernet.destination());
+        let in_vlan = link.map_or_else(|| links.has_vlan(ethernet.vlan()), |link| link.vlan == ethernet.vlan());
+        if !in_vlan {
             return Err(DropReason::VlanUnknown);
         }
-        let to_us = ethernet.destination() == self.mac;
+        let to_us = link.is_some();
+        if verdict.l4 == ChecksumStatus::Unknown && link.is_some_and(|link| !link.verify_udp) {
+            verdict.l4 = ChecksumStatus::Good;
+        }
         match ethernet.ethertype() {
             ETHERTYPE_IPV4 if to_us => self.inspect_ipv4(frame, ethernet.payload(), verdict, ports, from_worker),
             ETHERTYPE_IPV4 => Err(DropReason::NotOurAddress),
@@ -203,7 +208,7 @@ impl Classifier {
             IpAddr::V6(address) => multicast_mac(solicited_node(address)) == ethernet.destination(),
             IpAddr::V4(_) => false,
         };
-        if !ports.local_addresses().any(asked) {
+        if !ports.local_addresses().any(|(_, address)| asked(address)) {
             return Err(DropReason::NotOurAddress);
         }
         let packet = ethernet.payload();
@@ -236,7 +241,7 @@ impl Classifier {
         let Some(stream) = ports.find(local, port) else {
             return self.owner(port, ports, from_worker).map(Class::Foreign).ok_or(DropReason::NoFlow);
         };
-        self.check_udp(&udp, verdict, source, destination)?;
+        check_udp(&udp, verdict, source, destination)?;
         Ok(Class::Datagram(Datagram {
             stream,
             kind: Self::kind(port, udp.payload()),
@@ -258,26 +263,26 @@ impl Classifier {
         }
     }
 
-    #[inline]
-    fn check_udp(&self, udp: &Udp<'_>, verdict: RxChecksum, from: IpAddr, to: IpAddr) -> Result<(), DropReason> {
-        // Nothing else guards the addresses of IPv6, so a sender may not leave it out there (RFC 8200 §8.1).
-        if from.is_ipv6() && udp.checksum() == [0, 0] {
-            return Err(DropReason::UdpChecksumBad);
-        }
-        let holds = match verdict.l4 {
-            ChecksumStatus::Good => true,
-            ChecksumStatus::Bad => false,
-            ChecksumStatus::Unknown if self.checksums.verify_udp => udp.checksum_holds(from, to),
-            ChecksumStatus::Unknown => true,
-        };
-        if holds { Ok(()) } else { Err(DropReason::UdpChecksumBad) }
-    }
-
     /// The other worker that owns a port, if one does.
     fn owner(&self, port: u16, ports: &PortTable, from_worker: bool) -> Option<WorkerId> {
         let owner = owner_of(port, self.workers);
         (!from_worker && owner != self.worker && ports.is_in_range(port)).then_some(owner)
     }
+}
+
+/// Whether the checksum holds. One that the device has not judged is computed.
+#[inline]
+fn check_udp(udp: &Udp<'_>, verdict: RxChecksum, from: IpAddr, to: IpAddr) -> Result<(), DropReason> {
+    // Nothing else guards the addresses of IPv6, so a sender may not leave it out there (RFC 8200 §8.1).
+    if from.is_ipv6() && udp.checksum() == [0, 0] {
+        return Err(DropReason::UdpChecksumBad);
+    }
+    let holds = match verdict.l4 {
+        ChecksumStatus::Good => true,
+        ChecksumStatus::Bad => false,
+        ChecksumStatus::Unknown => udp.checksum_holds(from, to),
+    };
+    if holds { Ok(()) } else { Err(DropReason::UdpChecksumBad) }
 }
 
 /// The worker that owns a local port.

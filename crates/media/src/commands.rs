@@ -39,7 +39,7 @@ impl<B: PacketBuf> Engine<B> {
                 let outcome = self.on_function(now, flow, function, egress);
                 Event::FunctionDone { flow, request, outcome }
             }
-            Command::AddAddress { request, local } => self.add_address(now, request, local, egress),
+            Command::AddAddress { request, port, local } => self.add_address(now, request, (port, local), egress),
             Command::RemoveAddress { request, address } => self.remove_address(request, address),
         }
     }
@@ -290,13 +290,14 @@ impl<B: PacketBuf> Engine<B> {
         remote: SocketAddr,
         egress: &mut E,
     ) -> Result<Departure, DropReason> {
+        let link = self.ports.link(address);
         let next_hop = self.ports.local(address).next_hop(remote.ip());
         let next_hop = next_hop.filter(|_| remote.is_ipv4() == local.is_ipv4()).ok_or(DropReason::NoRoute)?;
         let next_hop = self
             .neighbours
-            .acquire(now, next_hop, local.ip(), &self.link, &self.counters, egress)
+            .acquire(now, next_hop, (link, local.ip()), &self.links, &self.counters, egress)
             .ok_or(DropReason::NeighbourUnresolved)?;
-        Departure::new(&self.link, local, remote, next_hop).ok_or_else(|| {
+        Departure::new(self.links.of(link), local, remote, next_hop).ok_or_else(|| {
             self.neighbours.release(next_hop, &self.counters);
             DropReason::NoRoute
         })

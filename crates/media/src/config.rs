@@ -19,6 +19,24 @@ pub struct Checksums {
     pub verify_udp: bool,
 }
 
+/// Ports that an engine serves at most.
+pub const MAX_PORTS: usize = tandem_packet_io::MAX_DEVICES;
+
+/// One port of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortConfig {
+    /// Its hardware address, by which the ports are told apart.
+    pub mac: MacAddress,
+    /// The longest IP packet it carries.
+    pub mtu: u16,
+    /// The VLAN it is in, `None` for untagged frames.
+    pub vlan: Option<VlanId>,
+    /// Who makes and judges checksums.
+    pub checksums: Checksums,
+    /// Its addresses, 1 to [`LocalAddress::MOST`] on all ports together.
+    pub addresses: Vec<LocalAddress>,
+}
+
 /// What an engine is told once, when it is built.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -26,14 +44,8 @@ pub struct EngineConfig {
     pub worker: WorkerId,
     /// How many workers share the port: the owner of local port `p` is worker `(p / 2) % workers`.
     pub workers: u16,
-    /// The port's hardware address.
-    pub mac: MacAddress,
-    /// The longest IP packet the port carries.
-    pub mtu: u16,
-    /// The VLAN the port is in, `None` for untagged frames.
-    pub vlan: Option<VlanId>,
-    /// The port's addresses, 1 to [`LocalAddress::MOST`].
-    pub addresses: Vec<LocalAddress>,
+    /// The ports, 1 to [`MAX_PORTS`], all of which each of these workers serves. Their subnets do not overlap.
+    pub ports: Vec<PortConfig>,
     /// Local UDP ports that legs may use; RTP takes the even ones, RTCP the odd one above.
     pub rtp_ports: RangeInclusive<u16>,
     /// Flows that fit into the table.
@@ -57,8 +69,6 @@ pub struct EngineConfig {
     pub report_interval_ms: u32,
     /// Differentiated services field of what is sent; 0xb8 is expedited forwarding (RFC 3246).
     pub traffic_class: u8,
-    /// Who makes and judges checksums.
-    pub checksums: Checksums,
     /// The instruction set that codecs run on.
     pub codec_level: Level,
 }
@@ -66,8 +76,14 @@ pub struct EngineConfig {
 /// Why an engine cannot be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    /// No port, or too many.
+    #[error("1 to {MAX_PORTS} ports are possible, {0} are given")]
+    PortCount(usize),
+    /// Two ports with one hardware address.
+    #[error("two ports have the hardware address {0}: which is meant by a frame could not be told")]
+    MacTwice(MacAddress),
     /// No address, or too many.
-    #[error("a port needs 1 to {most} local addresses, {0} are given", most = LocalAddress::MOST)]
+    #[error("the ports need 1 to {most} local addresses, {0} are given", most = LocalAddress::MOST)]
     AddressCount(usize),
     /// The same address twice.
     #[error("the local address {0} is given twice")]
@@ -101,10 +117,13 @@ impl EngineConfig {
         Self {
             worker: WorkerId(0),
             workers: 1,
-            mac,
-            mtu: 1500,
-            vlan: None,
-            addresses,
+            ports: vec![PortConfig {
+                mac,
+                mtu: 1500,
+                vlan: None,
+                checksums: Checksums { transmit_offload: false, verify_udp: true },
+                addresses,
+            }],
             rtp_ports,
             flow_capacity: 1000,
             transcoder_capacity: 2000,
@@ -116,18 +135,26 @@ impl EngineConfig {
             defence: Defence::default(),
             report_interval_ms: 0,
             traffic_class: 0xb8,
-            checksums: Checksums { transmit_offload: false, verify_udp: true },
             codec_level: Level::detect(),
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        if self.addresses.is_empty() || self.addresses.len() > LocalAddress::MOST {
-            return Err(ConfigError::AddressCount(self.addresses.len()));
+        if self.ports.is_empty() || self.ports.len() > MAX_PORTS {
+            return Err(ConfigError::PortCount(self.ports.len()));
         }
-        for (index, local) in self.addresses.iter().enumerate() {
-            if self.addresses[..index].iter().any(|other| other.address == local.address) {
-                return Err(ConfigError::AddressTwice(local.address));
+        for (index, port) in self.ports.iter().enumerate() {
+            if self.ports[..index].iter().any(|other| other.mac == port.mac) {
+                return Err(ConfigError::MacTwice(port.mac));
+            }
+        }
+        let addresses: Vec<IpAddr> = self.ports.iter().flat_map(|port| &port.addresses).map(|l| l.address).collect();
+        if addresses.is_empty() || addresses.len() > LocalAddress::MOST {
+            return Err(ConfigError::AddressCount(addresses.len()));
+        }
+        for (index, address) in addresses.iter().enumerate() {
+            if addresses[..index].contains(address) {
+                return Err(ConfigError::AddressTwice(*address));
             }
         }
         if self.flow_capacity == 0 || self.flow_capacity > Self::MAX_FLOWS {

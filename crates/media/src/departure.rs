@@ -19,13 +19,15 @@ const IPV6: usize = ipv6::HEADER_LEN;
 const MAX_LEN: usize = TAGGED + IPV6 + udp::HEADER_LEN;
 const TIME_TO_LIVE: u8 = 64;
 
-/// What all packets of the port have in common.
+/// What all packets of a port have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkFields {
     pub(crate) mac: MacAddress,
     pub(crate) vlan: Option<VlanId>,
     pub(crate) traffic_class: u8,
     pub(crate) checksum_offload: bool,
+    /// UDP checksums that the device has not judged are verified.
+    pub(crate) verify_udp: bool,
     pub(crate) mtu: u16,
 }
 

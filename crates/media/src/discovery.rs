@@ -47,10 +47,11 @@ impl<B: PacketBuf> Engine<B> {
                 if let Some(mac) = link_layer {
                     self.on_neighbour_heard(now, message.source, mac, egress);
                 }
-                if self.ports.address(target.into()).is_none() {
+                let Some(ours) = self.ports.address(target.into()) else {
                     self.counters.frames_consumed.add(1);
                     return;
-                }
+                };
+                let link = self.links.of(self.ports.link(ours));
                 // Who asks whether the address is free has none of its own: everybody is told (RFC 4861 §7.2.4).
                 let is_probe = message.source.is_unspecified();
                 let (to, mac) = if is_probe {
@@ -58,8 +59,8 @@ impl<B: PacketBuf> Engine<B> {
                 } else {
                     (message.source, link_layer.unwrap_or(message.sender_mac))
                 };
-                let answer = NeighbourFields { source: target, destination: to, target, link_layer: self.link.mac };
-                if write_neighbour(answer, Says::Here { solicited: !is_probe }, mac, &self.link, &mut frame) {
+                let answer = NeighbourFields { source: target, destination: to, target, link_layer: link.mac };
+                if write_neighbour(answer, Says::Here { solicited: !is_probe }, mac, link, &mut frame) {
                     self.counters.control_answered.add(1);
                     egress.send(frame);
                 } else {
@@ -100,8 +101,7 @@ impl<B: PacketBuf> Engine<B> {
         icmpv6::make_echo_reply(bytes.get_mut(at..).ok_or(DropReason::FrameTruncated)?);
         let (destination, rest) = bytes.split_first_chunk_mut::<6>().ok_or(DropReason::FrameTruncated)?;
         let source = rest.first_chunk_mut::<6>().ok_or(DropReason::FrameTruncated)?;
-        *destination = *source;
-        *source = self.link.mac.0;
+        std::mem::swap(destination, source);
         let header = bytes.get_mut(ip_at..ip_at + ipv6::HEADER_LEN).ok_or(DropReason::FrameTruncated)?;
         header[7] = TIME_TO_LIVE;
         let (from, to) = header[8..40].split_at_mut(16);

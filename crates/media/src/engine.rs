@@ -13,12 +13,12 @@ use crate::batch::Batches;
 use crate::classify::{Class, Classifier, Datagram};
 use crate::config::{ConfigError, EngineConfig};
 use crate::defence::Gatekeeper;
-use crate::departure::LinkFields;
 use crate::egress::Egress;
 use crate::event_queue::EventQueue;
 use crate::flow::{Flow, leg_of};
 use crate::fork::{FORK_CAPACITY, Fork};
 use crate::keys::Carry;
+use crate::links::{LinkIndex, Links};
 use crate::neighbours::{Neighbours, announce_address};
 use crate::noise::Noise;
 use crate::pipeline::Pipeline;
@@ -55,7 +55,7 @@ pub enum Origin {
 /// One core's worth of media. The crate's page says how to drive it.
 pub struct Engine<B: PacketBuf> {
     pub(crate) classifier: Classifier,
-    pub(crate) link: LinkFields,
+    pub(crate) links: Links,
     pub(crate) worker: tandem_contract::WorkerId,
     pub(crate) workers: u16,
     pub(crate) codec_level: Level,
@@ -100,6 +100,11 @@ impl<B: PacketBuf> Engine<B> {
     pub fn new(config: &EngineConfig, counters: Arc<WorkerCounters>) -> Result<Self, ConfigError> {
         config.check()?;
         let capacity = config.flow_capacity as usize;
+        let addresses = config
+            .ports
+            .iter()
+            .zip(0..)
+            .flat_map(|(port, number)| port.addresses.iter().map(move |local| (LinkIndex(number), *local)));
         let unused = Pair {
             from: transcode::Codec::Pcmu,
             to: transcode::Codec::Pcmu,
@@ -108,13 +113,7 @@ impl<B: PacketBuf> Engine<B> {
         };
         Ok(Self {
             classifier: Classifier::new(config),
-            link: LinkFields {
-                mac: config.mac,
-                vlan: config.vlan,
-                traffic_class: config.traffic_class,
-                checksum_offload: config.checksums.transmit_offload,
-                mtu: config.mtu,
-            },
+            links: Links::new(config),
             worker: config.worker,
             workers: config.workers,
             codec_level: config.codec_level,
@@ -124,7 +123,7 @@ impl<B: PacketBuf> Engine<B> {
             flow_budget: config.defence.flow_packets_per_second,
             half_open_flows: config.defence.half_open_flows,
             report_interval_ms: config.report_interval_ms,
-            ports: PortTable::new(&config.addresses, &config.rtp_ports)?,
+            ports: PortTable::new(addresses, &config.rtp_ports)?,
             flows: (0..capacity).map(|_| None).collect(),
             streams: (0..capacity * 2).map(|_| Stream::vacant()).collect(),
             batches: Batches::new(u64::from(config.batch_deadline_us) * 1000),
@@ -146,13 +145,13 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Tells the link once, when the device runs, which hardware address has our addresses now (RFC 5227 §3,
-    /// RFC 4861 §7.2.6). One worker of a port does it for all.
+    /// RFC 4861 §7.2.6). One worker does it for all.
     pub fn on_start<E: Egress<Buf = B>>(&mut self, egress: &mut E) {
         if self.worker != tandem_contract::WorkerId(0) {
             return;
         }
-        for address in self.ports.local_addresses() {
-            announce_address(address, &self.link, &self.counters, egress);
+        for (link, address) in self.ports.local_addresses() {
+            announce_address(address, self.links.of(link), &self.counters, egress);
         }
     }
 
@@ -166,7 +165,7 @@ impl<B: PacketBuf> Engine<B> {
         let from_worker = origin != Origin::Device;
         let mut datagrams = ArrayVec::<(B, Datagram), BURST_CAPACITY>::new();
         for frame in burst.drain(..) {
-            match self.classifier.classify(&frame, &self.ports, from_worker) {
+            match self.classifier.classify(&frame, &self.links, &self.ports, from_worker) {
                 Class::Datagram(datagram) => match self.gatekeeper.admit(now, datagram.source.ip()) {
                     Ok(()) => datagrams.push((frame, datagram)),
                     Err(reason) => self.drop_datagram(datagram.stream, reason),
@@ -214,7 +213,7 @@ impl<B: PacketBuf> Engine<B> {
         self.run_noises(now, egress);
         if now >= self.neighbours_due {
             self.neighbours_due = now.plus(NEIGHBOUR_TICK_NS);
-            self.neighbours.on_timeout(now, &self.link, &self.counters, egress);
+            self.neighbours.on_timeout(now, &self.links, &self.counters, egress);
             self.repeat_announcements(now, egress);
         }
         self.release_overdue(now, egress);

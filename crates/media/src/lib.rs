@@ -33,6 +33,7 @@ mod fork;
 mod functions;
 mod keys;
 mod latch;
+mod links;
 mod neighbours;
 mod noise;
 mod pipeline;
@@ -49,7 +50,7 @@ mod stream;
 mod telephone_event;
 mod transcode;
 
-pub use config::{Checksums, ConfigError, EngineConfig};
+pub use config::{Checksums, ConfigError, EngineConfig, MAX_PORTS, PortConfig};
 pub use defence::{Defence, Prefix};
 pub use egress::Egress;
 pub use engine::{Engine, Origin};

@@ -14,6 +14,7 @@ use tandem_wire::ethernet::{ETHERTYPE_ARP, MacAddress};
 use crate::departure::LinkFields;
 use crate::discovery::{announce_ipv6, solicit};
 use crate::egress::Egress;
+use crate::links::{LinkIndex, Links};
 
 /// A place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +38,9 @@ struct Waiting<B> {
 
 struct Neighbour<B> {
     address: IpAddr,
-    /// Our address that asks, of the same family.
+    /// Our address that asks, of the same family, and the port it stands on.
     local: IpAddr,
+    link: LinkIndex,
     /// Legs that send to it; 0 is a free place.
     users: u32,
     /// When to ask (again).
@@ -60,6 +62,7 @@ impl<B: PacketBuf> Neighbours<B> {
         let unused = || Neighbour {
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            link: LinkIndex(0),
             users: 0,
             ask_at: Nanos(0),
             unanswered: 0,
@@ -78,8 +81,8 @@ impl<B: PacketBuf> Neighbours<B> {
         &mut self,
         now: Nanos,
         address: IpAddr,
-        local: IpAddr,
-        link: &LinkFields,
+        (link, local): (LinkIndex, IpAddr),
+        links: &Links,
         counters: &WorkerCounters,
         egress: &mut E,
     ) -> Option<NeighbourId> {
@@ -93,10 +96,10 @@ impl<B: PacketBuf> Neighbours<B> {
         self.macs[free] = None;
         let neighbour = &mut self.neighbours[free];
         neighbour.address = address;
-        neighbour.local = local;
+        (neighbour.local, neighbour.link) = (local, link);
         neighbour.users = 1;
         neighbour.unanswered = 0;
-        neighbour.ask(now, None, link, counters, egress);
+        neighbour.ask(now, None, links.of(link), counters, egress);
         Some(NeighbourId(free as u16))
     }
 
@@ -162,7 +165,7 @@ impl<B: PacketBuf> Neighbours<B> {
     pub(crate) fn on_timeout<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
-        link: &LinkFields,
+        links: &Links,
         counters: &WorkerCounters,
         egress: &mut E,
     ) {
@@ -176,6 +179,7 @@ impl<B: PacketBuf> Neighbours<B> {
             }
             // First the one who had the address, then everybody: it may have moved.
             let whom = mac.filter(|_| neighbour.unanswered < MAX_UNANSWERED / 2);
+            let link = links.of(neighbour.link);
             neighbour.ask(now, whom, link, counters, egress);
         }
     }

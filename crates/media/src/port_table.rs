@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 use tandem_contract::LocalAddress;
 
 use crate::config::ConfigError;
+use crate::links::LinkIndex;
 
 /// A flow's direction, as an index into the engine's streams: twice the flow's slot, plus 1 for what leg B receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub(crate) struct PortTable {
 
 struct Place {
     local: LocalAddress,
+    link: LinkIndex,
     /// Whether the address is ours at present.
     present: bool,
     /// Legs that listen there.
@@ -49,7 +51,10 @@ struct Place {
 const FREE: u32 = u32::MAX;
 
 impl PortTable {
-    pub(crate) fn new(addresses: &[LocalAddress], ports: &RangeInclusive<u16>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        addresses: impl IntoIterator<Item = (LinkIndex, LocalAddress)>,
+        ports: &RangeInclusive<u16>,
+    ) -> Result<Self, ConfigError> {
         let first_pair = ports.start().div_ceil(2);
         let past_last_pair = u32::from(*ports.end()).div_ceil(2);
         let pairs = past_last_pair.saturating_sub(first_pair.into()) as u16;
@@ -57,20 +62,20 @@ impl PortTable {
             return Err(ConfigError::NoPorts);
         }
         let entries = vec![FREE; usize::from(pairs) * LocalAddress::MOST].into_boxed_slice();
-        let places = addresses.iter().map(|local| Place { local: *local, present: true, legs: 0 });
+        let places = addresses.into_iter().map(|(link, local)| Place { local, link, present: true, legs: 0 });
         Ok(Self { places: places.take(LocalAddress::MOST).collect(), first_pair, pairs, entries })
     }
 
     /// Makes an address ours, or changes its link. `false` when every place is taken.
-    pub(crate) fn add(&mut self, local: LocalAddress) -> bool {
+    pub(crate) fn add(&mut self, link: LinkIndex, local: LocalAddress) -> bool {
         let known = self.places.iter().position(|place| place.local.address == local.address);
         let free = known.or_else(|| self.places.iter().position(|place| !place.present && place.legs == 0));
         match free.map(|index| &mut self.places[index]) {
             Some(place) => {
-                (place.local, place.present) = (local, true);
+                (place.local, place.link, place.present) = (local, link, true);
                 true
             }
-            None => self.places.try_push(Place { local, present: true, legs: 0 }).is_ok(),
+            None => self.places.try_push(Place { local, link, present: true, legs: 0 }).is_ok(),
         }
     }
 
@@ -98,9 +103,15 @@ impl PortTable {
         &self.places[usize::from(index.0)].local
     }
 
-    /// All our addresses.
-    pub(crate) fn local_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.places.iter().filter(|place| place.present).map(|place| place.local.address)
+    /// The port that an address stands on.
+    #[inline]
+    pub(crate) fn link(&self, index: AddressIndex) -> LinkIndex {
+        self.places[usize::from(index.0)].link
+    }
+
+    /// All our addresses, and the ports they stand on.
+    pub(crate) fn local_addresses(&self) -> impl Iterator<Item = (LinkIndex, IpAddr)> + '_ {
+        self.places.iter().filter(|place| place.present).map(|place| (place.link, place.local.address))
     }
 
     #[inline]
@@ -150,9 +161,9 @@ mod tests {
     fn table(addresses: &[&str], ports: RangeInclusive<u16>) -> PortTable {
         let addresses: Vec<_> = addresses
             .iter()
-            .map(|a| LocalAddress { address: a.parse().unwrap(), prefix_len: 24, gateway: None })
+            .map(|a| (LinkIndex(0), LocalAddress { address: a.parse().unwrap(), prefix_len: 24, gateway: None }))
             .collect();
-        PortTable::new(&addresses, &ports).unwrap()
+        PortTable::new(addresses, &ports).unwrap()
     }
 
     #[test]
@@ -178,14 +189,14 @@ mod tests {
         assert!(table.remove(local(1).address) && !table.remove(local(1).address));
         assert!(!table.is_present(first) && table.address(local(1).address).is_none());
         for host in 2..=LocalAddress::MOST as u8 {
-            assert!(table.add(local(host)), "{host}");
+            assert!(table.add(LinkIndex(0), local(host)), "{host}");
         }
-        assert!(!table.add(local(99)), "the row of 10.0.0.1 is in use");
-        assert!(table.add(local(1)), "it may come back");
+        assert!(!table.add(LinkIndex(0), local(99)), "the row of 10.0.0.1 is in use");
+        assert!(table.add(LinkIndex(0), local(1)), "it may come back");
         assert_eq!(table.find(table.address(local(1).address).unwrap(), 10_000), Some(StreamIndex(4)));
         assert!(table.remove(local(1).address));
         table.free(first, 10_000);
-        assert!(table.add(local(99)));
+        assert!(table.add(LinkIndex(0), local(99)));
         assert_eq!(table.address(local(99).address), Some(first));
         assert_eq!(table.local_addresses().count(), LocalAddress::MOST);
     }
@@ -205,7 +216,7 @@ mod tests {
         assert!(table.is_in_range(65_534) && !table.is_in_range(65_533));
         let local = LocalAddress { address: "10.0.0.1".parse().unwrap(), prefix_len: 24, gateway: None };
         for lone in [65_535..=65_535, 10_000..=10_000] {
-            assert_eq!(PortTable::new(&[local], &lone).err(), Some(ConfigError::NoPorts), "{lone:?}");
+            assert_eq!(PortTable::new([(LinkIndex(0), local)], &lone).err(), Some(ConfigError::NoPorts), "{lone:?}");
         }
     }
 }

@@ -185,7 +185,8 @@ impl<B: PacketBuf> Engine<B> {
             Some(source) => source,
             None => SocketAddr::new(remote.ip(), remote.port().checked_add(1)?),
         };
-        Departure::new(&self.link, local, to, departure.next_hop)
+        let link = self.links.of(self.ports.link(flow.locals[leg.index()]));
+        Departure::new(link, local, to, departure.next_hop)
     }
 
     /// A report, of a sender if anything was sent since the last one, and the canonical name. `None` when there is nothing

@@ -27,6 +27,8 @@
 
 mod buf;
 mod io;
+mod several;
 
 pub use buf::{ChecksumStatus, NoRoom, PacketBuf, RxChecksum};
 pub use io::{BURST_CAPACITY, Burst, Capabilities, PacketIo};
+pub use several::{MAX_DEVICES, Several};

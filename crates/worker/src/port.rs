@@ -71,9 +71,12 @@ impl<Io: PacketIo> Port<Io> {
         if self.unsent.is_full() {
             self.flush();
         }
-        if self.unsent.try_push(frame).is_err() {
+        if self.unsent.is_full() {
+            // The oldest goes: it is worth least by now, and of several devices it is the one that stands still that has it.
+            drop(self.unsent.remove(0));
             self.counters.dropped(DropReason::TransmitQueueFull);
         }
+        self.unsent.push(frame);
     }
 }
 

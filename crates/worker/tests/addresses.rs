@@ -16,7 +16,7 @@ const FLOATING: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
 
 fn add(request: u32) -> Command {
     let local = LocalAddress { address: FLOATING.into(), prefix_len: 24, gateway: None };
-    Command::AddAddress { request, local }
+    Command::AddAddress { request, port: 0, local }
 }
 
 fn remove(request: u32) -> Command {
@@ -100,7 +100,7 @@ fn a_port_has_no_more_addresses_than_it_can() {
     let mut rig = Rig::new();
     let local = |host: u8| LocalAddress { address: IpAddr::from([10, 0, 1, host]), prefix_len: 24, gateway: None };
     for host in 1..LocalAddress::MOST as u8 {
-        let added = rig.command(Command::AddAddress { request: 0, local: local(host) });
+        let added = rig.command(Command::AddAddress { request: 0, port: 0, local: local(host) });
         assert_eq!(added, Event::AddressAdded { request: 0 });
     }
     let refused = Event::AddressRefused { request: 9, reason: Refusal::AddressesExhausted };

@@ -140,7 +140,7 @@ fn off_the_link_packets_go_to_the_gateway_or_have_no_route() {
     let far: SocketAddrV4 = "192.0.2.7:7000".parse().unwrap();
     for gateway in [None, Some((*CALLER.ip()).into())] {
         let mut config = engine_config();
-        config.addresses[0].gateway = gateway;
+        config.ports[0].addresses[0].gateway = gateway;
         let pool = tandem_testkit::Pool::new(64);
         let mut rig = Rig::with(&config, tandem_worker::HandoverEnds::alone(), &pool);
         let mut legs = legs(Codec::Pcmu, Codec::Pcmu);

@@ -23,7 +23,11 @@ const CALLEE6_PORT: u16 = 7000;
 
 fn config() -> EngineConfig {
     let mut config = engine_config();
-    config.addresses.push(LocalAddress { address: GATEWAY6.into(), prefix_len: 64, gateway: Some(ROUTER6.into()) });
+    config.ports[0].addresses.push(LocalAddress {
+        address: GATEWAY6.into(),
+        prefix_len: 64,
+        gateway: Some(ROUTER6.into()),
+    });
     config
 }
 
@@ -146,7 +150,7 @@ fn speech_goes_from_ipv4_to_ipv6_and_back() {
         (Codec::Pcmu, Codec::Pcmu, true),
     ] {
         let mut config = config();
-        config.checksums.transmit_offload = offload;
+        config.ports[0].checksums.transmit_offload = offload;
         let mut rig = rig(&config);
         install(&mut rig, mixed_legs(a, b));
         let (mut caller, mut callee) = (caller(a), callee6(b));
@@ -175,7 +179,8 @@ fn untagged(frame: &[u8]) -> Vec<u8> {
 
 #[test]
 fn in_a_vlan_all_that_is_sent_has_its_tag() {
-    let config = EngineConfig { vlan: VlanId::new(7), ..config() };
+    let mut config = config();
+    config.ports[0].vlan = VlanId::new(7);
     let mut rig = rig(&config);
     use tandem_contract::{Command, Epoch};
     rig.command(Command::InstallFlow { flow: flow(0), epoch: Epoch(1), legs: mixed_legs(Codec::Pcmu, Codec::Pcmu) });
@@ -198,7 +203,7 @@ fn in_a_vlan_all_that_is_sent_has_its_tag() {
 #[test]
 fn a_packet_that_grows_beyond_the_mtu_on_its_way_to_ipv6_is_dropped_by_name() {
     let mut config = config();
-    config.mtu = 600;
+    config.ports[0].mtu = 600;
     let mut rig = rig(&config);
     install(&mut rig, mixed_legs(Codec::Pcmu, Codec::Pcmu));
     let mut caller = caller(Codec::Pcmu);

@@ -37,17 +37,17 @@ const ROUTES: [(&str, &str, &str); 20] = [
     ("GET", "/v1/flows", "every call with the counters of its media"),
     ("GET", "/v1/stats", "everything that is counted, with quantiles of added latency"),
     ("DELETE", "/v1/calls/{number}", "ends a call; 404 where there is none of that number"),
-    ("GET", "/v1/addresses", "the media port's addresses"),
+    ("GET", "/v1/addresses", "the media ports' addresses"),
     (
         "POST",
         "/v1/addresses",
-        "gives the media port an address, `{\"address\": \"10.0.0.20/24\"}`, with `\"gateway\"` where it is not the port's; \
-         announces it; 409 where there is no room",
+        "gives a media port (`\"port\"`, else the first) an address, `{\"address\": \"10.0.0.20/24\"}`, with `\"gateway\"` where it is \
+         not the port's; announces it; 409 where there is no room or no such port",
     ),
     (
         "DELETE",
         "/v1/addresses/{address}",
-        "takes an address from the media port; calls that use it end within about a second",
+        "takes an address from its media port; calls that use it end within about a second",
     ),
     ("POST", "/v1/flows", "installs flows without a call, for measurements of the media plane; see \"Load\""),
     ("DELETE", "/v1/flows/{number}", "removes such a flow, or those of a range `{first}-{last}`; their counters"),
@@ -206,6 +206,8 @@ async fn addresses(State(node): State<Arc<Node>>) -> Result<Response, SwitchSile
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewAddress {
+    #[serde(default)]
+    port: Option<String>,
     address: Cidr,
     #[serde(default)]
     gateway: Option<IpAddr>,
@@ -219,7 +221,9 @@ async fn add_address(
         Ok(Json(new)) => new,
         Err(wrong) => return Ok((StatusCode::BAD_REQUEST, Json(json!({ "error": wrong.body_text() }))).into_response()),
     };
-    let outcome = node.ask(|answer| Request::AddAddress { cidr: new.address, gateway: new.gateway, answer }).await?;
+    let outcome = node
+        .ask(|answer| Request::AddAddress { port: new.port, cidr: new.address, gateway: new.gateway, answer })
+        .await?;
     Ok(changed(outcome, StatusCode::CONFLICT, json!({ "added": new.address })))
 }
 

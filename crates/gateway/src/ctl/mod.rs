@@ -35,7 +35,7 @@ enum Command {
     Ready,
     /// Takes no new calls from now on; those that are up go on.
     Drain,
-    /// The media port's addresses, while calls are up.
+    /// The media ports' addresses, while calls are up.
     #[command(subcommand)]
     Address(Address),
     /// Records a call to files.
@@ -63,6 +63,9 @@ enum Address {
         /// The next hop outside its subnet, where it is not the port's.
         #[arg(long)]
         gateway: Option<String>,
+        /// The port's name; the first where none is given.
+        #[arg(long)]
+        port: Option<String>,
     },
     /// Removes an address; calls that use it end.
     Remove {
@@ -74,8 +77,8 @@ enum Address {
 fn address(client: &Client, json: bool, command: &Address) -> Result<String, Failure> {
     Ok(match command {
         Address::List => told(json, &client.get("/v1/addresses")?, addresses),
-        Address::Add { address, gateway } => {
-            let wanted = serde_json::json!({ "address": address, "gateway": gateway });
+        Address::Add { address, gateway, port } => {
+            let wanted = serde_json::json!({ "address": address, "gateway": gateway, "port": port });
             told(json, &client.post_json("/v1/addresses", &wanted)?, |_| format!("{address} added\n"))
         }
         Address::Remove { address } => {

@@ -234,8 +234,7 @@ impl Machine {
             gateway: None,
         };
         let rtp_ports = FIRST_PORT..=FIRST_PORT + 2 * u16::from(PORT_PAIRS) - 1;
-        let config = EngineConfig {
-            mtu: MTU,
+        let mut config = EngineConfig {
             flow_capacity: SLOTS.into(),
             transcoder_capacity: TRANSCODERS as u32,
             neighbour_capacity: NEIGHBOURS,
@@ -243,6 +242,7 @@ impl Machine {
             report_interval_ms: 200,
             ..EngineConfig::new(MAC, ADDRESSES.map(local).to_vec(), rtp_ports)
         };
+        config.ports[0].mtu = MTU;
         let engine = Engine::new(&config, Arc::clone(&counters)).expect("the configuration is right");
         let exit = Exit {
             pool: Pool::new(128),

@@ -59,10 +59,10 @@ impl Rig {
     pub fn with(config: &EngineConfig, handover: HandoverEnds<MemoryBuf>, pool: &Pool) -> Self {
         let counters = Arc::new(WorkerCounters::default());
         let capabilities = Capabilities {
-            mac: config.mac.0,
-            mtu: config.mtu,
+            mac: config.ports[0].mac.0,
+            mtu: config.ports[0].mtu,
             rx_ip_udp_checksum: false,
-            tx_ip_udp_checksum: config.checksums.transmit_offload,
+            tx_ip_udp_checksum: config.ports[0].checksums.transmit_offload,
         };
         let (io, cable) = MemoryIo::new(capabilities, pool);
         let engine = Engine::new(config, Arc::clone(&counters)).unwrap();
