@@ -159,6 +159,29 @@ fn addresses_lie_in_the_ports_subnets() {
 }
 
 #[test]
+fn ports_have_subnets_of_their_own_and_no_more_addresses_than_there_are_places() {
+    let with_inside = |addresses: &str| {
+        RIGHT.replace(
+            "    addresses: [10.0.0.10/24]",
+            &format!(
+                "    addresses: [10.0.0.10/24]\n  - name: inside\n    device: net_af_packet1,iface=eth2\n    \
+                 addresses: [{addresses}]"
+            ),
+        )
+    };
+    assert!(tandem_config::parse("t.yaml", &with_inside("10.9.0.10/24")).is_ok());
+    assert_eq!(
+        problems_of(&with_inside("10.9.0.10/24, 10.0.0.77/25")),
+        ["t.yaml:7:31: ports[1].addresses[1]: the subnet of 10.0.0.77/25 is on port `media` too"]
+    );
+    let sixteen: Vec<_> = (1..=16).map(|host| format!("10.9.0.{host}/24")).collect();
+    assert_eq!(
+        problems_of(&with_inside(&sixteen.join(", "))),
+        ["t.yaml:2:3: ports: 17 addresses in all, and 16 are possible"]
+    );
+}
+
+#[test]
 fn media_addresses_are_ipv4_and_no_loopback() {
     assert_eq!(
         told("10.0.0.10/24", "2001:db8::1/64"),

@@ -86,6 +86,21 @@ fn clip(scratch: &Scratch, speech: &str, rate_hz: u32) -> PathBuf {
     path
 }
 
+/// Starts the callee's softphone, then the caller's, which calls. At its time limit that hangs up and ends.
+fn talk(scratch: &Scratch, network: &Network, callee_home: &Path, caller_home: &Path) -> (Process, Process) {
+    let mut command = inside(Some(&network.callee()), "baresip");
+    command.arg("-f").arg(callee_home);
+    let callee = Process::spawn("the callee's baresip", &mut command, scratch.path().join("callee.log"));
+    let until = Instant::now() + Duration::from_secs(10);
+    while !callee.log().contains("baresip is ready") {
+        assert!(Instant::now() < until, "{}", callee.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut command = inside(Some(&network.caller()), "baresip");
+    command.arg("-f").arg(caller_home).args(["-t", &TALK_S.to_string(), "-e", "d sip:8100@10.77.0.1"]);
+    (callee, Process::spawn("the caller's baresip", &mut command, scratch.path().join("caller.log")))
+}
+
 /// One at a time: each has a core to itself, and what is heard depends on its pace.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -123,23 +138,61 @@ shutdown: {{ drain_timeout_s: 1 }}
     let (said_by_caller, said_by_callee) = (clip(&scratch, "caller", 8_000), clip(&scratch, "callee", 16_000));
     let callee_home = softphone(&scratch, "callee", "10.77.0.3", &said_by_callee, "G722", "answermode=auto");
     let caller_home = softphone(&scratch, "caller", "10.77.0.2", &said_by_caller, "PCMU", "answermode=manual");
-    let mut command = inside(Some(&network.callee()), "baresip");
-    command.arg("-f").arg(&callee_home);
-    let callee = Process::spawn("the callee's baresip", &mut command, scratch.path().join("callee.log"));
-    let until = Instant::now() + Duration::from_secs(10);
-    while !callee.log().contains("baresip is ready") {
-        assert!(Instant::now() < until, "{}", callee.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let mut command = inside(Some(&network.caller()), "baresip");
-    command.arg("-f").arg(&caller_home).args(["-t", &TALK_S.to_string(), "-e", "d sip:8100@10.77.0.1"]);
-    let mut caller = Process::spawn("the caller's baresip", &mut command, scratch.path().join("caller.log"));
-    // At its time limit baresip hangs up and ends.
+    let (_callee, mut caller) = talk(&scratch, &network, &callee_home, &caller_home);
     caller.wait(TALK_S + 20);
 
     let record = gateway.records(1).remove(0);
     assert_eq!(record["status"], 200, "{record}\n{}", caller.log());
     assert_eq!((&record["caller"]["codec"], &record["callee"]["codec"]), (&"PCMU".into(), &"G722".into()));
+    gateway.assert_idle();
+    gateway.stop();
+    for (who, home, said) in [("caller", &caller_home, &said_by_callee), ("callee", &callee_home, &said_by_caller)] {
+        let likeness = likeness(&envelope(said), &envelope(&heard(home)));
+        assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
+    }
+}
+
+#[test]
+fn a_call_between_two_networks_comes_on_one_port_and_leaves_by_the_other() {
+    if !may_make_networks("a_call_between_two_networks_comes_on_one_port_and_leaves_by_the_other") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    // From here on nothing but the gateway's own two ports carries media from one to the other.
+    network.part();
+    let configuration = format!(
+        r#"
+dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
+ports:
+  - {{ name: outside, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
+  - {{ name: inside, device: "net_af_packet1,iface=media1", addresses: [10.78.0.10/24] }}
+workers: {{ cores: [1] }}
+sip: {{ listen: [{{ name: outside, address: "10.77.0.1:5060" }}, {{ name: inside, address: "10.78.0.1:5060" }}] }}
+peers:
+  - {{ name: caller, listen: outside, address: "10.77.0.2:5060", codecs: [PCMU] }}
+  - {{ name: callee, listen: inside, address: "10.78.0.3:5060", media_address: 10.78.0.10, codecs: [PCMU] }}
+routes:
+  - {{ from: caller, prefix: "8", peer: callee, strip: 4, prepend: callee }}
+records: {{ directory: "{records}" }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+        prefix = scratch.unique(),
+        records = scratch.path().join("records").display(),
+    );
+    let gateway = Gateway::start(&scratch, &configuration, "127.0.0.1:9060", Some(&network.gateway()));
+    let (said_by_caller, said_by_callee) = (clip(&scratch, "caller", 8_000), clip(&scratch, "callee", 8_000));
+    let callee_home = softphone(&scratch, "callee", "10.78.0.3", &said_by_callee, "PCMU", "answermode=auto");
+    let caller_home = softphone(&scratch, "caller", "10.77.0.2", &said_by_caller, "PCMU", "answermode=manual");
+    let (_callee, mut caller) = talk(&scratch, &network, &callee_home, &caller_home);
+    caller.wait(TALK_S + 20);
+
+    let record = gateway.records(1).remove(0);
+    assert_eq!(record["status"], 200, "{record}\n{}", caller.log());
+    let ports: Vec<_> = gateway.ctl_json(&["address", "list"]).as_array().into_iter().flatten().cloned().collect();
+    let ports: Vec<_> = ports.iter().map(|address| (&address["port"], &address["address"])).collect();
+    assert_eq!(ports, [(&"outside".into(), &"10.77.0.10".into()), (&"inside".into(), &"10.78.0.10".into())]);
     gateway.assert_idle();
     gateway.stop();
     for (who, home, said) in [("caller", &caller_home, &said_by_callee), ("callee", &callee_home, &said_by_caller)] {
@@ -208,17 +261,7 @@ shutdown: {{ drain_timeout_s: 1 }}
     let callee_home = softphone(&scratch, "callee", "10.77.0.3", &said_by_callee, "PCMU", "answermode=auto");
     let secure = "answermode=manual;mediaenc=srtp-mand";
     let caller_home = softphone(&scratch, "caller", "10.77.0.2", &said_by_caller, "PCMU", secure);
-    let mut command = inside(Some(&network.callee()), "baresip");
-    command.arg("-f").arg(&callee_home);
-    let callee = Process::spawn("the callee's baresip", &mut command, scratch.path().join("callee.log"));
-    let until = Instant::now() + Duration::from_secs(10);
-    while !callee.log().contains("baresip is ready") {
-        assert!(Instant::now() < until, "{}", callee.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let mut command = inside(Some(&network.caller()), "baresip");
-    command.arg("-f").arg(&caller_home).args(["-t", &TALK_S.to_string(), "-e", "d sip:8100@10.77.0.1"]);
-    let mut caller = Process::spawn("the caller's baresip", &mut command, scratch.path().join("caller.log"));
+    let (_callee, mut caller) = talk(&scratch, &network, &callee_home, &caller_home);
     let until = Instant::now() + Duration::from_secs(10);
     let number = loop {
         let calls = gateway.ctl_json(&["calls"]);

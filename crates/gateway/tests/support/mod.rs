@@ -248,6 +248,24 @@ impl Network {
             .expect("network.sh runs")
     }
 
+    /// Puts the callee on a link of its own, 10.78.0.0/24, where the gateway's host is 10.78.0.1 and has a second port, media1.
+    pub fn part(&self) {
+        let script = "ip -n $gw link add br1 type bridge
+            ip -n $gw link set callee0 master br1
+            ip -n $gw address add 10.78.0.1/24 dev br1
+            ip netns exec $gw ethtool -K br1 tx off >/dev/null
+            ip -n $gw link add media1 type veth peer name media1-br
+            ip -n $gw link set media1-br master br1 up
+            ip netns exec $gw sh -c 'echo 1 >/proc/sys/net/ipv6/conf/media1/disable_ipv6'
+            ip -n $gw link set media1 up
+            ip -n $gw link set br1 up
+            ip -n $callee address delete 10.77.0.3/24 dev eth0
+            ip -n $callee address add 10.78.0.3/24 dev eth0";
+        let mut command = Command::new("sh");
+        command.args(["-ec", script]).env("gw", self.gateway()).env("callee", self.callee());
+        assert!(command.status().expect("sh runs").success(), "the callee has no link of its own");
+    }
+
     pub fn gateway(&self) -> String {
         format!("tandem-gw-{}", self.id)
     }
