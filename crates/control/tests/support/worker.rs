@@ -31,8 +31,11 @@ pub fn pair() -> (WorkerLink, InMemoryWorker) {
                     continue;
                 }
                 counters.polls.add(1);
-                while let Ok(command) = incoming.pop() {
-                    let _ = outgoing.push(answer(command));
+                // As a worker does: no more commands than there is room for their answers.
+                while !outgoing.is_full()
+                    && let Ok(command) = incoming.pop()
+                {
+                    outgoing.push(answer(command)).expect("there is room");
                 }
             }
         })
