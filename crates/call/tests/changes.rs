@@ -52,10 +52,8 @@ fn a_hold_by_the_caller_is_told_to_the_callee_and_taken_back() {
     stage.assert_clean();
 }
 
-#[test]
-fn a_hold_by_the_callee_is_told_to_the_caller() {
-    let mut stage = Stage::new();
-    stage.ordinary_call();
+/// The callee makes the call inactive, and the caller, who is told so, agrees.
+fn callee_holds(stage: &mut Stage) {
     let hold = stage.bob.request("INVITE", &sdp(BOB, 6000, "8", "a=inactive\r\n"));
     stage.bob_sends(hold);
     let told = stage.alice.expect_request("INVITE");
@@ -63,6 +61,13 @@ fn a_hold_by_the_callee_is_told_to_the_caller() {
     let ok = stage.alice.answer(&told, 200, "OK", &sdp(ALICE, 4000, "0", "a=inactive\r\n"));
     stage.alice_sends(ok);
     stage.alice.expect_request("ACK");
+}
+
+#[test]
+fn a_hold_by_the_callee_is_told_to_the_caller() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    callee_holds(&mut stage);
     let ok = stage.bob.expect_status(200);
     let ack = stage.bob.ack(&ok, "");
     stage.bob_sends(ack);
@@ -460,13 +465,7 @@ fn a_peer_with_music_of_its_own_is_not_overheard_and_an_announcement_is_no_hold(
     stage.alice_hangs_up();
     let mut stage = stage_with_music();
     stage.ordinary_call();
-    let hold = stage.bob.request("INVITE", &sdp(BOB, 6000, "8", "a=inactive\r\n"));
-    stage.bob_sends(hold);
-    let told = stage.alice.expect_request("INVITE");
-    assert!(told.body.contains("a=inactive\r\n"), "{}", told.body);
-    let ok = stage.alice.answer(&told, 200, "OK", &sdp(ALICE, 4000, "0", "a=inactive\r\n"));
-    stage.alice_sends(ok);
-    stage.alice.expect_request("ACK");
+    callee_holds(&mut stage);
     stage.bob.expect_status(200);
     assert_eq!(stage.legs().map(|leg| leg.held), [false; 2]);
 }

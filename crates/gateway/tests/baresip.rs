@@ -101,6 +101,12 @@ fn talk(scratch: &Scratch, network: &Network, callee_home: &Path, caller_home: &
     (callee, Process::spawn("the caller's baresip", &mut command, scratch.path().join("caller.log")))
 }
 
+/// A softphone heard what the other one said.
+fn assert_heard(who: &str, home: &Path, said: &Path) {
+    let likeness = likeness(&envelope(said), &envelope(&heard(home)));
+    assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
+}
+
 /// One at a time: each has a core to itself, and what is heard depends on its pace.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -146,10 +152,8 @@ shutdown: {{ drain_timeout_s: 1 }}
     assert_eq!((&record["caller"]["codec"], &record["callee"]["codec"]), (&"PCMU".into(), &"G722".into()));
     gateway.assert_idle();
     gateway.stop();
-    for (who, home, said) in [("caller", &caller_home, &said_by_callee), ("callee", &callee_home, &said_by_caller)] {
-        let likeness = likeness(&envelope(said), &envelope(&heard(home)));
-        assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
-    }
+    assert_heard("caller", &caller_home, &said_by_callee);
+    assert_heard("callee", &callee_home, &said_by_caller);
 }
 
 #[test]
@@ -195,10 +199,8 @@ shutdown: {{ drain_timeout_s: 1 }}
     assert_eq!(ports, [(&"outside".into(), &"10.77.0.10".into()), (&"inside".into(), &"10.78.0.10".into())]);
     gateway.assert_idle();
     gateway.stop();
-    for (who, home, said) in [("caller", &caller_home, &said_by_callee), ("callee", &callee_home, &said_by_caller)] {
-        let likeness = likeness(&envelope(said), &envelope(&heard(home)));
-        assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
-    }
+    assert_heard("caller", &caller_home, &said_by_callee);
+    assert_heard("callee", &callee_home, &said_by_caller);
 }
 
 /// The samples that a softphone played.
@@ -286,10 +288,8 @@ shutdown: {{ drain_timeout_s: 1 }}
     assert_eq!(record["recordings"], started["files"]);
     gateway.assert_idle();
     gateway.stop();
-    for (who, home, said) in [("caller", &caller_home, &said_by_callee), ("callee", &callee_home, &said_by_caller)] {
-        let likeness = likeness(&envelope(said), &envelope(&heard(home)));
-        assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
-    }
+    assert_heard("caller", &caller_home, &said_by_callee);
+    assert_heard("callee", &callee_home, &said_by_caller);
     let files: Vec<&str> = started["files"].as_array().into_iter().flatten().filter_map(|file| file.as_str()).collect();
     let mut reader = hound::WavReader::open(files[0]).expect("the recording is whole");
     let recorded: Vec<i16> = reader.samples::<i16>().map(|sample| sample.expect("a sample")).collect();

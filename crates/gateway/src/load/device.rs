@@ -25,7 +25,7 @@ use tandem_wire::ethernet::MacAddress;
 use tandem_worker::{Clock, TscClock};
 
 use super::control::Control;
-use super::source::{Pages, SourceArgs, network};
+use super::source::{Pages, SourceArgs, network, on_a_thread_of_its_own};
 use crate::machine::free_mib;
 
 /// How long the other end of a link may take.
@@ -105,18 +105,8 @@ impl LoadRunner for DeviceSource {
         let mut control = Control::new(&self.arguments.control);
         let calls: Vec<_> = plan.calls().collect();
         let remotes = control.install(&calls)?;
-        let (seconds, heard) = mpsc::channel();
-        let outcome = std::thread::scope(|scope| {
-            let this = &mut *self;
-            let (plan, remotes) = (&plan, &remotes);
-            let sending = std::thread::Builder::new()
-                .name("load".to_owned())
-                .spawn_scoped(scope, move || this.send(plan, remotes, &seconds, stop))
-                .map_err(|error| LoadError::Port(error.to_string()))?;
-            // Until the sending thread is done.
-            heard.iter().for_each(progress);
-            sending.join().unwrap_or_else(|_| Err(LoadError::Port("the sending thread panicked".to_owned())))
-        })?;
+        let this = &mut *self;
+        let outcome = on_a_thread_of_its_own(progress, |seconds| this.send(&plan, &remotes, &seconds, stop))?;
         control.remove()?;
         Ok(outcome)
     }

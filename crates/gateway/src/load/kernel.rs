@@ -19,7 +19,7 @@ use tandem_wire::ethernet::MacAddress;
 use tandem_worker::{Clock, TscClock};
 
 use super::control::SetUp;
-use super::source::{SourceArgs, network};
+use super::source::{SourceArgs, network, on_a_thread_of_its_own};
 
 /// Sockets that legs share, on each address.
 const SOCKETS_PER_ADDRESS: usize = 4;
@@ -70,25 +70,18 @@ impl LoadRunner for KernelSource {
             lateness_ns: 1_000 * u64::from(self.arguments.lateness_us),
         };
         let mut engine = Engine::new(Level::detect(), &plan, &remotes, port)?;
-        let (seconds, heard) = mpsc::channel();
         let (core, throttle_ns) = (self.arguments.core, self.arguments.throttle_ns);
-        let outcome = std::thread::scope(|scope| {
-            let run = move || {
-                pin(core).map_err(port_error)?;
-                let overruns = receive_overruns();
-                let mut tsc = TscClock::new();
-                let mut clock = || -> Nanos { tsc.now() };
-                let mut tell = |second| {
-                    // Nobody listens any more when the run was given up.
-                    let _ = seconds.send(second);
-                };
-                drive(&mut engine, &mut io, &mut clock, throttle_ns, &mut tell, stop);
-                Ok(engine.outcome(clock(), receive_overruns().saturating_sub(overruns)))
+        let outcome = on_a_thread_of_its_own(progress, |seconds| {
+            pin(core).map_err(port_error)?;
+            let overruns = receive_overruns();
+            let mut tsc = TscClock::new();
+            let mut clock = || -> Nanos { tsc.now() };
+            let mut tell = |second| {
+                // Nobody listens any more when the run was given up.
+                let _ = seconds.send(second);
             };
-            let sending = std::thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, run);
-            let sending = sending.map_err(port_error)?;
-            heard.iter().for_each(progress);
-            sending.join().unwrap_or_else(|_| Err(LoadError::Port("the sending thread panicked".to_owned())))
+            drive(&mut engine, &mut io, &mut clock, throttle_ns, &mut tell, stop);
+            Ok(engine.outcome(clock(), receive_overruns().saturating_sub(overruns)))
         })?;
         control.remove()?;
         Ok(outcome)

@@ -1,11 +1,12 @@
 //! Where the calls of a measurement come from: a DPDK port of our own, or the kernel's sockets.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tandem_config::{Cidr, PortRange};
-use tandem_loadgen::{LoadRunner, SourceNetwork};
+use tandem_loadgen::{LoadError, LoadOutcome, LoadRunner, Progress, SourceNetwork};
 
 /// A source of calls, and the gateway it sets them up on.
 #[derive(Args, Clone, Debug)]
@@ -95,4 +96,20 @@ pub(super) fn network(arguments: &SourceArgs) -> SourceNetwork {
         addresses: arguments.addresses.iter().filter_map(ipv4).collect(),
         ports: [arguments.ports.first, arguments.ports.last],
     }
+}
+
+/// Lets a run send on a thread of its own, and passes on what it tells each second until it is done.
+pub(super) fn on_a_thread_of_its_own(
+    progress: &mut dyn FnMut(Progress),
+    send: impl FnOnce(mpsc::Sender<Progress>) -> Result<LoadOutcome, LoadError> + Send,
+) -> Result<LoadOutcome, LoadError> {
+    let (seconds, heard) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let sending = std::thread::Builder::new()
+            .name("load".to_owned())
+            .spawn_scoped(scope, move || send(seconds))
+            .map_err(|error| LoadError::Port(error.to_string()))?;
+        heard.iter().for_each(progress);
+        sending.join().unwrap_or_else(|_| Err(LoadError::Port("the sending thread panicked".to_owned())))
+    })
 }
