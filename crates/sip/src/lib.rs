@@ -15,10 +15,12 @@
 //! | [`Transactions`] | RFC 3261 section 17 and RFC 6026 as tables |
 //! | [`Dialog`] | RFC 3261 section 12: plain data that can be replicated |
 //! | [`uas`] | the checks of RFC 3261 section 8.2 |
+//! | [`digest`] | who somebody is: RFC 3261 section 22, RFC 7616, RFC 8760 |
 #![forbid(unsafe_code)]
 
 mod build;
 mod dialog;
+pub mod digest;
 mod error;
 pub mod header;
 mod header_name;

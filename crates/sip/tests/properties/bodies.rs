@@ -263,3 +263,77 @@ impl Run {
         assert!(self.alive.contains(&id), "{id:?} is gone, or never was");
     }
 }
+
+/// Any text as challenge or credentials is refused or read, and what is read is written and read again; a server lets nobody
+/// in for it.
+pub(crate) fn digest(bytes: &[u8]) {
+    use tandem_sip::digest::{Algorithm, Authenticator, Challenge, Checked, Credentials, DigestClient, Ha1, Settings};
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(Some(challenge)) = Challenge::parse(&text) {
+        let again = challenge.to_value();
+        if challenge.algorithm.is_some() && !again.contains(['\r', '\n']) {
+            assert_eq!(Challenge::parse(&again), Ok(Some(challenge)));
+        }
+    }
+    if let Ok(Some(credentials)) = Credentials::parse(&text) {
+        let _ = (credentials.user(), credentials.nonce_count());
+        if credentials.algorithm.is_some() {
+            assert_eq!(Credentials::parse(&credentials.to_value()), Ok(Some(credentials)));
+        }
+    }
+    let mut identifiers = Identifiers::new(SeededRandom::new(1));
+    let request = |name| {
+        let request = RequestBuilder::new(Method::Register, "sip:h").from("<sip:b@h>;tag=f").to("<sip:b@h>");
+        request.via("SIP/2.0/UDP h;branch=z9hG4bKx").call_id("c").cseq(1).header(name, &text)
+    };
+    let Ok(refused) = request(HeaderName::Authorization).build() else { return };
+    let settings = Settings {
+        realm: "r".to_owned(),
+        algorithms: Algorithm::ALL.to_vec(),
+        nonce_lifetime: Duration::from_secs(300),
+        max_nonces: 4,
+    };
+    let mut server = Authenticator::new(settings, [9; 32]);
+    let known = |user: &str, algorithm| Some(Ha1::new(algorithm, user, "r", "secret"));
+    let verdict = server.check(Instant::ZERO, &refused, HeaderName::Authorization, known);
+    assert!(!matches!(verdict, Checked::Authentic(_)), "{verdict:?}");
+    assert_eq!(server.nonces(), 0);
+    let challenged = ResponseBuilder::new(&refused, StatusCode::UNAUTHORIZED).to_tag("t");
+    let Ok(challenged) = challenged.header(HeaderName::WwwAuthenticate, &text).build() else { return };
+    let mut client = DigestClient::new("b\"\\", "secret");
+    if client.on_challenge(&challenged).is_ok() {
+        let answer = client.authorize(request(HeaderName::Subject), &mut identifiers).build().expect("a request");
+        let value = answer.value(HeaderName::Authorization).expect("credentials");
+        let credentials = Credentials::parse(value).expect("well-formed").expect("Digest");
+        assert_eq!(credentials.user(), "b\"\\");
+    }
+}
+
+/// A client with the password is let in, one with another is not, whatever stands in user name and password.
+pub(crate) fn digest_round(user: &str, password: &str, other: &str) {
+    use tandem_sip::digest::{Algorithm, Authenticator, Checked, DigestClient, Ha1, Settings};
+    let settings = Settings {
+        realm: "r\"".to_owned(),
+        algorithms: vec![Algorithm::Sha256],
+        nonce_lifetime: Duration::from_secs(1),
+        max_nonces: 4,
+    };
+    let mut server = Authenticator::new(settings, [9; 32]);
+    let mut identifiers = Identifiers::new(SeededRandom::new(1));
+    let request = RequestBuilder::new(Method::Register, "sip:h").from("<sip:b@h>;tag=f").to("<sip:b@h>");
+    let request = request.via("SIP/2.0/UDP h;branch=z9hG4bKx").call_id("c").cseq(1);
+    let plain = request.clone().build().expect("a request");
+    for tried in [password, other] {
+        let challenges = server.challenges(Instant::ZERO, &mut identifiers, false);
+        let challenged = ResponseBuilder::new(&plain, StatusCode::UNAUTHORIZED).to_tag("t");
+        let challenged = challenged.header(HeaderName::WwwAuthenticate, &challenges[0]).build().expect("a response");
+        let mut client = DigestClient::new(user, tried);
+        client.on_challenge(&challenged).expect("answerable");
+        let answer = client.authorize(request.clone(), &mut identifiers).build().expect("a request");
+        let verdict = server.check(Instant::ZERO, &answer, HeaderName::Authorization, |given, algorithm| {
+            (given == user).then(|| Ha1::new(algorithm, user, "r\\\"", password))
+        });
+        let wanted = if tried == password { Checked::Authentic(user.into()) } else { Checked::Wrong };
+        assert_eq!(verdict, wanted);
+    }
+}

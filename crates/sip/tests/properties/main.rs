@@ -64,6 +64,30 @@ fn nearly_messages() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Challenges and credentials with something wrong in them.
+fn nearly_digest() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("Digest "),
+        Just("username=\"b\", realm=\"r\", nonce=\"n\", uri=\"sip:h\", response=\"00000000000000000000000000000000\""),
+        Just("realm=\"r\""),
+        Just("nonce=n"),
+        Just("algorithm=SHA-256"),
+        Just("qop=\"auth,auth-int\""),
+        Just("qop=auth"),
+        Just("nc=00000001"),
+        Just("cnonce=\"\\\"\""),
+        Just("stale=true"),
+        Just(", "),
+        Just(","),
+        Just("\""),
+        Just("="),
+        Just("\u{e9}"),
+    ];
+    (any::<bool>(), vec(piece, 0..12)).prop_map(|(is_digest, pieces)| {
+        if is_digest { format!("Digest {}", pieces.join(",")) } else { pieces.concat() }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -80,6 +104,16 @@ proptest! {
     #[test]
     fn a_stream_may_be_cut_anywhere(bytes in nearly_messages(), more in nearly_messages(), cuts in vec(any::<u8>(), 0..9)) {
         bodies::stream(&[bytes, more].concat(), &cuts);
+    }
+
+    #[test]
+    fn any_text_is_no_credentials(text in nearly_digest()) {
+        bodies::digest(text.as_bytes());
+    }
+
+    #[test]
+    fn who_has_the_password_is_let_in_and_nobody_else(user in "\\PC{1,12}", password in "\\PC{0,12}", other in "\\PC{0,12}") {
+        bodies::digest_round(&user, &password, &other);
     }
 
     #[test]
