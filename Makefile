@@ -6,7 +6,7 @@ DEMO_CALLS ?= 12
 CAPACITY_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-short test lint manual bench capacity clean
+.PHONY: help setup build demo demo-short test lint manual bench capacity package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench: ## figures of this machine (minutes)
 
 capacity: build ## the largest number of calls at a service level, five mixes (an hour and more)
 	$${CARGO_TARGET_DIR:-target}/release/tandem capacity $(CAPACITY_ARGUMENTS)
+
+package: build ## a Debian package of the release build (see docs/DEPLOY.md)
+	scripts/package.sh
 
 clean: ## remove build products
 	$(CARGO) clean
