@@ -131,6 +131,7 @@ mod tests {
             annexb: true,
             comfort_noise: false,
             telephone_event: true,
+            rtcp_mux: tandem_sdp::RtcpMux::Accept,
             in_band_dtmf: false,
             srtp: tandem_sdp::SrtpPolicy::Off,
             srtp_suites: Vec::new(),

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tandem_contract::{Codec, CryptoSuite, Nanos, SourcePolicy, WorkerId};
-use tandem_sdp::SrtpPolicy;
+use tandem_sdp::{RtcpMux, SrtpPolicy};
 use thiserror::Error;
 
 /// A signalling socket, counted from 0 in the order of [`SwitchConfig::listeners`].
@@ -69,6 +69,8 @@ pub struct Peer {
     pub comfort_noise: bool,
     /// Whether RFC 4733 telephone events are offered and accepted.
     pub telephone_event: bool,
+    /// Whether RTCP may share RTP's port.
+    pub rtcp_mux: RtcpMux,
     /// Whether its media legs speak SRTP.
     pub srtp: SrtpPolicy,
     /// With which suites, preferred first; at least one where they do.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tandem_contract::{Codec, CryptoSuite, Direction, Format, LegConfig, LegSide, Nanos};
+use tandem_contract::{Codec, CryptoSuite, Direction, Format, LegConfig, LegSide, Nanos, RtcpTransport};
 use tandem_sdp::{Capabilities, KeySeed, Negotiation, Security, SessionDescription, SrtpPolicy};
 use tandem_sip::{ClientTx, Dialog, Invite2xx, Peer as SipPeer, Request, Response, ServerTx};
 
@@ -130,6 +130,7 @@ impl Leg {
         let agreement = self.negotiation.agreement();
         LegConfig {
             remote: agreement.and_then(|agreed| agreed.remote),
+            rtcp: agreement.map_or(RtcpTransport::PortAbove, |agreed| agreed.rtcp),
             format: agreement.map(|agreed| Format {
                 in_band_dtmf: self.peer.in_band_dtmf && agreed.format.telephone_event.is_none(),
                 ..agreed.format
@@ -218,6 +219,7 @@ pub(crate) fn negotiation(peer: &Peer, session_id: u64, local: SocketAddr, keys:
         annexb: peer.annexb,
         comfort_noise: peer.comfort_noise,
         telephone_event: peer.telephone_event,
+        rtcp_mux: peer.rtcp_mux,
     };
     let security = Security { policy: peer.srtp, suites: peer.srtp_suites.clone(), keys };
     Negotiation::new(session_id, local, capabilities).with_security(security)

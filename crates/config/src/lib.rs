@@ -28,5 +28,5 @@ pub use load::{LoadError, MAX_FILE_BYTES, load, parse};
 pub use problem::Problem;
 pub use reference::{json_schema, reference_markdown, reference_yaml};
 pub use reload::{CHANGEABLE, Reload, ReloadError};
-pub use signalling::{CodecName, Listener, Peer, Route, Sip, Source, Srtp, SuiteName, Transport};
+pub use signalling::{CodecName, Listener, Peer, Route, RtcpMux, Sip, Source, Srtp, SuiteName, Transport};
 pub use value::{Cidr, CidrError, Endpoint, EndpointError, PortRange, PortRangeError};

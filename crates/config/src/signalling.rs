@@ -111,6 +111,10 @@ pub struct Peer {
     #[serde(default = "default_true")]
     #[garde(skip)]
     pub telephone_events: bool,
+    /// Whether its RTCP shares RTP's port (RFC 5761).
+    #[serde(default)]
+    #[garde(skip)]
+    pub rtcp_mux: RtcpMux,
     /// Whether its RTP is encrypted (SRTP), with keys from the session description (SDES, RFC 4568).
     #[serde(default)]
     #[garde(skip)]
@@ -210,6 +214,19 @@ pub enum CodecName {
     /// G.729 Annex A; with the silence compression of Annex B where `annexb` says so.
     #[serde(rename = "G729")]
     G729,
+}
+
+/// Whether a peer's RTCP shares RTP's port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RtcpMux {
+    /// Never.
+    Off,
+    /// Where its offer says so.
+    #[default]
+    Accept,
+    /// It is offered too.
+    Offer,
 }
 
 /// Whether a peer's RTP is encrypted.

@@ -214,13 +214,27 @@ impl Direction {
     }
 }
 
+/// Which ports a leg's RTCP uses, on our side and on the peer's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RtcpTransport {
+    /// The port above RTP's on both sides (RFC 3550 §11).
+    #[default]
+    PortAbove,
+    /// RTP's own on both sides (RFC 5761).
+    Multiplexed,
+    /// The port above RTP's on ours, and what the peer has named on its side (RFC 3605).
+    To(SocketAddr),
+}
+
 /// One leg of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LegConfig {
-    /// Where the leg receives RTP and what it sends from; RTCP is the odd port above.
+    /// Where the leg receives RTP and what it sends from; the odd port above is the leg's too, for RTCP.
     pub local: SocketAddr,
     /// Where RTP goes, once the peer's session description said so.
     pub remote: Option<SocketAddr>,
+    /// Where its RTCP comes in and goes out. What comes in by the other of the two ports is taken too.
+    pub rtcp: RtcpTransport,
     /// What is spoken, once negotiated; until then what arrives is dropped by name.
     pub format: Option<Format>,
     /// Which way media goes.
@@ -253,6 +267,7 @@ impl LegConfig {
         Self {
             local,
             remote: None,
+            rtcp: RtcpTransport::PortAbove,
             format: None,
             direction: Direction::Inactive,
             source: SourcePolicy::new(Learning::Off),

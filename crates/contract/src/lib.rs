@@ -33,7 +33,7 @@ pub use command::Command;
 pub use counters::{Counter, DropCounters, LegCounters, RingDepth, StageTimes, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{Event, EventCode, Refusal};
-pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, WorkerId};
+pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, RtcpTransport, WorkerId};
 pub use function::{ForkTarget, Function};
 pub use histogram::{Buckets, LatencyHistogram};
 pub use source::{Learning, SourcePolicy};
@@ -44,4 +44,4 @@ pub use time::Nanos;
 
 /// Changes whenever a type of this crate changes its meaning, so that a control plane never drives a worker that
 /// understands something else.
-pub const API_VERSION: u32 = 3;
+pub const API_VERSION: u32 = 4;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tandem_call::{
-    Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet, SrtpPolicy,
+    Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy,
     SwitchConfig, Timeouts, WallClock, WorkerSlots,
 };
 use tandem_config::{CodecName, Config, Source, Srtp, SuiteName};
@@ -72,6 +72,11 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
         annexb: peer.annexb,
         comfort_noise: peer.comfort_noise,
         telephone_event: peer.telephone_events,
+        rtcp_mux: match peer.rtcp_mux {
+            tandem_config::RtcpMux::Off => RtcpMux::Off,
+            tandem_config::RtcpMux::Accept => RtcpMux::Accept,
+            tandem_config::RtcpMux::Offer => RtcpMux::Offer,
+        },
         in_band_dtmf: peer.in_band_dtmf,
         srtp: match peer.srtp {
             Srtp::Off => SrtpPolicy::Off,

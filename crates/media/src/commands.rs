@@ -182,6 +182,7 @@ impl<B: PacketBuf> Engine<B> {
                 self.windows.give_back(window, index);
             }
             self.release_srtp(index);
+            self.release_rtcp_next_hop(index);
             self.end_noise(index);
             self.streams[index.at()] = Stream::vacant();
         }

@@ -4,10 +4,10 @@
 //! There is no wall clock here: the NTP timestamps of our reports count from the worker's start, which §4 allows.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayString;
-use tandem_contract::{DropReason, FlowId, LegSide, Nanos};
+use tandem_contract::{DropReason, FlowId, LegSide, Nanos, RtcpTransport};
 use tandem_packet_io::PacketBuf;
 use tandem_wire::rtcp::{self, ReportBlock, ReportFields, Rtcp, RtcpError, SenderInfo};
 use tandem_wire::xr::VoipMetrics;
@@ -17,7 +17,8 @@ use crate::departure::Departure;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::{leg_of, stream_of};
-use crate::port_table::StreamIndex;
+use crate::neighbours::NeighbourId;
+use crate::port_table::{AddressIndex, StreamIndex};
 use crate::quality::{Bursts, GMIN, Heard, Rating};
 use crate::stream::{Exit, Stream, Treatment};
 
@@ -39,8 +40,10 @@ pub(crate) struct Reporting {
     last_sender_report: Option<(u32, Nanos)>,
     /// Where the peer's RTCP comes from: there goes ours.
     source: Option<SocketAddr>,
-    /// The peer sends RTCP to the RTP port (RFC 5761).
+    /// The peer sends RTCP to the RTP port (RFC 5761), whatever was agreed on.
     is_multiplexed: bool,
+    /// The next hop to where the peer wants RTCP, where that is another address than RTP's.
+    next_hop: Option<(IpAddr, NeighbourId)>,
     /// Received, lost and sent at the last report.
     received_before: u64,
     lost_before: u64,
@@ -65,7 +68,13 @@ impl<B: PacketBuf> Engine<B> {
         if stream.gate == Err(DropReason::NotNegotiated) {
             return Err(DropReason::NotNegotiated);
         }
-        if stream.remote().is_none_or(|remote| remote.ip() != datagram.source.ip()) {
+        let (slot, leg) = leg_of(datagram.stream);
+        let named = match self.flows[slot as usize].as_ref().map(|flow| flow.legs[leg.index()].rtcp) {
+            Some(RtcpTransport::To(address)) => Some(address.ip()),
+            _ => None,
+        };
+        let source = datagram.source.ip();
+        if stream.remote().is_none_or(|remote| remote.ip() != source && named != Some(source)) {
             return Err(DropReason::SourceNotAllowed);
         }
         let at = usize::from(datagram.at);
@@ -139,10 +148,10 @@ impl<B: PacketBuf> Engine<B> {
         let Exit::Open(departure) = self.streams[index.reverse().at()].exit else {
             return;
         };
-        let Some(mac) = self.neighbours.mac(departure.next_hop) else {
+        let Some(report_way) = self.report_way(now, index, &departure, egress) else {
             return;
         };
-        let Some(report_way) = self.report_way(index, &departure) else {
+        let Some(mac) = self.neighbours.mac(report_way.next_hop) else {
             return;
         };
         let mut compound = [0; MAX_COMPOUND_LEN];
@@ -170,23 +179,69 @@ impl<B: PacketBuf> Engine<B> {
         egress.send(frame);
     }
 
-    /// Where the reports of a leg go: to where its peer's come from, else to the port above its RTP (RFC 3550 §11).
-    fn report_way(&self, index: StreamIndex, departure: &Departure) -> Option<Departure> {
+    /// Where the reports of a leg go: to RTP's port where that was agreed on, else to where the peer's reports come from,
+    /// else to what it has named, else to the port above its RTP (RFC 3550 §11).
+    fn report_way<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        index: StreamIndex,
+        departure: &Departure,
+        egress: &mut E,
+    ) -> Option<Departure> {
         let (slot, leg) = leg_of(index);
         let flow = self.flows[slot as usize].as_ref()?;
         let stream = &self.streams[index.at()];
         let remote = stream.remote()?;
-        let mut local = flow.legs[leg.index()].local;
-        if !stream.reporting.is_multiplexed {
+        let config = &flow.legs[leg.index()];
+        let mut local = config.local;
+        if config.rtcp != RtcpTransport::Multiplexed && !stream.reporting.is_multiplexed {
             local.set_port(local.port().checked_add(1)?);
         }
-        let learned = stream.reporting.source.filter(|source| source.ip() == remote.ip());
-        let to = match learned {
-            Some(source) => source,
-            None => SocketAddr::new(remote.ip(), remote.port().checked_add(1)?),
+        let is_still = |source: &SocketAddr| {
+            let named = matches!(config.rtcp, RtcpTransport::To(to) if to.ip() == source.ip());
+            source.ip() == remote.ip() || named
         };
-        let link = self.links.of(self.ports.link(flow.locals[leg.index()]));
-        Departure::new(link, local, to, departure.next_hop)
+        let to = match (config.rtcp, stream.reporting.source.filter(is_still)) {
+            (RtcpTransport::Multiplexed, _) => remote,
+            (_, Some(source)) => source,
+            (RtcpTransport::To(to), None) => to,
+            (RtcpTransport::PortAbove, None) => SocketAddr::new(remote.ip(), remote.port().checked_add(1)?),
+        };
+        let address = flow.locals[leg.index()];
+        let next_hop = if to.ip() == remote.ip() {
+            departure.next_hop
+        } else {
+            self.rtcp_next_hop(now, index, (address, local.ip()), to.ip(), egress)?
+        };
+        Departure::new(self.links.of(self.ports.link(address)), local, to, next_hop)
+    }
+
+    /// The next hop to another address than RTP's, which is asked for at the first report and kept.
+    #[cold]
+    fn rtcp_next_hop<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        index: StreamIndex,
+        (address, local): (AddressIndex, IpAddr),
+        to: IpAddr,
+        egress: &mut E,
+    ) -> Option<NeighbourId> {
+        let hop = self.ports.local(address).next_hop(to)?;
+        match self.streams[index.at()].reporting.next_hop {
+            Some((known, next_hop)) if known == hop => return Some(next_hop),
+            _ => self.release_rtcp_next_hop(index),
+        }
+        let link = (self.ports.link(address), local);
+        let next_hop = self.neighbours.acquire(now, hop, link, &self.links, &self.counters, egress)?;
+        self.streams[index.at()].reporting.next_hop = Some((hop, next_hop));
+        Some(next_hop)
+    }
+
+    /// Nothing more is reported over a way of its own.
+    pub(crate) fn release_rtcp_next_hop(&mut self, index: StreamIndex) {
+        if let Some((_, next_hop)) = self.streams[index.at()].reporting.next_hop.take() {
+            self.neighbours.release(next_hop, &self.counters);
+        }
     }
 
     /// A report, of a sender if anything was sent since the last one, and the canonical name. `None` when there is nothing

@@ -1,8 +1,10 @@
 //! The attributes we understand, read from their text. What cannot be read counts as absent.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use tandem_contract::Direction;
+use tandem_contract::{Direction, RtcpTransport};
+
+use crate::description::MediaDescription;
 
 /// `a=rtcp` (RFC 3605 §2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,45 @@ impl Rtcp {
             _ => None,
         };
         Some(Self { port, address })
+    }
+}
+
+/// Whether a leg's RTCP may share its RTP's port (`a=rtcp-mux`, RFC 5761).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RtcpMux {
+    /// It has a port of its own, whatever the peer offers.
+    Off,
+    /// Where the peer offers it.
+    #[default]
+    Accept,
+    /// Where the peer takes or makes the offer.
+    Offer,
+}
+
+impl RtcpMux {
+    /// Whether our offer has it; `agreed`: it is spoken now (RFC 5761 §5.1.1: an offer without it would end that).
+    pub(crate) fn is_offered(self, agreed: bool) -> bool {
+        self == Self::Offer || (agreed && self == Self::Accept)
+    }
+}
+
+/// Where RTCP goes to a peer that described its stream so. `ours`: our own description says `a=rtcp-mux`.
+pub(crate) fn rtcp_transport(ours: bool, media: &MediaDescription) -> RtcpTransport {
+    if ours && media.rtcp_mux {
+        return RtcpTransport::Multiplexed;
+    }
+    let (Some(rtcp), Some(rtp)) = (media.rtcp, media.remote()) else { return RtcpTransport::PortAbove };
+    let address = rtcp.address.unwrap_or(rtp.ip());
+    let is_usable = rtcp.port != 0
+        && address.is_ipv4() == rtp.is_ipv4()
+        && !address.is_unspecified()
+        && !address.is_multicast();
+    // What is said without need stays what it is without: a peer behind address translation is reached where it is.
+    let is_usual = address == rtp.ip() && Some(rtcp.port) == rtp.port().checked_add(1);
+    if is_usable && !is_usual {
+        RtcpTransport::To(SocketAddr::new(address, rtcp.port))
+    } else {
+        RtcpTransport::PortAbove
     }
 }
 

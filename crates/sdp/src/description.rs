@@ -91,6 +91,8 @@ pub struct MediaDescription {
     pub rtcp: Option<Rtcp>,
     /// RTP and RTCP may share the port (RFC 5761).
     pub rtcp_mux: bool,
+    /// RTCP may come in parts, without a report before them (RFC 5506).
+    pub rtcp_reduced_size: bool,
     /// The `a=crypto` lines (RFC 4568), preferred first, with the reason where one is of no use.
     pub crypto: Vec<Result<CryptoLine, CryptoError>>,
     /// The values of `a=candidate` (RFC 8839), not interpreted.
@@ -199,6 +201,7 @@ impl MediaDescription {
             encodings: if is_rtp { Encoding::read_all(&media.fmt, attributes) } else { Vec::new() },
             rtcp: attributes.iter().find(|a| a.attribute == "rtcp").and_then(|a| Rtcp::parse(a.value.as_deref()?)),
             rtcp_mux: attributes.iter().any(|a| a.attribute == "rtcp-mux"),
+            rtcp_reduced_size: attributes.iter().any(|a| a.attribute == "rtcp-rsize"),
             crypto: attributes
                 .iter()
                 .filter(|a| a.attribute == "crypto")

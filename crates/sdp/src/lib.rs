@@ -17,7 +17,7 @@ mod keying;
 mod negotiation;
 mod write;
 
-pub use attributes::{Fmtp, Rtcp};
+pub use attributes::{Fmtp, Rtcp, RtcpMux};
 pub use crypto::{CryptoError, CryptoLine, KeySeed, Security, SrtpPolicy};
 pub use description::{MAX_LINES, MAX_MEDIA, MAX_OCTETS};
 pub use description::{MediaDescription, Origin, ParseError, SessionDescription};

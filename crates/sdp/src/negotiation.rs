@@ -1,8 +1,9 @@
 use std::net::SocketAddr;
 
-use tandem_contract::{Codec, Direction, Format, LegCrypto, PayloadType};
+use tandem_contract::{Codec, Direction, Format, LegCrypto, PayloadType, RtcpTransport};
 use thiserror::Error;
 
+use crate::attributes::{RtcpMux, rtcp_transport};
 use crate::crypto::{CryptoError, Security, SrtpPolicy};
 use crate::description::{MediaDescription, SessionDescription};
 use crate::encoding::Encoding;
@@ -21,6 +22,8 @@ pub struct Capabilities {
     pub comfort_noise: bool,
     /// Whether RFC 4733 telephone events are spoken.
     pub telephone_event: bool,
+    /// Whether RTP and RTCP may share a port.
+    pub rtcp_mux: RtcpMux,
 }
 
 /// What an offer and its answer agreed on, from our side.
@@ -28,6 +31,8 @@ pub struct Capabilities {
 pub struct Agreement {
     /// Where RTP goes; `None` while the peer wants none.
     pub remote: Option<SocketAddr>,
+    /// Where RTCP goes.
+    pub rtcp: RtcpTransport,
     /// What is spoken.
     pub format: Format,
     /// Which way media goes.
@@ -185,6 +190,7 @@ impl Negotiation {
             telephone_events = rates.into_iter().map(|rate| (self.event_number_of(rate), rate)).collect();
         }
         let crypto = self.offered_keys();
+        let is_multiplexed = self.agreement.is_some_and(|agreed| agreed.rtcp == RtcpTransport::Multiplexed);
         let takes_noise = codecs.iter().any(|(codec, _)| codec.takes_comfort_noise());
         let audio = AudioLine {
             protocol: if self.security.policy == SrtpPolicy::Required { "RTP/SAVP" } else { "RTP/AVP" }.to_owned(),
@@ -195,6 +201,9 @@ impl Negotiation {
             annexb: self.capabilities.annexb,
             ptime_ms: self.capabilities.ptime_ms,
             direction,
+            rtcp_mux: self.capabilities.rtcp_mux.is_offered(is_multiplexed),
+            // We have nothing to send in parts, and take what comes: it is said again where it was agreed on.
+            rtcp_reduced_size: self.said_audio().is_some_and(|audio| audio.rtcp_reduced_size),
             crypto,
         };
         let mut lines = self.said.clone();
@@ -257,6 +266,7 @@ impl Negotiation {
         let event_offered = ours.telephone_events.iter().find(|(_, rate)| *rate == codec.clock_rate_hz());
         let agreement = Agreement {
             remote: media.remote(),
+            rtcp: rtcp_transport(ours.rtcp_mux, media),
             format: Format {
                 receive_payload_type,
                 ptime_ms: self.ptime_for(codec, media),
@@ -329,8 +339,14 @@ impl Negotiation {
             ..Format::new(*codec, encoding.payload_type)
         };
         let line = self.answered_keys(media)?;
-        let mut agreement =
-            Agreement { remote: media.remote(), format, direction: narrowed(direction, media), crypto: None };
+        let rtcp_mux = media.rtcp_mux && self.capabilities.rtcp_mux != RtcpMux::Off;
+        let mut agreement = Agreement {
+            remote: media.remote(),
+            rtcp: rtcp_transport(rtcp_mux, media),
+            format,
+            direction: narrowed(direction, media),
+            crypto: None,
+        };
         let own = line.map(|line| self.own_key(line, agreement.remote, before.as_ref()));
         agreement.crypto = line.zip(own.as_ref()).map(|(peer, own)| LegCrypto { send: own.key, receive: peer.key });
         let lines = offer.media.iter().enumerate().map(|(index, media)| {
@@ -350,6 +366,8 @@ impl Negotiation {
                 annexb: format.annexb,
                 ptime_ms: format.ptime_ms,
                 direction: agreement.direction,
+                rtcp_mux,
+                rtcp_reduced_size: media.rtcp_reduced_size,
                 crypto: own.iter().cloned().collect(),
             })
         });

@@ -29,6 +29,10 @@ pub(crate) struct AudioLine {
     pub(crate) annexb: bool,
     pub(crate) ptime_ms: u8,
     pub(crate) direction: Direction,
+    /// RTP and RTCP may share the port (RFC 5761).
+    pub(crate) rtcp_mux: bool,
+    /// RTCP in parts is understood (RFC 5506).
+    pub(crate) rtcp_reduced_size: bool,
     /// Keys we offer, or the one we answer with; none for plain RTP.
     pub(crate) crypto: Vec<CryptoLine>,
 }
@@ -86,6 +90,12 @@ fn write_audio(text: &mut String, audio: &AudioLine) -> std::fmt::Result {
     for (payload_type, clock_rate_hz) in &audio.telephone_events {
         let number = payload_type.get();
         write!(text, "a=rtpmap:{number} telephone-event/{clock_rate_hz}\r\na=fmtp:{number} 0-15\r\n")?;
+    }
+    if audio.rtcp_mux {
+        text.push_str("a=rtcp-mux\r\n");
+    }
+    if audio.rtcp_reduced_size {
+        text.push_str("a=rtcp-rsize\r\n");
     }
     for line in &audio.crypto {
         write!(text, "a=crypto:{}\r\n", line.value())?;

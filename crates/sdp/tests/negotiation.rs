@@ -3,11 +3,18 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tandem_contract::{Codec, Direction, PayloadType};
-use tandem_sdp::{AnswerError, Capabilities, Negotiation, OfferError, SessionDescription};
+use tandem_contract::{Codec, Direction, PayloadType, RtcpTransport};
+use tandem_sdp::{AnswerError, Capabilities, Negotiation, OfferError, RtcpMux, SessionDescription};
 
 fn capabilities(codecs: &[Codec]) -> Capabilities {
-    Capabilities { codecs: codecs.to_vec(), ptime_ms: 20, annexb: true, comfort_noise: true, telephone_event: true }
+    Capabilities {
+        codecs: codecs.to_vec(),
+        ptime_ms: 20,
+        annexb: true,
+        comfort_noise: true,
+        telephone_event: true,
+        rtcp_mux: RtcpMux::Accept,
+    }
 }
 
 fn leg(codecs: &[Codec]) -> Negotiation {
@@ -321,4 +328,76 @@ fn addresses_of_version_six_are_written_as_such() {
     let text = Negotiation::new(1, local, capabilities(&[Pcmu])).offer(&[], SendRecv);
     assert!(text.contains("o=- 1 1 IN IP6 2001:db8::1\r\n") && text.contains("c=IN IP6 2001:db8::1\r\n"));
     assert_eq!(ours(&text).media[0].remote(), Some(local));
+}
+
+fn leg_with(rtcp_mux: RtcpMux) -> Negotiation {
+    let capabilities = Capabilities { rtcp_mux, ..capabilities(&[Pcmu]) };
+    Negotiation::new(4711, (Ipv4Addr::new(10, 0, 0, 1), 20_000).into(), capabilities)
+}
+
+#[test]
+fn rtcp_shares_the_port_where_both_say_so() {
+    for (policy, offers, theirs, agreed) in [
+        (RtcpMux::Off, false, "a=rtcp-mux\r\n", RtcpTransport::PortAbove),
+        (RtcpMux::Accept, false, "a=rtcp-mux\r\n", RtcpTransport::PortAbove),
+        (RtcpMux::Offer, true, "a=rtcp-mux\r\n", RtcpTransport::Multiplexed),
+        (RtcpMux::Offer, true, "", RtcpTransport::PortAbove),
+    ] {
+        let mut leg = leg_with(policy);
+        let offer = leg.offer(&[Pcmu], SendRecv);
+        assert_eq!(offer.contains("a=rtcp-mux\r\n"), offers, "{policy:?}");
+        let answer = peer(&format!("m=audio 4000 RTP/AVP 0\r\n{theirs}"));
+        assert_eq!(leg.on_answer(&answer).expect("fits").rtcp, agreed, "{policy:?} {theirs}");
+    }
+    for (policy, agreed) in [
+        (RtcpMux::Off, RtcpTransport::PortAbove),
+        (RtcpMux::Accept, RtcpTransport::Multiplexed),
+        (RtcpMux::Offer, RtcpTransport::Multiplexed),
+    ] {
+        let mut leg = leg_with(policy);
+        let (text, agreement) =
+            leg.answer(&peer("m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\n"), &[], SendRecv).expect("answers");
+        let muxes = agreed == RtcpTransport::Multiplexed;
+        assert_eq!((agreement.rtcp, ours(&text).media[0].rtcp_mux), (agreed, muxes), "{policy:?}");
+        // An offer of ours without it would end it.
+        assert_eq!(leg.offer(&[Pcmu], SendRecv).contains("a=rtcp-mux\r\n"), muxes, "{policy:?}");
+        let (text, agreement) = leg.answer(&peer("m=audio 4000 RTP/AVP 0\r\n"), &[], SendRecv).expect("answers");
+        assert_eq!((agreement.rtcp, text.contains("a=rtcp-mux")), (RtcpTransport::PortAbove, false), "{policy:?}");
+    }
+}
+
+#[test]
+fn rtcp_goes_where_the_peer_names_a_port_or_address_of_its_own() {
+    let to = |text: &str| RtcpTransport::To(text.parse().expect("an address"));
+    for (attribute, expected) in [
+        ("a=rtcp:5005", to("192.0.2.7:5005")),
+        ("a=rtcp:4000", to("192.0.2.7:4000")),
+        ("a=rtcp:5005 IN IP4 192.0.2.8", to("192.0.2.8:5005")),
+        ("a=rtcp:4001 IN IP4 192.0.2.7", RtcpTransport::PortAbove),
+        ("a=rtcp:4001", RtcpTransport::PortAbove),
+        ("a=rtcp:0", RtcpTransport::PortAbove),
+        ("a=rtcp:5005 IN IP6 2001:db8::1", RtcpTransport::PortAbove),
+        ("a=rtcp:5005 IN IP4 0.0.0.0", RtcpTransport::PortAbove),
+        ("a=rtcp:5005 IN IP4 224.0.0.1", RtcpTransport::PortAbove),
+        ("a=rtcp:nonsense", RtcpTransport::PortAbove),
+        // Shared with RTP, it goes where that goes.
+        ("a=rtcp:5005\r\na=rtcp-mux", RtcpTransport::Multiplexed),
+    ] {
+        let described = peer(&format!("m=audio 4000 RTP/AVP 0\r\n{attribute}\r\n"));
+        let (_, agreement) = leg(&[Pcmu]).answer(&described, &[], SendRecv).expect("answers");
+        assert_eq!(agreement.rtcp, expected, "{attribute}");
+        let mut leg = leg_with(RtcpMux::Offer);
+        leg.offer(&[Pcmu], SendRecv);
+        assert_eq!(leg.on_answer(&described).expect("fits").rtcp, expected, "{attribute}");
+    }
+}
+
+#[test]
+fn rtcp_in_parts_is_agreed_to_and_not_asked_for() {
+    let mut leg = leg(&[Pcmu]);
+    let offer = peer("m=audio 4000 RTP/AVP 0\r\na=rtcp-rsize\r\n");
+    let (text, _) = leg.answer(&offer, &[], SendRecv).expect("answers");
+    assert!(text.contains("a=rtcp-rsize\r\n"), "{text}");
+    assert!(leg.offer(&[Pcmu], SendRecv).contains("a=rtcp-rsize\r\n"), "once agreed, it stays");
+    assert!(!leg_with(RtcpMux::Offer).offer(&[Pcmu], SendRecv).contains("rtcp-rsize"));
 }

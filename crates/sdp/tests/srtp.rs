@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 
 use tandem_contract::{Codec, CryptoSuite, Direction, LegCrypto, MasterKey};
 use tandem_sdp::{
-    AnswerError, Capabilities, CryptoError, KeySeed, Negotiation, OfferError, Security, SessionDescription, SrtpPolicy,
+    AnswerError, Capabilities, CryptoError, KeySeed, Negotiation, OfferError, RtcpMux, Security,
+    SessionDescription, SrtpPolicy,
 };
 
 use CryptoSuite::{AeadAes128Gcm, AesCm128HmacSha1_32, AesCm128HmacSha1_80};
@@ -25,6 +26,7 @@ fn leg(policy: SrtpPolicy, suites: &[CryptoSuite]) -> Negotiation {
         annexb: false,
         comfort_noise: false,
         telephone_event: false,
+        rtcp_mux: RtcpMux::Off,
     };
     let security = Security { policy, suites: suites.to_vec(), keys: KeySeed::new([7; 32]) };
     Negotiation::new(4711, (Ipv4Addr::new(10, 0, 0, 1), 20_000).into(), capabilities).with_security(security)

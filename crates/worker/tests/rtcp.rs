@@ -5,7 +5,7 @@
 mod rig;
 
 use rig::*;
-use tandem_contract::{Codec, Command, DropReason, Event, LegCounters};
+use tandem_contract::{Codec, Command, DropReason, Epoch, Event, LegCounters, RtcpTransport};
 use tandem_testkit::{Endpoint, Pool};
 use tandem_wire::demux;
 use tandem_wire::ethernet::Ethernet;
@@ -252,4 +252,53 @@ fn a_leg_that_ends_says_goodbye_and_a_peer_that_left_and_returns_has_lost_nothin
     assert!(goodbyes[0].leaving && goodbyes[0].sender.is_some());
     assert_eq!((goodbyes[0].ssrc, goodbyes[0].ports), (0x5500_0001, (10_003, 7001)));
     assert_eq!((rig.counters.frames_unaccounted(), rig.all_drops()), (0, 0));
+}
+
+#[test]
+fn reports_go_to_the_rtp_port_where_that_was_agreed_on() {
+    let mut rig = rig();
+    let [mut a, b] = legs(Codec::Pcmu, Codec::Pcmu);
+    a.rtcp = RtcpTransport::Multiplexed;
+    rig.install([a, b]);
+    let mut caller = caller(Codec::Pcmu);
+    let sent = talk(&mut rig, &mut caller);
+    assert!(sent.iter().any(|s| s.ports == (10_000, 6000)));
+    assert!(sent.iter().all(|s| s.ports == (10_000, 6000) || s.ports == (10_003, 7001)));
+    // A change of mind: from now on on ports of their own.
+    a.rtcp = RtcpTransport::PortAbove;
+    let updated = rig.command(Command::UpdateFlow { flow: flow(0), epoch: Epoch(2), legs: [a, b] });
+    assert_eq!(updated, Event::Updated { flow: flow(0), epoch: Epoch(2) });
+    let sent = talk(&mut rig, &mut caller);
+    assert!(sent.iter().any(|s| s.ports == (10_001, 6001)));
+    assert!(sent.iter().all(|s| s.ports.1 != 6000));
+}
+
+#[test]
+fn reports_go_to_the_port_and_address_that_the_peer_has_named_and_its_own_may_come_from_there() {
+    let mut rig = rig();
+    let [mut a, mut b] = legs(Codec::Pcmu, Codec::Pcmu);
+    a.rtcp = RtcpTransport::To("10.0.0.10:6100".parse().unwrap());
+    // The callee's RTCP is another machine's, here the caller's.
+    b.rtcp = RtcpTransport::To("10.0.0.10:7100".parse().unwrap());
+    rig.install([a, b]);
+    let (mut caller, callee) = (caller(Codec::Pcmu), callee(Codec::Pcmu));
+    rig.answers_arp = true;
+    let sent = talk(&mut rig, &mut caller);
+    let ports: std::collections::BTreeSet<_> = sent.iter().map(|s| s.ports).collect();
+    assert_eq!(ports, [(10_001, 6100), (10_003, 7100)].into());
+    let mut monitor = callee.clone();
+    monitor.local = "10.0.0.10:7100".parse().unwrap();
+    monitor.peer.set_port(10_003);
+    let mut bytes = [0; 100];
+    let block = ReportBlock { ssrc: 0x5500_0001, cumulative_lost: 9, ..ReportBlock::default() };
+    let len = ReportFields { ssrc: 0xca12, sender: None, block: Some(block) }.write(&mut bytes).unwrap();
+    rig.cable.put(&monitor.datagram(&bytes[..len]));
+    rig.poll();
+    rig.events();
+    let Event::Counters { counters: [_, b], .. } = rig.command(Command::ReadFlow { flow: flow(0) }) else { panic!() };
+    assert_eq!((b.peer_packets_lost, rig.all_drops()), (9, 0), "{:?}", rig.drop_names());
+    // Its next hop is held for as long as the flow is there.
+    rig.command(Command::RemoveFlow { flow: flow(0) });
+    rig.settle();
+    assert_eq!(rig.counters.frames_unaccounted(), 0);
 }

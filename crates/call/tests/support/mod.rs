@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use phone::{Phone, Sip, sdp};
 use tandem_call::{
-    CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, SrtpPolicy,
+    CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux, SrtpPolicy,
     Switch, SwitchConfig, Timeouts, WallClock, WorkerSlots,
 };
 use tandem_contract::{
@@ -33,6 +33,7 @@ pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ip
         annexb: true,
         comfort_noise: false,
         telephone_event: true,
+        rtcp_mux: RtcpMux::Accept,
         in_band_dtmf: false,
         srtp: SrtpPolicy::Off,
         srtp_suites: Vec::new(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tandem_contract::{
     Clip, ClipId, Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, ForkTarget, Format, Function,
-    Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, SourcePolicy, TapHeader, WorkerCounters, WorkerId,
+    Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, RtcpTransport, SourcePolicy, TapHeader, WorkerCounters, WorkerId,
 };
 use tandem_media::{Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{Burst, PacketBuf};
@@ -166,6 +166,7 @@ fn leg(choices: &mut Choices<'_>) -> LegConfig {
             Direction::SendOnly,
             Direction::Inactive,
         ]),
+        rtcp: choices.of(&[RtcpTransport::PortAbove, RtcpTransport::Multiplexed, RtcpTransport::To(remote(true, 1))]),
         source: source(choices),
         reorder_packets: choices.of(&[2, 0, 10]),
         echoes: choices.octet() > 200,

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use tandem_contract::{Codec, CryptoSuite, Direction};
-use tandem_sdp::{Capabilities, KeySeed, Negotiation, Security, SessionDescription, SrtpPolicy};
+use tandem_sdp::{Capabilities, KeySeed, Negotiation, RtcpMux, Security, SessionDescription, SrtpPolicy};
 
 /// Puts `bytes` through everything a peer's description goes through, as an offer and as an answer, and checks that
 /// what we write in return is consistent.
@@ -21,6 +21,7 @@ fn exercise_with(description: &SessionDescription, policy: SrtpPolicy) {
         annexb: true,
         comfort_noise: true,
         telephone_event: true,
+        rtcp_mux: RtcpMux::Offer,
     };
     let security = Security { policy, suites: CryptoSuite::ALL.to_vec(), keys: KeySeed::new([5; 32]) };
     let mut leg = Negotiation::new(1, (Ipv4Addr::LOCALHOST, 20_000).into(), capabilities).with_security(security);
