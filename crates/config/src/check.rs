@@ -17,6 +17,8 @@ const MAX_NAME_BYTES: usize = 20;
 const MAX_ADDRESSES: usize = 16;
 /// MiB that DPDK needs beside the packet buffers.
 const OTHER_MEMORY_MIB: u32 = 32;
+/// The shortest MTU that a link for IPv6 may have (RFC 8200 §5).
+const IPV6_LEAST_MTU: u16 = 1280;
 /// Octets of one packet buffer: 2 KiB of data, headroom, and DPDK's own 128.
 const PACKET_BUFFER_BYTES: u64 = 2304;
 
@@ -157,10 +159,7 @@ impl Sections<'_> {
             }
             for (place, cidr) in port.addresses.iter().enumerate() {
                 let address = cidr.address;
-                if !address.is_ipv4() {
-                    let message = format!("{address} is no IPv4 address, and media is IPv4 only so far");
-                    self.problem(path!["ports", index, "addresses", place], message);
-                } else if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+                if !cidr.is_usable() {
                     let message = format!("{address} is no address that a port can have");
                     self.problem(path!["ports", index, "addresses", place], message);
                 } else if let Some(other) = addresses.insert(address, &port.name) {
@@ -177,21 +176,31 @@ impl Sections<'_> {
                     self.problem(path!["ports", index, "addresses", place], message);
                 }
             }
-            if let Some(gateway) = port.gateway {
-                if port.addresses.iter().any(|cidr| cidr.address == gateway) {
-                    let message = format!("{gateway} is the port's own address");
-                    self.problem(path!["ports", index, "gateway"], message);
-                } else if !port.addresses.iter().any(|cidr| cidr.contains(gateway)) {
-                    let message = format!("{gateway} lies in none of the port's subnets: {}", list(&port.addresses));
-                    self.problem(path!["ports", index, "gateway"], message);
-                }
+            if port.mtu < IPV6_LEAST_MTU && port.addresses.iter().any(|cidr| cidr.address.is_ipv6()) {
+                let message = format!("{} is too short for IPv6, which needs {IPV6_LEAST_MTU}", port.mtu);
+                self.problem(path!["ports", index, "mtu"], message);
             }
+            self.check_gateway(index, "gateway", port.gateway.map(IpAddr::V4));
+            self.check_gateway(index, "gateway_v6", port.gateway_v6.map(IpAddr::V6));
             for (field, value) in [("rx_descriptors", port.rx_descriptors), ("tx_descriptors", port.tx_descriptors)] {
                 if !value.is_power_of_two() {
                     let message = format!("{value} is no power of two; {} is", value.next_power_of_two());
                     self.problem(path!["ports", index, field], message);
                 }
             }
+        }
+    }
+
+    fn check_gateway(&mut self, index: usize, field: &'static str, gateway: Option<IpAddr>) {
+        let Some(gateway) = gateway else { return };
+        let addresses = &self.config.ports[index].addresses;
+        let is_link_local = matches!(gateway, IpAddr::V6(gateway) if gateway.is_unicast_link_local());
+        let is_of_use = addresses.iter().any(|cidr| cidr.address.is_ipv4() == gateway.is_ipv4());
+        if addresses.iter().any(|cidr| cidr.address == gateway) {
+            self.problem(path!["ports", index, field], format!("{gateway} is the port's own address"));
+        } else if !addresses.iter().any(|cidr| cidr.contains(gateway)) && !(is_link_local && is_of_use) {
+            let message = format!("{gateway} lies in none of the port's subnets: {}", list(addresses));
+            self.problem(path!["ports", index, field], message);
         }
     }
 
@@ -287,9 +296,7 @@ impl Sections<'_> {
     /// Two legs of a call take a pair of ports each, on the address that their peers' media goes to.
     fn check_port_range(&mut self) {
         let config = self.config;
-        let Some(default) = config.ports.first().and_then(|port| port.addresses.first()) else { return };
-        let used: HashSet<IpAddr> =
-            config.peers.iter().map(|peer| peer.media_address.unwrap_or(default.address)).collect();
+        let used: HashSet<IpAddr> = config.peers.iter().filter_map(|peer| config.media_address_of(peer)).collect();
         let legs = u64::from(config.media.port_range.pairs()) * used.len() as u64;
         let wanted = 2 * u64::from(config.limits.max_calls);
         if legs < wanted {

@@ -1,6 +1,6 @@
 //! Sections about packets: DPDK, ports, workers, media.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use garde::Validate;
@@ -60,15 +60,20 @@ pub struct Port {
     #[garde(custom(is_device))]
     #[schemars(example = &"net_af_packet0,iface=eth1")]
     pub device: String,
-    /// The gateway's own IPv4 addresses on the port, each with its subnet. The kernel must not have them too.
+    /// The gateway's own IPv4 and IPv6 addresses on the port, each with its subnet. The kernel must not have them too.
     #[garde(length(min = 1, max = 16))]
     pub addresses: Vec<Cidr>,
-    /// The next hop for remotes outside these subnets; without one they are not reached.
+    /// The next hop for IPv4 remotes outside these subnets; without one they are not reached.
     #[serde(default)]
     #[garde(skip)]
     #[schemars(example = &"10.0.0.1")]
-    pub gateway: Option<IpAddr>,
-    /// The longest IP packet, in octets.
+    pub gateway: Option<Ipv4Addr>,
+    /// The same for IPv6 remotes. It may be link-local, as routers' usually are.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(example = &"fe80::1")]
+    pub gateway_v6: Option<Ipv6Addr>,
+    /// The longest IP packet, in octets; IPv6 needs 1280.
     #[serde(default = "default_mtu")]
     #[garde(range(min = 576, max = 9000))]
     pub mtu: u16,
@@ -90,6 +95,16 @@ pub struct Port {
     #[serde(default = "default_descriptors")]
     #[garde(range(min = 64, max = 4096))]
     pub tx_descriptors: u16,
+}
+
+impl Port {
+    /// The next hop for remotes that `address` of this port speaks to outside its subnet.
+    pub fn gateway_for(&self, address: IpAddr) -> Option<IpAddr> {
+        match address {
+            IpAddr::V4(_) => self.gateway.map(IpAddr::V4),
+            IpAddr::V6(_) => self.gateway_v6.map(IpAddr::V6),
+        }
+    }
 }
 
 const fn default_mtu() -> u16 {

@@ -1,6 +1,6 @@
 //! The file as a whole, and its short sections.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use garde::Validate;
@@ -77,6 +77,14 @@ impl Config {
     /// Whether any peer may speak SRTP: workers make room for it at the start.
     pub fn has_srtp(&self) -> bool {
         self.peers.iter().any(|peer| peer.srtp != Srtp::Off)
+    }
+
+    /// Where a peer's RTP comes to: the address that it names, else the ports' first of the family that its SIP is spoken over,
+    /// else their first. `None` where no port has an address, which a checked configuration's do.
+    pub fn media_address_of(&self, peer: &Peer) -> Option<IpAddr> {
+        let ours = || self.ports.iter().flat_map(|port| &port.addresses).map(|cidr| cidr.address);
+        let same_family = |address: &IpAddr| address.is_ipv4() == peer.address.0.is_ipv4();
+        peer.media_address.or_else(|| ours().find(same_family)).or_else(|| ours().next())
     }
 }
 

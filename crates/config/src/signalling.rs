@@ -163,7 +163,8 @@ pub struct Peer {
     #[serde(default = "default_true")]
     #[garde(skip)]
     pub hold_music: bool,
-    /// The gateway's address for its RTP, one of the ports'; the first port's first where none is given.
+    /// The gateway's address for its RTP, one of the ports'. Where none is given, the ports' first of the family (IPv4, IPv6) that
+    /// its SIP is spoken over, or else their first.
     #[serde(default)]
     #[garde(skip)]
     #[schemars(example = &"10.0.0.10")]

@@ -35,6 +35,19 @@ impl Cidr {
             _ => false,
         }
     }
+
+    /// Whether a port can have the address, and peers reach it by the address alone: it is not unspecified, a group's,
+    /// loopback's, one of a link that a session description cannot name (fe80::/10), or an IPv4 address in IPv6's form.
+    pub fn is_usable(&self) -> bool {
+        let is_of_one_link = match self.address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(address) => address.is_unicast_link_local() || address.to_ipv4_mapped().is_some(),
+        };
+        !self.address.is_unspecified()
+            && !self.address.is_multicast()
+            && !self.address.is_loopback()
+            && !is_of_one_link
+    }
 }
 
 /// Why a text is no [`Cidr`].

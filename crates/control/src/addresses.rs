@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
-use tandem_config::{Cidr, Config};
+use tandem_config::{Cidr, Config, Port};
 use tandem_contract::{Command, Event, LocalAddress, Refusal};
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ pub(crate) enum AddressError {
     /// There is no such port.
     #[error("there is no port of that name")]
     UnknownPort,
-    /// Unspecified, multicast or loopback.
+    /// Unspecified, multicast, loopback or link-local.
     #[error("no address that a port can have")]
     Unusable,
 }
@@ -45,8 +45,8 @@ pub(crate) struct AddressView {
 
 /// The addresses that the workers have confirmed, and changes that wait for them.
 pub(crate) struct Addresses {
-    /// Name and gateway of each port.
-    ports: Vec<(String, Option<IpAddr>)>,
+    /// Name of each port, and its gateways over IPv4 and IPv6.
+    ports: Vec<(String, [Option<IpAddr>; 2])>,
     /// Each with the number of its port.
     ours: Vec<(u8, LocalAddress)>,
     waiting: Vec<Waiting>,
@@ -64,7 +64,8 @@ struct Waiting {
 
 impl Addresses {
     pub(crate) fn new(config: &Config) -> Self {
-        let ports = config.ports.iter().map(|port| (port.name.clone(), port.gateway)).collect();
+        let gateways = |port: &Port| [port.gateway.map(IpAddr::V4), port.gateway_v6.map(IpAddr::V6)];
+        let ports = config.ports.iter().map(|port| (port.name.clone(), gateways(port))).collect();
         let mut addresses = Self { ports, ours: Vec::new(), waiting: Vec::new(), requests: 0 };
         addresses.ours = all(config).map(|(port, cidr)| (port, addresses.local(port, cidr, None))).collect();
         addresses
@@ -73,7 +74,8 @@ impl Addresses {
     /// An address with its link: `gateway`, or the port's where that is of the same family.
     pub(crate) fn local(&self, port: u8, cidr: Cidr, gateway: Option<IpAddr>) -> LocalAddress {
         let same_family = |gateway: &IpAddr| gateway.is_ipv4() == cidr.address.is_ipv4();
-        let gateway = gateway.or(self.ports[usize::from(port)].1).filter(same_family);
+        let of_port = self.ports[usize::from(port)].1.into_iter().flatten().find(same_family);
+        let gateway = gateway.filter(same_family).or(of_port);
         LocalAddress { address: cidr.address, prefix_len: cidr.prefix_len, gateway }
     }
 
@@ -108,8 +110,8 @@ impl Addresses {
         workers: usize,
         answer: Option<AddressAnswer>,
     ) -> Option<Command> {
-        if let AddressChange::Add(_, LocalAddress { address, .. }) = change
-            && (address.is_unspecified() || address.is_multicast() || address.is_loopback())
+        if let AddressChange::Add(_, LocalAddress { address, prefix_len, .. }) = change
+            && !(Cidr { address, prefix_len }).is_usable()
         {
             tell(answer, change, Err(AddressError::Unusable));
             return None;

@@ -84,7 +84,7 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
             Srtp::Required => SrtpPolicy::Required,
         },
         srtp_suites: peer.srtp_suites.iter().map(|suite| self::suite(*suite)).collect(),
-        media_address: peer.media_address.unwrap_or(config.ports[0].addresses[0].address),
+        media_address: config.media_address_of(peer).unwrap_or(config.ports[0].addresses[0].address),
         media_source: SourcePolicy {
             learning: match peer.source {
                 Source::Signalled => Learning::Off,

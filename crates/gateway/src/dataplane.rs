@@ -275,7 +275,7 @@ fn engine_config(
         let addresses = port.addresses.iter().map(|cidr| LocalAddress {
             address: cidr.address,
             prefix_len: cidr.prefix_len,
-            gateway: port.gateway.filter(|gateway| gateway.is_ipv4() == cidr.address.is_ipv4()),
+            gateway: port.gateway_for(cidr.address),
         });
         Ok(tandem_media::PortConfig {
             mac: MacAddress(capabilities.mac),

@@ -74,6 +74,9 @@ pub enum OfferError {
     /// No IP address to send to: none at all, a host name, or a multicast group.
     #[error("the audio stream has no unicast IP address")]
     NoAddress,
+    /// An IPv6 address where we have an IPv4 address for this peer, or the other way round.
+    #[error("the audio stream's address is not of the family, IPv4 or IPv6, that is spoken here")]
+    AddressFamily,
     /// A re-offer with fewer media lines than before (RFC 3264 §8).
     #[error("media lines are missing that were there before")]
     MediaLinesMissing,
@@ -97,6 +100,9 @@ pub enum AnswerError {
     /// No IP address to send to.
     #[error("the audio stream has no unicast IP address")]
     NoAddress,
+    /// An IPv6 address to an offer of an IPv4 address, or the other way round.
+    #[error("the audio stream's address is not of the offer's family, IPv4 or IPv6")]
+    AddressFamily,
     /// SRTP was agreed on without keys, or with a key that fits none we offered (RFC 4568 §7.1.3).
     #[error("the answer has no a=crypto line that fits the offer")]
     KeysDiffer,
@@ -252,6 +258,9 @@ impl Negotiation {
         if !has_unicast_address(media) {
             return Err(AnswerError::NoAddress);
         }
+        if !self.is_of_our_family(media) {
+            return Err(AnswerError::AddressFamily);
+        }
         let crypto = self.agreed_keys(ours, media)?;
         let offered = |encoding: &Encoding| {
             let codec = encoding.codec()?;
@@ -305,6 +314,9 @@ impl Negotiation {
         }
         if !has_unicast_address(media) {
             return Err(OfferError::NoAddress);
+        }
+        if !self.is_of_our_family(media) {
+            return Err(OfferError::AddressFamily);
         }
         Ok(OfferReview { codecs, direction: narrowed(Direction::SendRecv, media) })
     }
@@ -408,6 +420,11 @@ impl Negotiation {
             let first = (0..offer.media.len()).find(audio).map(|position| self.answered_keys(&offer.media[position]));
             first.and_then(Result::err).unwrap_or(OfferError::NoAudio)
         })
+    }
+
+    /// Whether the peer can be sent to from our address; who holds with no address at all (RFC 2543 §B.5) says nothing of it.
+    fn is_of_our_family(&self, media: &MediaDescription) -> bool {
+        media.remote().is_none_or(|remote| remote.is_ipv4() == self.local.is_ipv4())
     }
 
     fn say(&mut self, lines: Vec<MediaLine>) -> String {

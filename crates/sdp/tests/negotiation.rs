@@ -401,3 +401,19 @@ fn rtcp_in_parts_is_agreed_to_and_not_asked_for() {
     assert!(leg.offer(&[Pcmu], SendRecv).contains("a=rtcp-rsize\r\n"), "once agreed, it stays");
     assert!(!leg_with(RtcpMux::Offer).offer(&[Pcmu], SendRecv).contains("rtcp-rsize"));
 }
+
+#[test]
+fn over_ipv6_the_description_says_so_and_an_address_of_the_other_family_is_refused() {
+    let mut leg = Negotiation::new(4711, "[2001:db8::1]:20000".parse().expect("an address"), capabilities(&[Pcmu]));
+    let six = "v=0\r\no=phone 1 1 IN IP6 2001:db8::7\r\ns=call\r\nc=IN IP6 2001:db8::7\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+    let (text, agreed) = leg.answer(&ours(six), &[], SendRecv).expect("answers");
+    assert!(text.contains("o=- 4711 1 IN IP6 2001:db8::1\r\n") && text.contains("c=IN IP6 2001:db8::1\r\n"), "{text}");
+    assert_eq!(agreed.remote, Some("[2001:db8::7]:4000".parse().expect("an address")));
+    let four = peer("m=audio 4000 RTP/AVP 0\r\n");
+    assert_eq!(leg.answer(&four, &[], SendRecv), Err(OfferError::AddressFamily));
+    leg.offer(&[Pcmu], SendRecv);
+    assert_eq!(leg.on_answer(&four), Err(AnswerError::AddressFamily));
+    // Nobody is at ::, which says hold.
+    let held = ours(&six.replace("c=IN IP6 2001:db8::7", "c=IN IP6 ::"));
+    assert_eq!(leg.answer(&held, &[], SendRecv).expect("answers").1.remote, None);
+}
