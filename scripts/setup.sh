@@ -11,7 +11,7 @@
 set -eu
 
 build="build-essential clang cmake libclang-dev libdpdk-dev pkg-config"
-demo="baresip-core ethtool iproute2 jq sip-tester tcpdump"
+demo="baresip-core ethtool iproute2 jq sip-tester tcpdump tshark"
 bench="libbcg729-0 libopus0 libspandsp2 libsrtp2-1 linux-perf rtpengine-daemon valgrind"
 
 say() { printf 'setup: %s\n' "$*"; }
