@@ -195,10 +195,10 @@ impl Sections<'_> {
         let Some(gateway) = gateway else { return };
         let addresses = &self.config.ports[index].addresses;
         let is_link_local = matches!(gateway, IpAddr::V6(gateway) if gateway.is_unicast_link_local());
-        let is_of_use = addresses.iter().any(|cidr| cidr.address.is_ipv4() == gateway.is_ipv4());
+        let reaches = |cidr: &Cidr| cidr.contains(gateway) || (is_link_local && cidr.address.is_ipv6());
         if addresses.iter().any(|cidr| cidr.address == gateway) {
             self.problem(path!["ports", index, field], format!("{gateway} is the port's own address"));
-        } else if !addresses.iter().any(|cidr| cidr.contains(gateway)) && !(is_link_local && is_of_use) {
+        } else if !addresses.iter().any(reaches) {
             let message = format!("{gateway} lies in none of the port's subnets: {}", list(addresses));
             self.problem(path!["ports", index, field], message);
         }
@@ -246,6 +246,19 @@ impl Sections<'_> {
             {
                 let message = format!("no listener is called `{listen}`; the listeners are {}", list(&listeners));
                 self.problem(path!["peers", index, "listen"], message);
+            }
+            let listener = match &peer.listen {
+                Some(name) => config.sip.listen.iter().find(|listener| listener.name == *name),
+                None => config.sip.listen.first(),
+            };
+            if let Some(listener) = listener
+                && listener.address.0.is_ipv4() != peer.address.0.is_ipv4()
+            {
+                let message = format!(
+                    "{} cannot be reached from listener `{}`, {}: IPv4 and IPv6 do not meet; name another in `listen`",
+                    peer.address, listener.name, listener.address
+                );
+                self.problem(path!["peers", index, "address"], message);
             }
             for (place, codec) in peer.codecs.iter().enumerate() {
                 if peer.codecs[..place].contains(codec) {

@@ -43,10 +43,7 @@ impl Cidr {
             IpAddr::V4(_) => false,
             IpAddr::V6(address) => address.is_unicast_link_local() || address.to_ipv4_mapped().is_some(),
         };
-        !self.address.is_unspecified()
-            && !self.address.is_multicast()
-            && !self.address.is_loopback()
-            && !is_of_one_link
+        !self.address.is_unspecified() && !self.address.is_multicast() && !self.address.is_loopback() && !is_of_one_link
     }
 }
 

@@ -183,7 +183,9 @@ fn ports_have_subnets_of_their_own_and_no_more_addresses_than_there_are_places()
 
 #[test]
 fn media_addresses_are_those_that_peers_can_be_told() {
-    for address in ["127.0.0.1/8", "0.0.0.0/8", "224.0.0.1/8", "::1/64", "ff02::1/64", "fe80::1/64", "::ffff:10.0.0.1/96"] {
+    for address in
+        ["127.0.0.1/8", "0.0.0.0/8", "224.0.0.1/8", "::1/64", "ff02::1/64", "fe80::1/64", "::ffff:10.0.0.1/96"]
+    {
         let said = address.split('/').next().expect("an address");
         assert_eq!(
             told("10.0.0.10/24", &format!("\"{address}\"")),
@@ -196,13 +198,16 @@ fn media_addresses_are_those_that_peers_can_be_told() {
 fn a_port_of_ipv6_has_a_gateway_of_its_own_and_room_for_its_packets() {
     let both = "    addresses: [10.0.0.10/24, \"2001:db8::10/64\"]";
     let more = |lines: &str| RIGHT.replace("    addresses: [10.0.0.10/24]", &format!("{both}\n{lines}"));
-    let parsed = tandem_config::parse("t.yaml", &more("    gateway: 10.0.0.1\n    gateway_v6: fe80::1")).expect("right");
+    let parsed =
+        tandem_config::parse("t.yaml", &more("    gateway: 10.0.0.1\n    gateway_v6: fe80::1")).expect("right");
     let port = &parsed.ports[0];
     let hops = port.addresses.iter().map(|cidr| port.gateway_for(cidr.address).expect("a gateway").to_string());
     assert_eq!(hops.collect::<Vec<_>>(), ["10.0.0.1", "fe80::1"]);
     assert_eq!(
         problems_of(&more("    gateway_v6: 2001:db8:0:1::1")),
-        ["t.yaml:5:17: ports[0].gateway_v6: 2001:db8:0:1::1 lies in none of the port's subnets: 10.0.0.10/24, 2001:db8::10/64"]
+        [
+            "t.yaml:5:17: ports[0].gateway_v6: 2001:db8:0:1::1 lies in none of the port's subnets: 10.0.0.10/24, 2001:db8::10/64"
+        ]
     );
     assert_eq!(
         problems_of(&more("    mtu: 1279")),
@@ -215,10 +220,24 @@ fn a_port_of_ipv6_has_a_gateway_of_its_own_and_room_for_its_packets() {
 }
 
 #[test]
+fn a_peer_is_spoken_with_by_a_listener_of_its_family() {
+    assert_eq!(
+        told("address: 10.0.1.30", "address: \"2001:db8::30\""),
+        [
+            "t.yaml:12:14: peers[1].address: [2001:db8::30]:5060 cannot be reached from listener `main`, 10.0.1.10:5060: \
+          IPv4 and IPv6 do not meet; name another in `listen`"
+        ]
+    );
+}
+
+#[test]
 fn media_has_an_address_of_the_family_that_sip_is_spoken_over() {
     let file = RIGHT
         .replace("[10.0.0.10/24]", "[10.0.0.10/24, \"2001:db8::10/64\"]")
-        .replace("    - address: 10.0.1.10:5060", "    - address: 10.0.1.10:5060\n    - {name: v6, address: \"[2001:db8::1]:5060\"}")
+        .replace(
+            "    - address: 10.0.1.10:5060",
+            "    - address: 10.0.1.10:5060\n    - {name: v6, address: \"[2001:db8::1]:5060\"}",
+        )
         .replace("address: 10.0.1.30", "listen: v6\n    address: \"2001:db8::30\"");
     let config = tandem_config::parse("t.yaml", &file).expect("the file is right");
     let addresses = config.peers.iter().map(|peer| config.media_address_of(peer).expect("an address").to_string());

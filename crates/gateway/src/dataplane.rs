@@ -128,6 +128,7 @@ impl DataPlane {
                     rx_descriptors: port_config.rx_descriptors,
                     tx_descriptors: port_config.tx_descriptors,
                     mtu: port_config.mtu,
+                    all_multicast: true,
                     ..PortConfig::default()
                 },
                 &pool,

@@ -5,113 +5,11 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::{Gateway, Network, Process, Scratch, inside, may_make_networks, repository};
-
-const TALK_S: u64 = 8;
-
-/// A baresip in a directory of its own, which says a clip and keeps what it hears.
-fn softphone(scratch: &Scratch, name: &str, address: &str, clip: &Path, codec: &str, more: &str) -> PathBuf {
-    let home = scratch.path().join(name);
-    fs::create_dir_all(home.join("heard")).expect("a directory");
-    let config = format!(
-        "sip_listen {address}:5060\naudio_source aufile,{clip}\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
-         rtp_ports 40000-40100\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\nmodule srtp.so\nmodule aufile.so\n\
-         module sndfile.so\nmodule aubridge.so\nsnd_path {heard}\nmodule_app account.so\nmodule_app menu.so\n",
-        clip = clip.display(),
-        heard = home.join("heard").display(),
-    );
-    fs::write(home.join("config"), config).expect("config");
-    let account = format!("<sip:{name}@{address}>;regint=0;audio_codecs={codec};{more}\n");
-    fs::write(home.join("accounts"), account).expect("accounts");
-    fs::write(home.join("contacts"), "").expect("contacts");
-    home
-}
-
-/// Loudness of each 20 ms of a recording.
-fn envelope(path: &Path) -> Vec<f64> {
-    let mut reader = hound::WavReader::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let frame = reader.spec().sample_rate as usize / 50;
-    let samples: Vec<f64> = reader.samples::<i16>().map(|sample| f64::from(sample.expect("a sample"))).collect();
-    samples
-        .chunks_exact(frame)
-        .map(|frame| (frame.iter().map(|s| s * s).sum::<f64>() / frame.len() as f64).sqrt())
-        .collect()
-}
-
-/// The correlation of two envelopes at the lag where it is highest: 1 is the same speech.
-fn likeness(said: &[f64], heard: &[f64]) -> f64 {
-    let at_lag = |lag: usize| {
-        let pairs: Vec<_> = said.iter().zip(&heard[lag..]).take(200).collect();
-        let count = pairs.len() as f64;
-        let mean = |side: fn(&(&f64, &f64)) -> f64| pairs.iter().map(side).sum::<f64>() / count;
-        let (mean_said, mean_heard) = (mean(|pair| *pair.0), mean(|pair| *pair.1));
-        let (mut both, mut only_said, mut only_heard) = (0.0, 0.0, 0.0);
-        for (said, heard) in &pairs {
-            both += (*said - mean_said) * (*heard - mean_heard);
-            only_said += (*said - mean_said).powi(2);
-            only_heard += (*heard - mean_heard).powi(2);
-        }
-        both / (only_said * only_heard).sqrt().max(1.0)
-    };
-    (0..heard.len().saturating_sub(200)).map(at_lag).fold(-1.0, f64::max)
-}
-
-fn heard(home: &Path) -> PathBuf {
-    let mut recordings: Vec<_> =
-        fs::read_dir(home.join("heard")).expect("a directory").flatten().map(|entry| entry.path()).collect();
-    recordings.retain(|path| path.to_string_lossy().ends_with("-dec.wav"));
-    assert_eq!(recordings.len(), 1, "one call was heard: {recordings:?}");
-    recordings.remove(0)
-}
-
-/// A clip at the rate that a softphone's codec wants.
-fn clip(scratch: &Scratch, speech: &str, rate_hz: u32) -> PathBuf {
-    let source = repository().join(format!("benches/speech/{speech}.wav"));
-    if rate_hz == 16_000 {
-        return source;
-    }
-    let mut reader = hound::WavReader::open(source).expect("the speech of this repository");
-    let samples: Vec<i16> = reader.samples::<i16>().map(|sample| sample.expect("a sample")).collect();
-    let path = scratch.path().join(format!("{speech}-8k.wav"));
-    let spec = hound::WavSpec { sample_rate: 8_000, ..reader.spec() };
-    let mut writer = hound::WavWriter::create(&path, spec).expect("a new file");
-    for pair in samples.chunks_exact(2) {
-        writer.write_sample(((i32::from(pair[0]) + i32::from(pair[1])) / 2) as i16).expect("a sample is written");
-    }
-    writer.finalize().expect("the file is whole");
-    path
-}
-
-/// Starts the callee's softphone, then the caller's, which calls. At its time limit that hangs up and ends.
-fn talk(scratch: &Scratch, network: &Network, callee_home: &Path, caller_home: &Path) -> (Process, Process) {
-    let mut command = inside(Some(&network.callee()), "baresip");
-    command.arg("-f").arg(callee_home);
-    let callee = Process::spawn("the callee's baresip", &mut command, scratch.path().join("callee.log"));
-    let until = Instant::now() + Duration::from_secs(10);
-    while !callee.log().contains("baresip is ready") {
-        assert!(Instant::now() < until, "{}", callee.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let mut command = inside(Some(&network.caller()), "baresip");
-    command.arg("-f").arg(caller_home).args(["-t", &TALK_S.to_string(), "-e", "d sip:8100@10.77.0.1"]);
-    (callee, Process::spawn("the caller's baresip", &mut command, scratch.path().join("caller.log")))
-}
-
-/// A softphone heard what the other one said.
-fn assert_heard(who: &str, home: &Path, said: &Path) {
-    let likeness = likeness(&envelope(said), &envelope(&heard(home)));
-    assert!(likeness > 0.95, "the {who} heard something else: likeness {likeness:.3}");
-}
-
-/// One at a time: each has a core to itself, and what is heard depends on its pace.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use support::softphone::{TALK_S, alone, assert_heard, clip, heard, softphone, talk};
+use support::{Gateway, Network, Scratch, may_make_networks};
 
 #[test]
 fn two_softphones_without_a_common_codec_hear_each_other() {

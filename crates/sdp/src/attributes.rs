@@ -54,10 +54,8 @@ pub(crate) fn rtcp_transport(ours: bool, media: &MediaDescription) -> RtcpTransp
     }
     let (Some(rtcp), Some(rtp)) = (media.rtcp, media.remote()) else { return RtcpTransport::PortAbove };
     let address = rtcp.address.unwrap_or(rtp.ip());
-    let is_usable = rtcp.port != 0
-        && address.is_ipv4() == rtp.is_ipv4()
-        && !address.is_unspecified()
-        && !address.is_multicast();
+    let is_usable =
+        rtcp.port != 0 && address.is_ipv4() == rtp.is_ipv4() && !address.is_unspecified() && !address.is_multicast();
     // What is said without need stays what it is without: a peer behind address translation is reached where it is.
     let is_usual = address == rtp.ip() && Some(rtcp.port) == rtp.port().checked_add(1);
     if is_usable && !is_usual {

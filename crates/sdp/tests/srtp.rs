@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use tandem_contract::{Codec, CryptoSuite, Direction, LegCrypto, MasterKey};
 use tandem_sdp::{
-    AnswerError, Capabilities, CryptoError, KeySeed, Negotiation, OfferError, RtcpMux, Security,
-    SessionDescription, SrtpPolicy,
+    AnswerError, Capabilities, CryptoError, KeySeed, Negotiation, OfferError, RtcpMux, Security, SessionDescription,
+    SrtpPolicy,
 };
 
 use CryptoSuite::{AeadAes128Gcm, AesCm128HmacSha1_32, AesCm128HmacSha1_80};

@@ -266,6 +266,7 @@ fn reports_go_to_the_rtp_port_where_that_was_agreed_on() {
     assert!(sent.iter().all(|s| s.ports == (10_000, 6000) || s.ports == (10_003, 7001)));
     // A change of mind: from now on on ports of their own.
     a.rtcp = RtcpTransport::PortAbove;
+    rig.events();
     let updated = rig.command(Command::UpdateFlow { flow: flow(0), epoch: Epoch(2), legs: [a, b] });
     assert_eq!(updated, Event::Updated { flow: flow(0), epoch: Epoch(2) });
     let sent = talk(&mut rig, &mut caller);

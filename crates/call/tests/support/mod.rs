@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use phone::{Phone, Sip, sdp};
 use tandem_call::{
-    CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux, SrtpPolicy,
-    Switch, SwitchConfig, Timeouts, WallClock, WorkerSlots,
+    CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux,
+    SrtpPolicy, Switch, SwitchConfig, Timeouts, WallClock, WorkerSlots,
 };
 use tandem_contract::{
     Codec, Command, Event, FlowId, Learning, LegConfig, LegCounters, Nanos, Refusal, SourcePolicy, WorkerId,

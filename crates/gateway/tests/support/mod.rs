@@ -1,5 +1,7 @@
 //! Real peers around a real gateway process.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+pub mod softphone;
 
 use std::fs;
 use std::io::Read as _;
@@ -264,6 +266,16 @@ impl Network {
         let mut command = Command::new("sh");
         command.args(["-ec", script]).env("gw", self.gateway()).env("callee", self.callee());
         assert!(command.status().expect("sh runs").success(), "the callee has no link of its own");
+    }
+
+    /// Gives the caller IPv6 alone, fd77::2, on the link where the gateway's host is fd77::1 too.
+    pub fn caller_over_ipv6(&self) {
+        let script = "ip -n $gw address add fd77::1/64 dev br0 nodad
+            ip -n $caller address delete 10.77.0.2/24 dev eth0
+            ip -n $caller address add fd77::2/64 dev eth0 nodad";
+        let mut command = Command::new("sh");
+        command.args(["-ec", script]).env("gw", self.gateway()).env("caller", self.caller());
+        assert!(command.status().expect("sh runs").success(), "the caller has no IPv6");
     }
 
     pub fn gateway(&self) -> String {

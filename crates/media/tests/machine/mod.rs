@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use tandem_contract::{
     Clip, ClipId, Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, ForkTarget, Format, Function,
-    Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, RtcpTransport, SourcePolicy, TapHeader, WorkerCounters, WorkerId,
+    Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, RtcpTransport, SourcePolicy, TapHeader, WorkerCounters,
+    WorkerId,
 };
 use tandem_media::{Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{Burst, PacketBuf};

@@ -42,6 +42,9 @@ pub struct PortConfig {
     pub rss_key: Option<[u8; RSS_KEY_LEN]>,
     /// Receive what is addressed to others, too.
     pub promiscuous: bool,
+    /// Receive what is addressed to any group, as neighbour discovery of IPv6 needs (RFC 4861 §7.2.1). A device that cannot choose receives it
+    /// anyhow.
+    pub all_multicast: bool,
     /// The MAC address to have instead of the device's own.
     pub mac: Option<[u8; 6]>,
 }
@@ -57,6 +60,7 @@ impl Default for PortConfig {
             checksum_offload: true,
             rss_key: None,
             promiscuous: false,
+            all_multicast: false,
             mac: None,
         }
     }

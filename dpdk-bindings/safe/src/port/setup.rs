@@ -139,6 +139,14 @@ impl Setup<'_> {
             // SAFETY: a started port.
             self.step("rte_eth_promiscuous_enable", unsafe { c::rte_eth_promiscuous_enable(id) })?;
         }
+        if self.config.all_multicast {
+            // SAFETY: a valid port number.
+            let enabled = self.step("rte_eth_allmulticast_enable", unsafe { c::rte_eth_allmulticast_enable(id) });
+            // Virtual devices have no filter to open.
+            if !matches!(enabled, Err(PortError::Step { errno: Errno::NotSupported, .. })) {
+                enabled?;
+            }
+        }
         Ok(())
     }
 
