@@ -11,7 +11,7 @@
 set -eu
 
 build="build-essential clang cmake libclang-dev libdpdk-dev pkg-config"
-demo="baresip-core ethtool iproute2 jq sip-tester tcpdump tshark"
+demo="baresip-core ethtool iproute2 jq sip-tester python3-venv tcpdump tshark"
 bench="libbcg729-0 libopus0 libspandsp2 libsrtp2-1 linux-perf rtpengine-daemon valgrind"
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -63,6 +63,17 @@ else
         install || fail "apt-get could not install:$missing"
     fi
 fi
+
+# What checks the CloudFormation templates is no Debian package. It stays in the build directory.
+case ${*:-demo} in *demo*)
+    tools=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools
+    if [ ! -x "$tools/bin/cfn-lint" ]; then
+        say "cfn-lint goes to $tools"
+        python3 -m venv "$tools" && "$tools/bin/pip" install --quiet --disable-pip-version-check cfn-lint==1.58.0 ||
+            fail "cfn-lint could not be installed from PyPI into $tools"
+    fi
+    ;;
+esac
 
 if command -v cargo >/dev/null || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
     # rustup reads rust-toolchain.toml and fetches that release when cargo is first called here.

@@ -1,4 +1,4 @@
-//! What a machine is prepared with before the gateway starts: `deploy/prepare-host` against a made-up `/sys` and `/proc`.
+//! What gateways are deployed with: `deploy/prepare-host` against a made-up `/sys` and `/proc`, the units, the templates.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -58,13 +58,16 @@ impl Host {
 
     fn prepare(&self, configuration: &str) -> Output {
         self.write("host.conf", configuration);
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prepare-host");
-        Command::new(script)
+        Command::new(project().join("deploy/prepare-host"))
             .arg(self.path("host.conf"))
             .env("TANDEM_ROOT", self.root.path())
             .output()
             .expect("the script runs")
     }
+}
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn printed(output: &Output) -> String {
@@ -156,4 +159,14 @@ fn what_is_wrong_in_the_file_is_told_with_the_field() {
         let said = refused(&host.prepare(configuration));
         assert!(said.contains(told), "{configuration}: {said}");
     }
+}
+
+#[test]
+fn the_cloudformation_template_is_one_that_aws_would_take() {
+    let build = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
+    let lint = build.join("tools/bin/cfn-lint");
+    assert!(lint.exists(), "there is no {}: run scripts/setup.sh", lint.display());
+    let found =
+        Command::new(lint).arg(project().join("deploy/cloudformation/pair.yaml")).output().expect("cfn-lint runs");
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
 }
