@@ -1,5 +1,6 @@
 //! What gateways are deployed with: `deploy/prepare-host` against a made-up `/sys` and `/proc`, the units, the templates.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -169,4 +170,20 @@ fn the_cloudformation_template_is_one_that_aws_would_take() {
     let found =
         Command::new(lint).arg(project().join("deploy/cloudformation/pair.yaml")).output().expect("cfn-lint runs");
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
+}
+
+#[test]
+fn dashboard_and_alerts_ask_only_for_metrics_that_there_are() {
+    let manual = fs::read_to_string(project().join("docs/OPERATING.md")).expect("the manual");
+    for file in ["configs/grafana-dashboard.json", "configs/prometheus-alerts.yaml"] {
+        let text = fs::read_to_string(project().join(file)).expect(file);
+        let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        let metrics: BTreeSet<&str> = words.filter(|word| word.starts_with("tandem_")).collect();
+        assert!(metrics.len() > 5, "{file} asks for {metrics:?}");
+        for metric in metrics {
+            // A histogram's series have an ending of their own.
+            let declared = metric.strip_suffix("_bucket").unwrap_or(metric);
+            assert!(manual.contains(&format!("| `{declared}` |")), "{file}: there is no metric {metric}");
+        }
+    }
 }
