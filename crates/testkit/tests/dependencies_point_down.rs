@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     // Machines: state that takes time as an argument.
     ("tandem-media", 2),
     ("tandem-call", 2),
+    ("tandem-cluster", 2),
     // Shells: sockets, clocks, devices, files. They never import each other.
     ("tandem-worker", 3),
     ("tandem-control", 3),

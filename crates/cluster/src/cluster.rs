@@ -1,0 +1,351 @@
+//! The machine: its inputs, its turn, its deadline.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use tandem_contract::Nanos;
+
+use crate::beat::{Key, Window};
+use crate::checks::{Check, Checks};
+use crate::config::{ClusterConfig, ClusterConfigError, MemberId, ServiceId};
+use crate::detector::Detector;
+use crate::lease::{Asker, LeaseAnswer, Want};
+use crate::output::{Alarm, ClusterCounters, Event, Location, MoveError, Output};
+use crate::service::{Mine, ServiceState, Stage};
+
+/// A machine is woken at least so often.
+const IDLE_NS: u64 = 1_000_000_000;
+
+/// Another member, as it is heard.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Which life of its is known; 0 for none.
+    pub(crate) incarnation: u64,
+    pub(crate) window: Window,
+    pub(crate) detector: Detector,
+    /// Its newest beat: when it was sent, on its clock, and when it came.
+    pub(crate) sent_at: u64,
+    pub(crate) heard_at: Nanos,
+    /// A life that has not yet proved to be the present one.
+    pub(crate) trial: Option<(u64, u64, Nanos)>,
+    pub(crate) fit: bool,
+    pub(crate) maintenance: bool,
+    pub(crate) differs: bool,
+    pub(crate) load_permille: u16,
+    pub(crate) round_trip_ns: u64,
+}
+
+/// A member's view of its cluster, and its part in it.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(crate) config: ClusterConfig,
+    pub(crate) key: Key,
+    pub(crate) incarnation: u64,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) services: Vec<ServiceState>,
+    pub(crate) checks: Checks,
+    pub(crate) maintenance: bool,
+    pub(crate) leaving: bool,
+    pub(crate) load_permille: u16,
+    /// Neither votes nor asks for votes before then: what it promised in an earlier life has run out by then.
+    pub(crate) joins_at: Nanos,
+    /// Does not ask for votes before then.
+    pub(crate) quiet_until: Nanos,
+    /// Votes that were asked for earlier do not count.
+    pub(crate) fresh_after: Nanos,
+    pub(crate) sequence: u64,
+    pub(crate) next_beat: Nanos,
+    pub(crate) urgent: bool,
+    wall_offset: Option<i128>,
+    due: Nanos,
+    lease_requests: u64,
+    store_answered: Nanos,
+    alarms: BTreeSet<Alarm>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) counters: ClusterCounters,
+}
+
+impl Cluster {
+    /// A member that has just started. `incarnation` tells this life from others of the same member: a random number, not 0.
+    /// `unix_ms` is what the wall clock says: where no other member and no store remembers an epoch, epochs begin there, so
+    /// that they grow over a restart of everything.
+    ///
+    /// # Errors
+    /// The configuration does not hold together.
+    pub fn new(now: Nanos, config: ClusterConfig, incarnation: u64, unix_ms: u64) -> Result<Self, ClusterConfigError> {
+        config.check()?;
+        let peer = |member: u8| Peer {
+            incarnation: 0,
+            window: Window::default(),
+            detector: Detector::new(config.suspicion_ns(MemberId(member))),
+            sent_at: 0,
+            heard_at: now,
+            trial: None,
+            fit: false,
+            maintenance: false,
+            differs: false,
+            load_permille: 0,
+            round_trip_ns: 0,
+        };
+        let members = u8::try_from(config.members.len()).unwrap_or(u8::MAX);
+        Ok(Self {
+            key: Key::new(&config.secret),
+            incarnation: incarnation.max(1),
+            peers: (0..members).map(peer).collect(),
+            services: vec![ServiceState::new(now, unix_ms); config.services.len()],
+            checks: Checks::default(),
+            maintenance: false,
+            leaving: false,
+            load_permille: 0,
+            joins_at: now.plus(config.lease_ns()),
+            quiet_until: now.plus(config.lease_ns()),
+            fresh_after: now,
+            sequence: 0,
+            next_beat: now,
+            urgent: false,
+            wall_offset: None,
+            due: now.plus(config.lease_ns()),
+            lease_requests: 0,
+            store_answered: now,
+            alarms: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            counters: ClusterCounters::default(),
+            config,
+        })
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Cluster::on_timeout`] is to be called.
+    pub fn next_deadline(&self) -> Nanos {
+        self.due
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> ClusterCounters {
+        self.counters
+    }
+
+    /// The deadline has come.
+    pub fn on_timeout(&mut self, now: Nanos) {
+        self.turn(now);
+    }
+
+    /// The store answered.
+    pub fn on_lease(&mut self, now: Nanos, answer: &LeaseAnswer) {
+        self.notice_pause(now);
+        let (asker, vote_ns) = (self.asker(answer.service), self.vote_ns());
+        if let Some(service) = self.services.get_mut(answer.service.index())
+            && service.store.on_answer(now, &asker, vote_ns, answer)
+        {
+            service.hear(service.store.epoch());
+            self.store_answered = now;
+        }
+        self.turn(now);
+    }
+
+    /// An [`Output::MoveAddresses`] came to its end.
+    pub fn on_moved(&mut self, now: Nanos, service: ServiceId, epoch: u64, outcome: Result<(), MoveError>) {
+        self.notice_pause(now);
+        self.moved(now, service, epoch, outcome);
+        self.turn(now);
+    }
+
+    /// An [`Output::Locate`] came to its end.
+    pub fn on_located(&mut self, now: Nanos, service: ServiceId, location: Location) {
+        self.notice_pause(now);
+        self.located(now, service, location);
+        self.turn(now);
+    }
+
+    /// A self-check fails, or is well. It may be said again and again.
+    pub fn on_check(&mut self, now: Nanos, check: Check, failing: bool) {
+        self.checks.set(now, check, failing);
+        self.turn(now);
+    }
+
+    /// How much of what the node can take it has, per mille; the last of the reasons in the choice of a successor.
+    pub fn set_load(&mut self, permille: u16) {
+        self.load_permille = permille.min(1000);
+    }
+
+    /// Compares the wall clock with the monotonic one: a machine that was stopped with all its clocks, as a hypervisor can do,
+    /// has lost time that the others have not.
+    pub fn on_wall_clock(&mut self, now: Nanos, unix_ns: u64) {
+        let offset = i128::from(unix_ns) - i128::from(now.0);
+        let step = offset - self.wall_offset.replace(offset).unwrap_or(offset);
+        let tolerance = i128::from(self.config.lease_ns() / 16);
+        let step_ns = u64::try_from(step.unsigned_abs()).unwrap_or(u64::MAX);
+        if step > tolerance {
+            self.forget_votes(now, step_ns);
+        } else if step < -tolerance {
+            self.event(Event::ClockSetBack(step_ns));
+        }
+        self.turn(now);
+    }
+
+    /// Nanoseconds that a vote counts for its receiver: less than the voter keeps it for him, so that clocks may differ in rate
+    /// and timers be late.
+    pub(crate) fn vote_ns(&self) -> u64 {
+        let lease = self.config.lease_ns();
+        lease - lease / 8
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn alarm(&mut self, alarm: Alarm, raised: bool) {
+        let changed = if raised { self.alarms.insert(alarm) } else { self.alarms.remove(&alarm) };
+        if changed {
+            self.outputs.push_back(Output::Alarm { alarm, raised });
+        }
+    }
+
+    /// Alarms that last.
+    pub fn alarms(&self) -> impl Iterator<Item = Alarm> + '_ {
+        self.alarms.iter().copied()
+    }
+
+    pub(crate) fn is_alive(&self, now: Nanos, member: MemberId) -> bool {
+        member == self.config.own || self.peers[member.index()].detector.is_alive(now)
+    }
+
+    /// Whether this node could take a service, as far as it can tell.
+    pub(crate) fn is_fit(&self, now: Nanos) -> bool {
+        !self.leaving && self.checks.failing(now).next().is_none()
+    }
+
+    pub(crate) fn service_ids(&self) -> impl Iterator<Item = ServiceId> + use<> {
+        (0..u8::try_from(self.services.len()).unwrap_or(u8::MAX)).map(ServiceId)
+    }
+
+    pub(crate) fn member_ids(&self) -> impl Iterator<Item = MemberId> + use<> {
+        (0..u8::try_from(self.peers.len()).unwrap_or(u8::MAX)).map(MemberId)
+    }
+
+    fn asker(&self, service: ServiceId) -> Asker {
+        Asker {
+            own: self.config.own,
+            incarnation: self.incarnation,
+            since_epoch: self.services.get(service.index()).map_or(0, |service| service.asked_from),
+            lease_ns: self.config.lease_ns(),
+            interval_ns: self.config.beat_ns,
+        }
+    }
+
+    /// A node that was not run cannot tell who was silent: it listens for a lease before it asks for votes.
+    pub(crate) fn notice_pause(&mut self, now: Nanos) {
+        let late_ns = now.since(self.due);
+        if late_ns > self.config.lease_ns() {
+            self.counters.pauses += 1;
+            self.event(Event::Paused(late_ns));
+            self.quiet_until = now.plus(self.config.lease_ns());
+            self.due = now;
+        }
+    }
+
+    fn forget_votes(&mut self, now: Nanos, lost_ns: u64) {
+        self.counters.pauses += 1;
+        self.event(Event::Paused(lost_ns));
+        self.quiet_until = now.plus(self.config.lease_ns());
+        if self.config.is_bare_pair() {
+            // There a vote is for good, and time has no part in it.
+            return;
+        }
+        self.fresh_after = now;
+        for id in self.service_ids() {
+            let service = &mut self.services[id.index()];
+            service.votes.fill(Nanos(0));
+            service.store.forget();
+            self.permit(now, id);
+        }
+    }
+
+    /// Whatever follows from what is known by now.
+    pub(crate) fn turn(&mut self, now: Nanos) {
+        self.notice_pause(now);
+        for member in self.member_ids() {
+            let silent = !self.is_alive(now, member) && now >= self.joins_at;
+            self.alarm(Alarm::MemberSilent(member), silent);
+        }
+        for check in Check::ALL {
+            let failing = self.checks.failing(now).any(|other| other == check);
+            self.alarm(Alarm::Check(check), failing);
+        }
+        for service in self.service_ids() {
+            self.elect(now, service);
+            self.hold_on(now, service);
+        }
+        self.ask_store(now);
+        self.send_beats(now);
+        self.due = self.deadline(now);
+    }
+
+    fn want(&self, now: Nanos, service: ServiceId) -> Want {
+        let service = &self.services[service.index()];
+        match (service.epoch(), service.released) {
+            (Some(epoch), _) => Want::Have(epoch),
+            (None, Some((_, until))) if now < until => Want::GiveUp,
+            (None, _) => Want::Watch,
+        }
+    }
+
+    fn ask_store(&mut self, now: Nanos) {
+        if !self.config.store_votes() {
+            return;
+        }
+        for id in self.service_ids() {
+            let (asker, want) = (self.asker(id), self.want(now, id));
+            let store = &mut self.services[id.index()].store;
+            if let Some(request) = store.request(now, &asker, want, self.urgent, id, self.lease_requests) {
+                self.lease_requests += 1;
+                self.outputs.push_back(Output::Lease(request));
+            }
+        }
+        let away = now.since(self.store_answered) >= 2 * self.config.lease_ns();
+        self.alarm(Alarm::StoreAway, away);
+    }
+
+    /// Whether the store would vote.
+    pub(crate) fn store_answers(&self, now: Nanos) -> bool {
+        self.config.store_votes() && now.since(self.store_answered) < 2 * self.config.lease_ns()
+    }
+
+    fn deadline(&self, now: Nanos) -> Nanos {
+        let mut due = self.next_beat.min(now.plus(IDLE_NS));
+        let mut at = |time: Nanos| {
+            if time > now {
+                due = due.min(time);
+            }
+        };
+        self.peers.iter().filter_map(|peer| peer.detector.deadline()).for_each(&mut at);
+        self.checks.deadline(now).into_iter().for_each(&mut at);
+        at(self.joins_at);
+        at(self.quiet_until);
+        for id in self.service_ids() {
+            let service = &self.services[id.index()];
+            if self.config.store_votes() {
+                at(service.store.deadline(&self.asker(id), self.want(now, id)));
+            }
+            service.promise.iter().for_each(|promise| at(promise.until));
+            at(service.not_before);
+            match service.mine {
+                Mine::No => self.turn_to_stand(now, id).into_iter().for_each(&mut at),
+                Mine::Standing { since, .. } => at(since.plus(self.patience_ns())),
+                Mine::Held { stage, .. } => {
+                    at(service.permit);
+                    at(service.no_offer_before);
+                    match stage {
+                        Stage::Moving { again_at, .. } => again_at.into_iter().for_each(&mut at),
+                        Stage::Settled => at(service.next_look),
+                        Stage::Offered { until, .. } => at(until),
+                    }
+                }
+            }
+        }
+        due
+    }
+}
