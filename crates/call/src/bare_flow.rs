@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use tandem_contract::{
-    Command, Direction, Epoch, Event, FlowId, Format, LegConfig, LegCounters, LegSide, Nanos, Refusal, WorkerId,
+    Command, Direction, Epoch, Event, FlowId, Format, LegConfig, LegCounters, LegCrypto, LegSide, Nanos, Refusal,
+    WorkerId,
 };
 
 use crate::admission;
@@ -30,6 +31,8 @@ pub struct FlowLeg {
     pub remote: SocketAddr,
     /// What is spoken.
     pub format: Format,
+    /// The keys of what it sends and receives, where that is SRTP.
+    pub crypto: Option<LegCrypto>,
 }
 
 /// A flow whose local addresses are live.
@@ -149,6 +152,7 @@ impl BareFlows {
                 LegConfig {
                     remote: Some(leg.remote),
                     format: Some(leg.format),
+                    crypto: leg.crypto,
                     direction: Direction::SendRecv,
                     ssrc: exchange.random() as u32,
                     first_sequence: exchange.random() as u16,

@@ -35,4 +35,4 @@ pub use config::{
 pub use output::{CallNumber, CallSnapshot, CallState, Output, SwitchCounters};
 pub use record::{CallRecord, Ended, LegRecord, UnixMillis};
 pub use switch::Switch;
-pub use tandem_sdp::{RtcpMux, SrtpPolicy};
+pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};

@@ -8,18 +8,24 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use support::{Gateway, Scratch, free_udp_port};
 
+/// Each test wants both cores: one at a time.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 struct Bench {
     scratch: Scratch,
     gateway: Gateway,
     http: String,
+    /// Where the gateway takes calls, callers are, and callees are called.
+    sip: [String; 3],
 }
 
 impl Bench {
     fn new() -> Self {
         let scratch = Scratch::new();
         let loopback = "127.0.0.1";
-        let (sip_port, http_port) = (free_udp_port(loopback), free_udp_port(loopback));
-        let http = format!("{loopback}:{http_port}");
+        let sip = [loopback, "127.0.0.9", "127.0.0.8"].map(|ip| format!("{ip}:{}", free_udp_port(ip)));
+        let http = format!("{loopback}:{}", free_udp_port(loopback));
+        let [listen, caller, callee] = &sip;
         let configuration = format!(
             r#"
 dpdk: {{ huge_pages: off, memory_mib: 128, packet_buffers: 8192, file_prefix: "{prefix}" }}
@@ -29,12 +35,12 @@ ports:
     addresses: [10.77.8.10/24, 10.77.8.11/24]
 workers: {{ cores: [1] }}
 media: {{ port_range: 20000-20255, port_quarantine_ms: 0 }}
-sip: {{ listen: [{{ name: main, address: "{loopback}:{sip_port}" }}] }}
+sip: {{ listen: [{{ name: main, address: "{listen}" }}] }}
 limits: {{ max_calls: 128 }}
 peers:
-  - {{ name: one, address: "127.0.0.9:5060" }}
-  - {{ name: other, address: "127.0.0.8:5060", media_address: 10.77.8.11 }}
-routes: [{{ peer: one }}]
+  - {{ name: caller, address: "{caller}", codecs: [PCMU, PCMA, G722, G729], srtp: optional }}
+  - {{ name: callee, address: "{callee}", media_address: 10.77.8.11, codecs: [PCMU, PCMA, G722, G729], srtp: optional }}
+routes: [{{ from: caller, prefix: "load", peer: callee }}]
 records: {{ directory: "{records}" }}
 http: {{ listen: "{http}" }}
 shutdown: {{ drain_timeout_s: 1 }}
@@ -44,10 +50,10 @@ shutdown: {{ drain_timeout_s: 1 }}
             records = scratch.path().join("records").display(),
         );
         let gateway = Gateway::start(&scratch, &configuration, &http, None);
-        Self { scratch, gateway, http }
+        Self { scratch, gateway, http, sip }
     }
 
-    /// Loads the gateway. Tests share their cores with others: a packet may leave 100 ms late.
+    /// Loads the gateway. Tests share their cores with others: a packet may leave half a second late.
     fn load(&self, mix: &str, calls: u32, more: &[&str]) -> Output {
         let socket = self.scratch.path().join("memif.sock");
         Command::new(env!("CARGO_BIN_EXE_tandem"))
@@ -55,11 +61,46 @@ shutdown: {{ drain_timeout_s: 1 }}
             .arg("--device")
             .arg(format!("net_memif0,role=client,socket={},socket-abstract=no", socket.display()))
             .args(["--addresses", "10.77.8.2/24,10.77.8.3/24", "--ports", "30000-30255", "--control", &self.http])
-            .args(["--mix", mix, "--calls", &calls.to_string(), "--seconds", "2", "--lateness-us", "100000"])
+            .args(["--mix", mix, "--calls", &calls.to_string(), "--seconds", "2", "--lateness-us", "500000"])
             .args(more)
             .output()
             .expect("tandem load runs")
     }
+}
+
+/// Every packet came back, and every one was right.
+fn all_is_well(mix: &str, calls: u32, output: &Output) {
+    let outcome = outcome(output);
+    assert!(output.status.success(), "{mix}: {}\n{outcome}", String::from_utf8_lossy(&output.stderr));
+    for direction in outcome["directions"].as_array().expect("two") {
+        assert_eq!(direction["received"], direction["sent"], "{mix}");
+        assert!(direction["checked"].as_u64() >= direction["sent"].as_u64(), "{mix}");
+    }
+    assert_eq!(outcome["calls"]["running"], calls);
+}
+
+#[test]
+fn calls_set_up_over_sip_carry_each_mix_and_leave_a_record_each() {
+    let _alone = ALONE.lock();
+    let bench = Bench::new();
+    let [gateway, caller, callee] = &bench.sip;
+    let over_sip = ["--sip", gateway, "--sip-caller", caller, "--sip-callee", callee];
+    let mixes = ["pcmu-pcmu", "pcma-g729@40,pcmu-g722", "pcmu+srtp-pcmu+srtp,pcma+gcm-pcmu,g722-g729+srtp"];
+    for mix in mixes {
+        all_is_well(mix, 60, &bench.load(mix, 60, &over_sip));
+    }
+    let records = bench.gateway.records(60 * mixes.len());
+    assert_eq!(records.len(), 60 * mixes.len());
+    assert!(records.iter().all(|record| record["ended_by"] == "caller"), "{:?}", records[0]);
+
+    // Who is nobody's peer is refused, and told how.
+    let stranger = ["--sip", gateway, "--sip-caller", "127.0.0.7:0"];
+    let refused = bench.load("pcmu-pcmu", 1, &stranger);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains(&format!("SIP to {gateway}: call 1 of 1: 403 Forbidden")), "{said}");
+    bench.gateway.assert_idle();
+    bench.gateway.stop();
 }
 
 fn outcome(output: &Output) -> Value {
@@ -69,20 +110,21 @@ fn outcome(output: &Output) -> Value {
 
 #[test]
 fn every_packet_of_every_mix_comes_back_right_and_a_throttled_source_is_void() {
+    let _alone = ALONE.lock();
     let bench = Bench::new();
-    for mix in ["pcmu-pcmu", "pcmu-pcma", "pcmu-g729,pcma-g722", "g722-g729", "pcmu@40-pcma,g729@10-pcmu@30"] {
+    for mix in [
+        "pcmu-pcmu",
+        "pcmu-pcma",
+        "pcmu-g729,pcma-g722",
+        "g722-g729",
+        "pcmu@40-pcma,g729@10-pcmu@30",
+        "pcmu+srtp-pcmu+srtp,pcma+gcm-g722",
+    ] {
         // More legs than one address has ports for.
-        let output = bench.load(mix, 100, &[]);
-        let outcome = outcome(&output);
-        assert!(output.status.success(), "{mix}: {}\n{outcome}", String::from_utf8_lossy(&output.stderr));
-        for direction in outcome["directions"].as_array().expect("two") {
-            assert_eq!(direction["received"], direction["sent"], "{mix}");
-            assert!(direction["checked"].as_u64() >= direction["sent"].as_u64(), "{mix}");
-        }
-        assert_eq!(outcome["calls"]["running"], 100);
+        all_is_well(mix, 100, &bench.load(mix, 100, &[]));
     }
 
-    let throttled = bench.load("pcmu-pcma", 100, &["--throttle-ns", "300000"]);
+    let throttled = bench.load("pcmu-pcma", 100, &["--throttle-ns", "2000000"]);
     assert_eq!(throttled.status.code(), Some(8), "{}", String::from_utf8_lossy(&throttled.stderr));
     let reasons = outcome(&throttled)["void"].to_string();
     assert!(reasons.contains("late"), "{reasons}");

@@ -15,7 +15,8 @@ use crate::receiver::{self, Receiver};
 use crate::sender::{Departing, Sender};
 use crate::track::Tracks;
 use crate::{
-    CallCounts, DirectionCounts, Latency, LoadError, LoadOutcome, LoadSpec, Progress, SourceUse, VoidReason, neighbour,
+    CallCounts, DirectionCounts, Latency, LoadError, LoadOutcome, LoadSpec, Progress, RemoteLeg, SourceUse, VoidReason,
+    neighbour,
 };
 
 /// How long after the last packet what comes still counts.
@@ -74,11 +75,12 @@ impl<B: PacketBuf> Engine<B> {
     ///
     /// # Errors
     /// Not as many remotes as calls.
-    pub fn new(level: Level, plan: &Plan, remotes: &[[SocketAddrV4; 2]], port: EnginePort) -> Result<Self, LoadError> {
+    pub fn new(level: Level, plan: &Plan, remotes: &[[RemoteLeg; 2]], port: EnginePort) -> Result<Self, LoadError> {
         if remotes.len() != plan.calls.len() {
             return Err(LoadError::SetUp(format!("{} of {} calls were set up", remotes.len(), plan.calls.len())));
         }
-        let mut by_leg = vec![SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0); plan.legs.len()];
+        let nowhere = RemoteLeg::plain(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        let mut by_leg = vec![nowhere; plan.legs.len()];
         for (legs, remotes) in plan.calls.iter().zip(remotes) {
             for (leg, remote) in legs.iter().zip(remotes) {
                 by_leg[*leg as usize] = *remote;
@@ -88,7 +90,7 @@ impl<B: PacketBuf> Engine<B> {
         let latencies = receiver::latencies().map_err(|error| LoadError::Port(error.to_string()))?;
         Ok(Self {
             sender: Sender::new(plan, &tracks.tracks, &by_leg, port.mac, &port.macs, port.lateness_ns),
-            receiver: Receiver::new(plan, latencies),
+            receiver: Receiver::new(plan, &by_leg, latencies),
             spec: plan.spec.clone(),
             calls: plan.calls.clone(),
             addresses: plan.network.addresses.clone(),
@@ -120,7 +122,7 @@ impl<B: PacketBuf> Engine<B> {
         self.note_overrun(now);
         let any = !frames.is_empty();
         for mut frame in frames.drain(..) {
-            if !self.receiver.on_frame(now, frame.data(), &self.tracks.tracks, &self.sender) {
+            if !self.receiver.on_frame(now, frame.data_mut(), &self.tracks.tracks, &self.sender) {
                 let answered = neighbour::answer(&mut frame, &self.addresses, self.port.mac);
                 if answered {
                     let mut burst = Burst::new();
@@ -289,7 +291,7 @@ impl<B: PacketBuf> Engine<B> {
     /// Why nothing may be held against the gateway.
     fn void(&self, source: &SourceUse) -> Vec<VoidReason> {
         let mut void = Vec::new();
-        let of = self.sender.counts.packets;
+        let of = self.sender.counts.measured;
         if source.late_packets as f64 > LATE_SHARE * of as f64 {
             void.push(VoidReason::Late {
                 packets: source.late_packets,

@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tandem_contract::Codec;
+use tandem_contract::{Codec, CryptoSuite};
 
 /// A codec that the source speaks and checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +61,37 @@ impl SpeechCodec {
     }
 }
 
+/// How the packets of a leg are protected, with keys of its own each way (RFC 4568).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protection {
+    /// `AES_CM_128_HMAC_SHA1_80` (RFC 3711).
+    Srtp,
+    /// `AEAD_AES_128_GCM` (RFC 7714).
+    Gcm,
+}
+
+impl Protection {
+    /// Every one, in the order of the manual.
+    pub const ALL: [Self; 2] = [Self::Srtp, Self::Gcm];
+
+    /// As a mix spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Srtp => "srtp",
+            Self::Gcm => "gcm",
+        }
+    }
+
+    /// The suite.
+    pub const fn suite(self) -> CryptoSuite {
+        match self {
+            Self::Srtp => CryptoSuite::AesCm128HmacSha1_80,
+            Self::Gcm => CryptoSuite::AeadAes128Gcm,
+        }
+    }
+}
+
 /// What the source speaks on one leg of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +100,9 @@ pub struct LegSpeech {
     pub codec: SpeechCodec,
     /// Milliseconds of speech in a packet: 10 to 60 in steps of 10.
     pub ptime_ms: u8,
+    /// SRTP; none for plain RTP.
+    #[serde(default)]
+    pub protection: Option<Protection>,
 }
 
 /// One kind of call: what its two legs speak, and its part of the mix.
@@ -83,8 +117,8 @@ pub struct CallKind {
 
 /// Kinds of calls and their weights.
 ///
-/// Text form, as on the command line: `pcmu-pcma`, `3*pcmu-pcmu,1*pcmu-g729@40`. A leg is a codec (`pcmu`, `pcma`, `g722`, `g729`),
-/// with `@` and milliseconds per packet where they are not 20.
+/// Text form, as on the command line: `pcmu-pcma`, `3*pcmu-pcmu,1*pcmu-g729@40`, `pcmu+srtp-pcma`. A leg is a codec (`pcmu`, `pcma`,
+/// `g722`, `g729`), with `@` and milliseconds per packet where they are not 20, and with `+srtp` or `+gcm` where its packets are SRTP.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Mix(Vec<CallKind>);
@@ -101,6 +135,9 @@ pub enum MixError {
     /// Not a codec that the source speaks.
     #[error("'{0}' is not a codec of the source: pcmu, pcma, g722 or g729")]
     Codec(String),
+    /// Neither plain RTP nor a protection that the source knows.
+    #[error("'{0}' is not a protection of the source: srtp (AES_CM_128_HMAC_SHA1_80) or gcm (AEAD_AES_128_GCM)")]
+    Protection(String),
     /// Packet time out of range.
     #[error("'{0}' is not a packet time: 10, 20, 30, 40, 50 or 60 milliseconds")]
     PacketTime(String),
@@ -161,7 +198,10 @@ impl Mix {
 impl fmt::Display for LegSpeech {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.codec.name())?;
-        if self.ptime_ms == 20 { Ok(()) } else { write!(f, "@{}", self.ptime_ms) }
+        if self.ptime_ms != 20 {
+            write!(f, "@{}", self.ptime_ms)?;
+        }
+        self.protection.map_or(Ok(()), |protection| write!(f, "+{}", protection.name()))
     }
 }
 
@@ -184,14 +224,23 @@ impl FromStr for LegSpeech {
     type Err = MixError;
 
     fn from_str(text: &str) -> Result<Self, MixError> {
+        let (text, protection) = match text.split_once('+') {
+            Some((text, name)) => (text, Some(protection_of(name)?)),
+            None => (text, None),
+        };
         let (codec, ptime) = text.split_once('@').unwrap_or((text, "20"));
         let codec = SpeechCodec::ALL
             .into_iter()
             .find(|known| known.name().eq_ignore_ascii_case(codec))
             .ok_or_else(|| MixError::Codec(codec.to_owned()))?;
         let ptime_ms = ptime.parse().map_err(|_| MixError::PacketTime(ptime.to_owned()))?;
-        Ok(Self { codec, ptime_ms })
+        Ok(Self { codec, ptime_ms, protection })
     }
+}
+
+fn protection_of(name: &str) -> Result<Protection, MixError> {
+    let known = Protection::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(name));
+    known.ok_or_else(|| MixError::Protection(name.to_owned()))
 }
 
 impl FromStr for Mix {
@@ -230,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_mix_is_printed_as_it_is_read() {
-        for text in ["pcmu-pcma", "3*pcmu-pcmu,pcmu-g729@40", "g722@10-g729@60"] {
+        for text in ["pcmu-pcma", "3*pcmu-pcmu,pcmu-g729@40", "g722@10-g729@60", "pcmu+srtp-pcmu@40+gcm"] {
             assert_eq!(text.parse::<Mix>().unwrap().to_string(), text);
         }
         assert_eq!(" 1*PCMU-pcma@20 ".parse::<Mix>().unwrap().to_string(), "pcmu-pcma");
@@ -242,6 +291,9 @@ mod tests {
         assert_eq!(refused(""), MixError::Kind(String::new()));
         assert_eq!(refused("pcmu"), MixError::Kind("pcmu".into()));
         assert_eq!(refused("pcmu-opus"), MixError::Codec("opus".into()));
+        assert_eq!(refused("pcmu-pcma+zrtp"), MixError::Protection("zrtp".into()));
+        assert_eq!(refused("pcmu-pcma+"), MixError::Protection(String::new()));
+        assert_eq!(refused("pcmu-pcma+srtp@20"), MixError::Protection("srtp@20".into()));
         assert_eq!(refused("pcmu-pcma@15"), MixError::PacketTime("15".into()));
         assert_eq!(refused("pcmu-pcma@0"), MixError::PacketTime("0".into()));
         assert_eq!(refused("0*pcmu-pcma"), MixError::Weight("0".into()));

@@ -51,6 +51,9 @@ impl Rtpengine {
         legs: [LegSpeech; 2],
         own: [SocketAddr; 2],
     ) -> Result<[SocketAddr; 2], LoadError> {
+        if legs.iter().any(|leg| leg.protection.is_some()) {
+            return Err(self.refused("mixes with SRTP are set up over SIP or a gateway of ours alone"));
+        }
         let call = format!("{}-{number}", self.prefix);
         let [a, b] = [0, 1].map(|leg| sdp(own[leg], legs[leg]));
         let transcoded = legs[0].codec != legs[1].codec;
@@ -172,8 +175,11 @@ fn media_address(sdp: &str) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
-    const LEGS: [LegSpeech; 2] =
-        [LegSpeech { codec: SpeechCodec::Pcmu, ptime_ms: 20 }, LegSpeech { codec: SpeechCodec::G729, ptime_ms: 20 }];
+    const LEGS: [LegSpeech; 2] = [plain(SpeechCodec::Pcmu), plain(SpeechCodec::G729)];
+
+    const fn plain(codec: SpeechCodec) -> LegSpeech {
+        LegSpeech { codec, ptime_ms: 20, protection: None }
+    }
 
     /// Answers as rtpengine does; the first of each command is lost on the way.
     fn engine() -> SocketAddr {

@@ -55,7 +55,7 @@ pub struct CallCounts {
 pub struct SourceUse {
     /// Share of the time in which the source's core did something, 0 to 1. Near 1 it cannot send more: the run shows the source's limit.
     pub utilisation: f64,
-    /// Packets that left later than the bound on lateness.
+    /// Packets that left later than the bound on lateness, those of the warm-up left out.
     pub late_packets: u64,
     /// The latest packet, in nanoseconds after its time.
     pub worst_lateness_ns: u64,

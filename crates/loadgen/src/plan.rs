@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use tandem_contract::{LegCrypto, MasterKey};
+
 use crate::track::Tracks;
 use crate::{CallKind, LoadError, LoadSpec};
 
@@ -25,7 +27,7 @@ impl SourceNetwork {
     }
 
     /// Where a leg receives RTP.
-    fn local(&self, leg: u32) -> Option<SocketAddrV4> {
+    pub(crate) fn local(&self, leg: u32) -> Option<SocketAddrV4> {
         let pairs = self.pairs();
         let address = self.addresses.get(leg.checked_div(pairs)? as usize)?;
         Some(SocketAddrV4::new(*address, (2 * (self.first_pair() + leg % pairs)) as u16))
@@ -48,6 +50,35 @@ pub struct PlannedCall {
     pub kind: CallKind,
     /// Where leg A and leg B send from and receive.
     pub local: [SocketAddrV4; 2],
+}
+
+impl PlannedCall {
+    /// Fresh keys for leg `side`, both ways; none where it speaks plain RTP. They protect speech that everybody knows.
+    pub fn keys(&self, side: usize) -> Option<LegCrypto> {
+        let suite = self.kind.legs[side].protection?.suite();
+        let key = || {
+            let mut octets = [0; MasterKey::KEY_AND_SALT_MAX];
+            fastrand::fill(&mut octets);
+            MasterKey::new(suite, &octets[..suite.key_and_salt_len()]).ok()
+        };
+        Some(LegCrypto { send: key()?, receive: key()? })
+    }
+}
+
+/// Where a leg of a call that is set up sends to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteLeg {
+    /// The gateway's address for it.
+    pub address: SocketAddrV4,
+    /// The keys of what it sends and of what it receives; none for plain RTP.
+    pub crypto: Option<LegCrypto>,
+}
+
+impl RemoteLeg {
+    /// A leg over plain RTP.
+    pub const fn plain(address: SocketAddrV4) -> Self {
+        Self { address, crypto: None }
+    }
 }
 
 /// Legs that send packets of one length. They are numbered in the order in which they send, so that whoever walks over them in time walks

@@ -7,6 +7,7 @@ use tandem_wire::ipv4::HEADER_LEN as IPV4;
 use tandem_wire::rtp::Rtp;
 use tandem_wire::udp::{self, HEADER_LEN as UDP};
 
+use crate::RemoteLeg;
 use crate::plan::{Plan, SourceNetwork};
 use crate::sender::Sender;
 use crate::track::{Audio, TOLD_APART, Track};
@@ -52,6 +53,8 @@ pub(crate) struct ReceivedCounts {
 pub(crate) struct Receiver {
     network: SourceNetwork,
     legs: Box<[ReceivingLeg]>,
+    /// What opens the packets of each leg; empty where no leg speaks SRTP.
+    keys: Box<[Option<Box<tandem_srtp::Receiver>>]>,
     pub(crate) latency: Histogram<u64>,
     pub(crate) counts: [ReceivedCounts; 2],
     /// All packets.
@@ -62,14 +65,10 @@ pub(crate) struct Receiver {
     pub(crate) strangers: u64,
 }
 
-/// An RTP packet that came for a leg.
-struct Arrival<'a> {
-    leg: u32,
-    rtp: Rtp<'a>,
-}
-
 impl Receiver {
-    pub(crate) fn new(plan: &Plan, latency: Histogram<u64>) -> Self {
+    pub(crate) fn new(plan: &Plan, remotes: &[RemoteLeg], latency: Histogram<u64>) -> Self {
+        let opens = |remote: &RemoteLeg| Some(Box::new(tandem_srtp::Receiver::new(&remote.crypto?.receive)));
+        let any = remotes.iter().any(|remote| remote.crypto.is_some());
         let leg = |leg: &crate::plan::LegPlan| {
             let from = leg.other;
             let group = plan.groups.iter().position(|group| (group.first..group.first + group.count).contains(&from));
@@ -90,6 +89,7 @@ impl Receiver {
         Self {
             network: plan.network.clone(),
             legs: plan.legs.iter().map(leg).collect(),
+            keys: if any { remotes.iter().map(opens).collect() } else { Box::default() },
             latency,
             counts: Default::default(),
             packets: 0,
@@ -100,30 +100,44 @@ impl Receiver {
 
     /// Takes a frame into account; `false` where it is not UDP over IPv4, and may be something to answer.
     #[inline]
-    pub(crate) fn on_frame(&mut self, now: Nanos, frame: &[u8], tracks: &[Track], sender: &Sender) -> bool {
-        let Some((headers, datagram)) = frame.split_first_chunk::<{ ETHERNET + IPV4 }>() else { return false };
+    pub(crate) fn on_frame(&mut self, now: Nanos, frame: &mut [u8], tracks: &[Track], sender: &Sender) -> bool {
+        let Some((headers, datagram)) = frame.split_first_chunk_mut::<{ ETHERNET + IPV4 }>() else { return false };
         let is_ipv4 = u16::from_be_bytes([headers[12], headers[13]]) == ETHERTYPE_IPV4;
         if !is_ipv4 || headers[ETHERNET] != 0x45 || headers[ETHERNET + 9] != udp::PROTOCOL {
             return false;
         }
         let destination = [headers[30], headers[31], headers[32], headers[33]];
-        match arrival(&self.network, destination, datagram) {
-            Some(arrival) => self.on_rtp(now, &arrival, tracks, sender),
-            None => self.strangers += 1,
+        let came = arrival(&self.network, destination, datagram);
+        let Some((number, packet)) = came.filter(|(number, _)| (*number as usize) < self.legs.len()) else {
+            self.strangers += 1;
+            return true;
+        };
+        let opened = match self.keys.get_mut(number as usize) {
+            Some(Some(keys)) => keys.unprotect(packet).map_err(|_| ()),
+            _ => Ok(packet.len()),
+        };
+        match opened.map(|length| Rtp::parse(&packet[..length])) {
+            Ok(Ok(rtp)) => self.on_rtp(now, number, &rtp, tracks, sender),
+            Ok(Err(_)) => self.strangers += 1,
+            // Nobody else has the keys, and nobody else sends to this address: it is the gateway's, and wrong.
+            Err(()) => {
+                let leg = &mut self.legs[number as usize];
+                leg.has_wrong_audio = true;
+                let counts = &mut self.counts[usize::from(leg.side)];
+                counts.checked += 1;
+                counts.wrong_audio += 1;
+            }
         }
         true
     }
 
     #[inline]
-    fn on_rtp(&mut self, now: Nanos, arrival: &Arrival<'_>, tracks: &[Track], sender: &Sender) {
-        let Some(leg) = self.legs.get_mut(arrival.leg as usize) else {
-            self.strangers += 1;
-            return;
-        };
+    fn on_rtp(&mut self, now: Nanos, number: u32, rtp: &Rtp<'_>, tracks: &[Track], sender: &Sender) {
+        let leg = &mut self.legs[number as usize];
         let track = &tracks[usize::from(leg.track)];
         self.packets += 1;
         let ticks = 8 * u32::from(track.ptime_ms[1]);
-        let (timestamp, payload) = (arrival.rtp.timestamp(), arrival.rtp.payload());
+        let (timestamp, payload) = (rtp.timestamp(), rtp.payload());
         if !leg.heard {
             leg.heard = true;
             // Those before it were lost.
@@ -138,7 +152,7 @@ impl Receiver {
         let (latency_ns, is_measured) = sender.since(now, leg.group, leg.from, round);
         let counts = &mut self.counts[usize::from(leg.side)];
 
-        let audio = if behind % ticks != 0 || arrival.rtp.payload_type() != track.expected_type {
+        let audio = if behind % ticks != 0 || rtp.payload_type() != track.expected_type {
             Audio::Wrong
         } else {
             track.check(number, payload)
@@ -193,12 +207,12 @@ pub(crate) fn latencies() -> Result<Histogram<u64>, hdrhistogram::CreationError>
     Histogram::new_with_bounds(1, SLOWEST_NS, 2)
 }
 
+/// The leg that a datagram is for, and what is in it.
 #[inline]
-fn arrival<'a>(network: &SourceNetwork, destination: [u8; 4], datagram: &'a [u8]) -> Option<Arrival<'a>> {
-    let (header, rest) = datagram.split_first_chunk::<UDP>()?;
+fn arrival<'a>(network: &SourceNetwork, destination: [u8; 4], datagram: &'a mut [u8]) -> Option<(u32, &'a mut [u8])> {
+    let (header, rest) = datagram.split_first_chunk_mut::<UDP>()?;
     let port = u16::from_be_bytes([header[2], header[3]]);
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let leg = network.leg(destination, port)?;
-    let rtp = Rtp::parse(rest.get(..length.checked_sub(UDP)?)?).ok()?;
-    Some(Arrival { leg, rtp })
+    Some((leg, rest.get_mut(..length.checked_sub(UDP)?)?))
 }

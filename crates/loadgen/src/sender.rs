@@ -1,7 +1,7 @@
 //! The schedule: which leg sends its next packet, and what stands in it.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 use tandem_contract::Nanos;
 use tandem_packet_io::PacketBuf;
@@ -10,6 +10,7 @@ use tandem_wire::ipv4::{HEADER_LEN as IPV4, Ipv4Fields};
 use tandem_wire::rtp::{HEADER_LEN as RTP, RtpFields};
 use tandem_wire::udp::{self, HEADER_LEN as UDP};
 
+use crate::RemoteLeg;
 use crate::network::{Fate, Network, Turn};
 use crate::plan::Plan;
 use crate::track::Track;
@@ -60,6 +61,8 @@ struct Group {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Departing {
     group: u8,
+    /// It belongs to the measurement.
+    is_measured: bool,
     stamp: u32,
     due: Nanos,
 }
@@ -77,6 +80,8 @@ pub(crate) struct Sender {
     legs: Box<[SendingLeg]>,
     templates: Vec<[u8; HEADERS]>,
     network: Network,
+    /// What protects the packets of each leg; empty where no leg speaks SRTP.
+    keys: Box<[Option<Box<tandem_srtp::Sender>>]>,
     lateness_ns: u64,
     pub(crate) counts: SentCounts,
 }
@@ -84,8 +89,9 @@ pub(crate) struct Sender {
 /// What was sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SentCounts {
-    /// All packets.
+    /// All packets, and those of the measurement.
     pub(crate) packets: u64,
+    pub(crate) measured: u64,
     /// Packets that should come out, sent within the measurement, by direction.
     pub(crate) due_out: [u64; 2],
     pub(crate) withheld: [u64; 2],
@@ -99,7 +105,7 @@ impl Sender {
     pub(crate) fn new(
         plan: &Plan,
         tracks: &[Track],
-        remotes: &[SocketAddrV4],
+        remotes: &[RemoteLeg],
         own_mac: MacAddress,
         macs: &HashMap<Ipv4Addr, MacAddress>,
         lateness_ns: u64,
@@ -107,24 +113,31 @@ impl Sender {
         let spec = &plan.spec;
         let mut random = fastrand::Rng::with_seed(spec.seed ^ 0x5eed);
         let mut templates = Templates { own_mac, macs, made: Vec::new(), known: HashMap::new() };
-        let leg = |(leg, remote): (&crate::plan::LegPlan, &SocketAddrV4)| {
+        let leg = |(leg, remote): (&crate::plan::LegPlan, &RemoteLeg)| {
             let track = &tracks[usize::from(leg.track)];
+            let tag_len = remote.crypto.map_or(0, |crypto| crypto.send.suite().tag_len());
+            let to = remote.address;
             let [p, q] = leg.local.port().to_be_bytes();
-            let [r, s] = remote.port().to_be_bytes();
+            let [r, s] = to.port().to_be_bytes();
             SendingLeg {
                 phase_ns: leg.phase_ns,
                 ssrc: random.u32(..),
                 first_timestamp: random.u32(..),
                 due_out: 0,
                 ports: [p, q, r, s],
-                template: templates.of(*leg.local.ip(), *remote.ip(), track.payload_len),
+                template: templates.of(*leg.local.ip(), *to.ip(), track.payload_len + tag_len as u16),
                 track: leg.track,
                 sequence: random.u16(..),
                 marker: true,
                 side: leg.side,
             }
         };
-        let legs = plan.legs.iter().zip(remotes).map(leg).collect();
+        let legs: Box<[SendingLeg]> = plan.legs.iter().zip(remotes).map(leg).collect();
+        let protects = |(leg, remote): (&SendingLeg, &RemoteLeg)| {
+            Some(Box::new(tandem_srtp::Sender::new(&remote.crypto?.send, leg.ssrc)))
+        };
+        let any = remotes.iter().any(|remote| remote.crypto.is_some());
+        let keys = if any { legs.iter().zip(remotes).map(protects).collect() } else { Box::default() };
         let group = |group: &crate::plan::GroupPlan| {
             let ptime_ms = u32::from(group.ptime_ms);
             let warm_up = spec.warm_up_ms.div_ceil(ptime_ms);
@@ -148,6 +161,7 @@ impl Sender {
             legs,
             templates: templates.made,
             network: Network::new(&spec.impairments, spec.seed, plan),
+            keys,
             lateness_ns,
             counts: SentCounts::default(),
         }
@@ -195,7 +209,8 @@ impl Sender {
             if self.write(&turn, tracks, &mut frame) {
                 let group = &self.groups[usize::from(turn.group)];
                 let stamp = (turn.round & (group.rows - 1)) * group.count + (turn.leg - group.first);
-                return Some((frame, Departing { group: turn.group, stamp, due: turn.due }));
+                let is_measured = group.measured.contains(&turn.round);
+                return Some((frame, Departing { group: turn.group, is_measured, stamp, due: turn.due }));
             }
             self.counts.unsent += 1;
         }
@@ -247,12 +262,15 @@ impl Sender {
         let leg = &mut self.legs[turn.leg as usize];
         let track = &tracks[usize::from(leg.track)];
         let payload = track.payload(round);
-        if frame.set_len(HEADERS + RTP + payload.len()).is_err() {
+        let mut keys = self.keys.get_mut(turn.leg as usize).and_then(Option::as_deref_mut);
+        let tag_len = keys.as_ref().map_or(0, |keys| keys.suite().tag_len());
+        if frame.set_len(HEADERS + RTP + payload.len() + tag_len).is_err() {
             return false;
         }
         let Some((headers, rest)) = frame.data_mut().split_first_chunk_mut::<HEADERS>() else { return false };
         *headers = self.templates[usize::from(leg.template)];
         headers[PORTS_AT..PORTS_AT + 4].copy_from_slice(&leg.ports);
+        let packet_len = RTP + payload.len();
         let Some((header, room)) = rest.split_first_chunk_mut::<RTP>() else { return false };
         RtpFields {
             marker: turn.marker,
@@ -262,7 +280,13 @@ impl Sender {
             ssrc: leg.ssrc,
         }
         .write(header);
-        room.copy_from_slice(payload);
+        let Some(place) = room.get_mut(..payload.len()) else { return false };
+        place.copy_from_slice(payload);
+        if let Some(keys) = &mut keys
+            && keys.protect(rest, packet_len).is_err()
+        {
+            return false;
+        }
         if group.measured.contains(&round) {
             let due_out = track.out_of(round + 1) - track.out_of(round);
             leg.due_out += due_out;
@@ -276,6 +300,11 @@ impl Sender {
     pub(crate) fn left(&mut self, now: Nanos, departing: &Departing) {
         self.groups[usize::from(departing.group)].stamps[departing.stamp as usize] = stamp(now);
         self.counts.packets += 1;
+        // A source warms up too: its own caches and pages, and those of the gateway, are cold at first.
+        if !departing.is_measured {
+            return;
+        }
+        self.counts.measured += 1;
         let lateness_ns = now.0.saturating_sub(departing.due.0);
         self.counts.worst_lateness_ns = self.counts.worst_lateness_ns.max(lateness_ns);
         self.counts.late += u64::from(lateness_ns > self.lateness_ns);

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use tandem_codec::Level;
-use tandem_contract::{Command, Direction, Epoch, Event, FlowId, Format, LegConfig, Nanos, WorkerCounters};
-use tandem_loadgen::{Engine, EnginePort, LoadOutcome, LoadSpec, Plan, SourceNetwork, VoidReason, resolve};
+use tandem_contract::{Command, Direction, Epoch, Event, FlowId, Format, LegConfig, LegCrypto, Nanos, WorkerCounters};
+use tandem_loadgen::{Engine, EnginePort, LoadOutcome, LoadSpec, Plan, RemoteLeg, SourceNetwork, VoidReason, resolve};
 use tandem_media::{EngineConfig, LocalAddress};
 use tandem_packet_io::{Burst, Capabilities, PacketIo};
 use tandem_testkit::{Cable, MemoryIo, Pool};
@@ -57,13 +57,18 @@ impl Run {
         let (events, mut events_out) = rtrb::RingBuffer::new(64);
         let mut worker =
             Worker::new(Parts { io: gateway_io, engine, commands, events, handover: HandoverEnds::alone(), counters });
+        // The source's side of each leg; the gateway's is the other way round.
+        let mut keys = Vec::new();
         for (call, slot) in plan.calls().zip(0..) {
+            let own = [0, 1].map(|side| call.keys(side));
+            keys.push(own);
             let leg = |side: usize| {
                 let codec = call.kind.legs[side].codec.contract();
                 let format = Format::new(codec, codec.static_payload_type().unwrap());
                 LegConfig {
                     remote: Some(SocketAddr::V4(call.local[side])),
                     format: Some(Format { ptime_ms: call.kind.legs[side].ptime_ms, ..format }),
+                    crypto: own[side].map(|own| LegCrypto { send: own.receive, receive: own.send }),
                     direction: Direction::SendRecv,
                     ssrc: 0x7000_0000 + 2 * slot + side as u32,
                     first_sequence: 65_530,
@@ -88,7 +93,11 @@ impl Run {
             resolve(&mut source_io, &mut clock, &SOURCE, &GATEWAY).unwrap()
         };
         assert_eq!(macs[&GATEWAY[1]], MacAddress(capabilities(1).mac));
-        let remotes: Vec<_> = (0..CALLS).map(|flow| [gateway_leg(flow, 0), gateway_leg(flow, 1)]).collect();
+        let remote = |flow: u32, side: u32| RemoteLeg {
+            address: gateway_leg(flow, side),
+            crypto: keys[flow as usize][side as usize],
+        };
+        let remotes: Vec<_> = (0..CALLS).map(|flow| [remote(flow, 0), remote(flow, 1)]).collect();
         let port =
             EnginePort { mac: MacAddress(capabilities(2).mac), macs, receive_room: 1_024, lateness_ns: 1_000_000 };
         let mut engine = Engine::new(Level::detect(), &plan, &remotes, port).unwrap();
@@ -153,6 +162,8 @@ fn every_packet_of_every_kind_of_call_comes_back_as_it_should() {
         "pcmu-g729",
         "g722-g729",
         "3*pcmu@20-pcma@40,2*g729@10-pcmu@60,pcma@30-g722@20",
+        "pcmu+srtp-pcmu+srtp",
+        "pcmu+srtp-pcma,g722+gcm-g729@40,pcma+gcm-pcma+srtp",
     ] {
         let outcome = Run::of(mix).outcome();
         assert_eq!(outcome.void, [], "{mix}");

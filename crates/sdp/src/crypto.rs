@@ -147,7 +147,7 @@ impl CryptoLine {
     }
 
     /// The attribute's value. The lifetime is left out: ours is always the standard's own.
-    pub(crate) fn value(&self) -> String {
+    pub fn value(&self) -> String {
         let mut octets = Zeroizing::new([0; MasterKey::KEY_AND_SALT_MAX]);
         let (key, salt) = (self.key.key(), self.key.salt());
         octets[..key.len()].copy_from_slice(key);

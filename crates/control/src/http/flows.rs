@@ -11,9 +11,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tandem_call::{FlowLeg, FlowNumber, FlowsRefused, InstalledFlow, RemovedFlow};
+use tandem_call::{CryptoLine, FlowLeg, FlowNumber, FlowsRefused, InstalledFlow, RemovedFlow};
 use tandem_config::CodecName;
-use tandem_contract::{Codec, Format, PayloadType};
+use tandem_contract::{Codec, Format, LegCrypto, PayloadType};
 
 use crate::flows::LegView;
 use crate::node::{Node, SwitchSilent};
@@ -43,6 +43,22 @@ struct WantedLeg {
     payload_type: Option<u8>,
     #[serde(default = "usual_ptime")]
     ptime_ms: u8,
+    #[serde(default)]
+    crypto: Option<WantedCrypto>,
+}
+
+/// Values of `a=crypto` (RFC 4568), as the gateway's side of the leg would write and read them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedCrypto {
+    send: String,
+    receive: String,
+}
+
+impl std::fmt::Debug for WantedCrypto {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WantedCrypto(..)")
+    }
 }
 
 const fn usual_ptime() -> u8 {
@@ -176,8 +192,21 @@ fn leg_of(wanted: &WantedLeg) -> Result<FlowLeg, String> {
     let payload_type = payload_type.ok_or_else(|| "payload_type: 0 to 127".to_owned())?;
     Ok(FlowLeg {
         remote: wanted.remote,
+        crypto: wanted.crypto.as_ref().map(keys).transpose()?,
         format: Format { ptime_ms: wanted.ptime_ms, ..Format::new(codec, payload_type) },
     })
+}
+
+fn keys(wanted: &WantedCrypto) -> Result<LegCrypto, String> {
+    let key = |field: &str, value: &str| {
+        let line = CryptoLine::parse(value);
+        line.map(|line| line.key).map_err(|error| format!("crypto.{field}: {error}; write 1 SUITE inline:KEY"))
+    };
+    let (send, receive) = (key("send", &wanted.send)?, key("receive", &wanted.receive)?);
+    if send.suite() != receive.suite() {
+        return Err("crypto: one suite for both directions".to_owned());
+    }
+    Ok(LegCrypto { send, receive })
 }
 
 #[cfg(test)]
@@ -185,6 +214,9 @@ mod tests {
     use super::*;
 
     const LEG: &str = r#"{"remote":"10.0.0.2:4000","codec":"PCMU"}"#;
+
+    /// RFC 4568 §6.1.
+    const KEY: &str = "1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
 
     fn refused(legs: &str) -> String {
         parse(format!(r#"{{"flows":[{{"legs":[{legs}]}}]}}"#).as_bytes()).expect_err(legs)
@@ -219,6 +251,18 @@ mod tests {
             let error = refused(&legs);
             assert!(error.starts_with(starts), "{error}");
         }
+        let with_keys = |send: &str, receive: &str| {
+            refused(&format!(
+                r#"{LEG},{{"remote":"10.0.0.2:1","codec":"PCMU","crypto":{{"send":"{send}","receive":"{receive}"}}}}"#
+            ))
+        };
+        let unusable = with_keys(KEY, "1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0");
+        assert_eq!(
+            unusable,
+            "flows[0].legs[1].crypto.receive: its key does not fit the suite; write 1 SUITE inline:KEY"
+        );
+        let mixed = with_keys(KEY, &KEY.replace("_80", "_32"));
+        assert_eq!(mixed, "flows[0].legs[1].crypto: one suite for both directions");
         assert!(parse(br#"{"flows":[]}"#).expect_err("none").starts_with("flows: 1 to 1000"));
         assert!(parse(br#"{"flows":[]} {}"#).expect_err("more behind").starts_with("trailing characters"));
     }
@@ -232,6 +276,17 @@ mod tests {
         let [a, b] = &flows[0];
         assert_eq!((a.format.payload_type.get(), a.format.ptime_ms), (0, 20));
         assert_eq!((b.format.payload_type.get(), b.format.ptime_ms), (96, 40));
+        assert!(a.crypto.is_none() && b.crypto.is_none());
+    }
+
+    #[test]
+    fn keys_are_taken_as_a_session_description_has_them_and_never_shown() {
+        let leg = format!(r#"{{"remote":"10.0.0.2:1","codec":"PCMU","crypto":{{"send":"{KEY}","receive":"{KEY}"}}}}"#);
+        let text = format!(r#"{{"flows":[{{"legs":[{LEG},{leg}]}}]}}"#);
+        let crypto = parse(text.as_bytes()).expect("right")[0][1].crypto.expect("keys");
+        assert_eq!(crypto.send.key(), b"wDfvg&T+)xG7@fb5");
+        let wanted: Wanted = serde_json::from_str(&text).expect("right");
+        assert!(!format!("{wanted:?}").contains("inline"));
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Flows on a gateway, set up and taken down through its control interface.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tandem_loadgen::{LoadError, PlannedCall, Rtpengine, SpeechCodec};
+use tandem_contract::LegCrypto;
+use tandem_loadgen::{LoadError, PlannedCall, RemoteLeg, SpeechCodec};
+use tandem_sdp::CryptoLine;
 use ureq::http::StatusCode;
-
-use super::source::SourceArgs;
 
 /// Longer than the gateway waits for its own threads.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,47 +16,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PORTS_REST: Duration = Duration::from_millis(2_500);
 /// Flows in one request, as many as the gateway takes.
 const FLOWS_PER_REQUEST: usize = 1_000;
-
-/// Whoever sets calls up: a gateway of ours, or an rtpengine.
-pub(super) enum SetUp {
-    Gateway(Control),
-    Rtpengine(Rtpengine, std::ops::Range<u32>),
-}
-
-impl SetUp {
-    pub(super) fn new(arguments: &SourceArgs) -> Result<Self, LoadError> {
-        Ok(match arguments.rtpengine {
-            Some(address) => Self::Rtpengine(Rtpengine::connect(address)?, 0..0),
-            None => Self::Gateway(Control::new(&arguments.control)),
-        })
-    }
-
-    /// Sets each call up. Answers where its legs are on the gateway.
-    pub(super) fn install(&mut self, calls: &[PlannedCall]) -> Result<Vec<[SocketAddrV4; 2]>, LoadError> {
-        let (engine, numbers) = match self {
-            Self::Gateway(control) => return control.install(calls),
-            Self::Rtpengine(engine, numbers) => (engine, numbers),
-        };
-        let mut remotes = Vec::with_capacity(calls.len());
-        for (call, number) in calls.iter().zip(0..) {
-            numbers.end = number + 1;
-            let [a, b] = engine.set_up(number, call.kind.legs, call.local.map(SocketAddr::V4))?;
-            let (SocketAddr::V4(a), SocketAddr::V4(b)) = (a, b) else {
-                return Err(LoadError::SetUp("rtpengine answers with IPv6 addresses".to_owned()));
-            };
-            remotes.push([a, b]);
-        }
-        Ok(remotes)
-    }
-
-    /// Takes the calls down.
-    pub(super) fn remove(&mut self) -> Result<(), LoadError> {
-        match self {
-            Self::Gateway(control) => control.remove(),
-            Self::Rtpengine(engine, numbers) => std::mem::take(numbers).try_for_each(|number| engine.take_down(number)),
-        }
-    }
-}
 
 /// The control interface of a gateway, and what it was asked to install.
 pub(super) struct Control {
@@ -80,6 +39,22 @@ struct WantedLeg {
     remote: SocketAddrV4,
     codec: &'static str,
     ptime_ms: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crypto: Option<WantedCrypto>,
+}
+
+/// The gateway's side of a leg's keys, as an `a=crypto` line has them.
+#[derive(Serialize)]
+struct WantedCrypto {
+    send: String,
+    receive: String,
+}
+
+impl From<LegCrypto> for WantedCrypto {
+    fn from(ours: LegCrypto) -> Self {
+        let line = |key| CryptoLine { tag: 1, key }.value();
+        Self { send: line(ours.receive), receive: line(ours.send) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,17 +75,21 @@ impl Control {
         Self { address: address.to_owned(), agent: config.build().into(), installed: Vec::new() }
     }
 
-    /// Installs a flow for each call. Answers where its legs are on the gateway.
-    pub(super) fn install(&mut self, calls: &[PlannedCall]) -> Result<Vec<[SocketAddrV4; 2]>, LoadError> {
-        let mut locals = Vec::with_capacity(calls.len());
+    /// Installs a flow for each call. Answers where its legs are on the gateway, with fresh keys for those that speak SRTP.
+    pub(super) fn install(&mut self, calls: &[PlannedCall]) -> Result<Vec<[RemoteLeg; 2]>, LoadError> {
+        let mut remotes = Vec::with_capacity(calls.len());
         for part in calls.chunks(FLOWS_PER_REQUEST) {
-            let leg = |call: &PlannedCall, side: usize| WantedLeg {
+            let keys: Vec<_> = part.iter().map(|call| [0, 1].map(|side| call.keys(side))).collect();
+            let leg = |call: &PlannedCall, side: usize, crypto: Option<LegCrypto>| WantedLeg {
                 remote: call.local[side],
                 codec: name(call.kind.legs[side].codec),
                 ptime_ms: call.kind.legs[side].ptime_ms,
+                crypto: crypto.map(WantedCrypto::from),
             };
-            let flow = |call: &PlannedCall| WantedFlow { legs: [leg(call, 0), leg(call, 1)] };
-            let wanted = Wanted { flows: part.iter().map(flow).collect() };
+            let flow = |(call, keys): (&PlannedCall, &[Option<LegCrypto>; 2])| WantedFlow {
+                legs: [leg(call, 0, keys[0]), leg(call, 1, keys[1])],
+            };
+            let wanted = Wanted { flows: part.iter().zip(&keys).map(flow).collect() };
             let installed = self.install_part(&wanted)?;
             if let (Some(first), Some(last)) = (installed.flows.first(), installed.flows.last()) {
                 self.installed.push(first.number..=last.number);
@@ -118,9 +97,12 @@ impl Control {
             if installed.flows.len() != part.len() {
                 return Err(LoadError::SetUp(format!("{} answers with another number of flows", self.address)));
             }
-            locals.extend(installed.flows.into_iter().map(|flow| flow.local));
+            let remote = |flow: InstalledFlow, keys: [Option<LegCrypto>; 2]| {
+                [0, 1].map(|side| RemoteLeg { address: flow.local[side], crypto: keys[side] })
+            };
+            remotes.extend(installed.flows.into_iter().zip(keys).map(|(flow, keys)| remote(flow, keys)));
         }
-        Ok(locals)
+        Ok(remotes)
     }
 
     /// Where there is no room, asks again for a while: ports of an earlier run rest before they are used anew.

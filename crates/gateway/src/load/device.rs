@@ -1,7 +1,7 @@
 //! The source on a DPDK port of its own.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -17,14 +17,14 @@ use dpdk::queue::QueuePair;
 use tandem_codec::Level;
 use tandem_contract::Nanos;
 use tandem_loadgen::{
-    Engine, EnginePort, LoadError, LoadOutcome, LoadRunner, LoadSpec, Plan, Progress, drive, resolve,
+    Engine, EnginePort, LoadError, LoadOutcome, LoadRunner, LoadSpec, Plan, Progress, RemoteLeg, drive, resolve,
 };
 use tandem_media::LocalAddress;
 use tandem_packet_io::PacketIo;
 use tandem_wire::ethernet::MacAddress;
 use tandem_worker::{Clock, TscClock};
 
-use super::control::Control;
+use super::set_up::SetUp;
 use super::source::{Pages, SourceArgs, network, on_a_thread_of_its_own};
 use crate::machine::free_mib;
 
@@ -102,12 +102,13 @@ impl LoadRunner for DeviceSource {
         stop: &AtomicBool,
     ) -> Result<LoadOutcome, LoadError> {
         let plan = Plan::new(spec, &network(&self.arguments))?;
-        let mut control = Control::new(&self.arguments.control);
+        let mut set_up = SetUp::new(&self.arguments)?;
         let calls: Vec<_> = plan.calls().collect();
-        let remotes = control.install(&calls)?;
+        let remotes = set_up.install(&calls)?;
         let this = &mut *self;
-        let outcome = on_a_thread_of_its_own(progress, |seconds| this.send(&plan, &remotes, &seconds, stop))?;
-        control.remove()?;
+        let outcome =
+            set_up.during(|| on_a_thread_of_its_own(progress, |seconds| this.send(&plan, &remotes, &seconds, stop)))?;
+        set_up.remove()?;
         Ok(outcome)
     }
 }
@@ -117,7 +118,7 @@ impl DeviceSource {
     fn send(
         &mut self,
         plan: &Plan,
-        remotes: &[[SocketAddrV4; 2]],
+        remotes: &[[RemoteLeg; 2]],
         seconds: &mpsc::Sender<Progress>,
         stop: &AtomicBool,
     ) -> Result<LoadOutcome, LoadError> {
@@ -145,15 +146,15 @@ impl DeviceSource {
     /// The hardware address for each address that is sent to.
     fn resolve(
         &mut self,
-        remotes: &[[SocketAddrV4; 2]],
+        remotes: &[[RemoteLeg; 2]],
         clock: &mut impl FnMut() -> Nanos,
     ) -> Result<HashMap<Ipv4Addr, MacAddress>, LoadError> {
         let mut hops: HashMap<Ipv4Addr, Ipv4Addr> = HashMap::new();
         for remote in remotes.iter().flatten() {
-            if hops.contains_key(remote.ip()) {
+            let remote = *remote.address.ip();
+            if hops.contains_key(&remote) {
                 continue;
             }
-            let remote = *remote.ip();
             let hop = self.links.iter().find_map(|link| link.is_on_link(remote.into()).then_some(remote));
             let hop = hop.or(self.arguments.next_hop).ok_or_else(|| {
                 LoadError::Port(format!("{remote} is outside of --addresses' subnets, and there is no --next-hop"))

@@ -12,13 +12,13 @@ use std::sync::mpsc;
 use tandem_codec::Level;
 use tandem_contract::Nanos;
 use tandem_loadgen::{
-    Engine, EnginePort, LoadError, LoadOutcome, LoadRunner, LoadSpec, Plan, PlannedCall, Progress, drive,
+    Engine, EnginePort, LoadError, LoadOutcome, LoadRunner, LoadSpec, Plan, PlannedCall, Progress, RemoteLeg, drive,
 };
 use tandem_packet_io::{Burst, Capabilities, NoRoom, PacketBuf, PacketIo, RxChecksum};
 use tandem_wire::ethernet::MacAddress;
 use tandem_worker::{Clock, TscClock};
 
-use super::control::SetUp;
+use super::set_up::SetUp;
 use super::source::{SourceArgs, network, on_a_thread_of_its_own};
 
 /// Sockets that legs share, on each address.
@@ -59,8 +59,8 @@ impl LoadRunner for KernelSource {
         let calls: Vec<PlannedCall> = plan.calls().collect();
         let told: Vec<PlannedCall> =
             calls.iter().map(|call| PlannedCall { local: call.local.map(|leg| io.adopt(leg)), ..*call }).collect();
-        let mut control = SetUp::new(&self.arguments)?;
-        let remotes = control.install(&told)?;
+        let mut set_up = SetUp::new(&self.arguments)?;
+        let remotes = set_up.install(&told)?;
         io.connect(&calls, &remotes);
         let port = EnginePort {
             mac: MacAddress(io.capabilities().mac),
@@ -71,7 +71,7 @@ impl LoadRunner for KernelSource {
         };
         let mut engine = Engine::new(Level::detect(), &plan, &remotes, port)?;
         let (core, throttle_ns) = (self.arguments.core, self.arguments.throttle_ns);
-        let outcome = on_a_thread_of_its_own(progress, |seconds| {
+        let send = |seconds: mpsc::Sender<Progress>| {
             pin(core).map_err(port_error)?;
             let overruns = receive_overruns();
             let mut tsc = TscClock::new();
@@ -82,8 +82,9 @@ impl LoadRunner for KernelSource {
             };
             drive(&mut engine, &mut io, &mut clock, throttle_ns, &mut tell, stop);
             Ok(engine.outcome(clock(), receive_overruns().saturating_sub(overruns)))
-        })?;
-        control.remove()?;
+        };
+        let outcome = set_up.during(|| on_a_thread_of_its_own(progress, send))?;
+        set_up.remove()?;
         Ok(outcome)
     }
 }
@@ -146,11 +147,11 @@ impl KernelIo {
         }
     }
 
-    fn connect(&mut self, calls: &[PlannedCall], remotes: &[[SocketAddrV4; 2]]) {
+    fn connect(&mut self, calls: &[PlannedCall], remotes: &[[RemoteLeg; 2]]) {
         let legs = calls.iter().flat_map(|call| call.local).zip(remotes.iter().flatten());
         for (leg, remote) in legs {
             if let Some(socket) = self.socket_of.get(&leg) {
-                self.heard.insert((*socket, *remote), leg);
+                self.heard.insert((*socket, remote.address), leg);
             }
         }
     }

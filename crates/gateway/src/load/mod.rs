@@ -4,6 +4,7 @@ mod control;
 #[cfg(feature = "dpdk")]
 mod device;
 mod kernel;
+mod set_up;
 mod source;
 mod summary;
 
@@ -23,7 +24,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     source: SourceArgs,
     /// Kinds of calls, with weights: pcmu-pcma, or 3*pcmu-pcmu,1*pcmu-g729@40. A leg is pcmu, pcma, g722 or g729, with @ and milliseconds
-    /// per packet where they are not 20.
+    /// per packet where they are not 20, and +srtp (AES_CM_128_HMAC_SHA1_80) or +gcm (AEAD_AES_128_GCM) where its packets are SRTP.
     #[arg(long, default_value = "pcmu-pcma")]
     mix: Mix,
     /// Concurrent calls. A call is two legs that both send.

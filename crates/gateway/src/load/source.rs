@@ -35,6 +35,19 @@ pub(crate) struct SourceArgs {
     /// The gateway's control interface (its http.listen): where calls are set up, without SIP, on the media plane alone.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9060")]
     pub(crate) control: String,
+    /// Set the calls up over SIP (UDP) at this address of the gateway, in place of its control interface. The source plays callers and
+    /// callees: a caller calls a number of --sip-number and six digits, and the gateway must route it to the callees' address.
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "rtpengine")]
+    pub(crate) sip: Option<SocketAddr>,
+    /// The source's own address that calls come from, one that the gateway takes calls from; a port of the kernel's choice if left out.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "sip")]
+    pub(crate) sip_caller: Option<SocketAddr>,
+    /// The source's own address that the gateway calls; that of the callers if left out.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "sip")]
+    pub(crate) sip_callee: Option<SocketAddr>,
+    /// What called numbers begin with.
+    #[arg(long, value_name = "PREFIX", requires = "sip", default_value = "load", value_parser = number)]
+    pub(crate) sip_number: String,
     /// Set the calls up on an rtpengine, by its ng protocol at this address (its listen-ng), in place of a gateway of ours.
     #[arg(long, value_name = "ADDRESS:PORT", requires = "kernel", conflicts_with = "control")]
     pub(crate) rtpengine: Option<SocketAddr>,
@@ -45,7 +58,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=65_536))]
     pub(crate) memory_mib: u32,
     /// A packet that leaves so many microseconds after its time is late. A run with more than one late packet in a thousand is void.
-    #[arg(long, value_name = "US", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    #[arg(long, value_name = "US", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     pub(crate) lateness_us: u32,
     /// Makes the source slower by so many nanoseconds a packet, to show that it notices.
     #[arg(long, value_name = "NS", default_value_t = 0, hide = true)]
@@ -87,6 +100,12 @@ fn open_device(_arguments: &SourceArgs, _device: &str) -> anyhow::Result<Box<dyn
 
 fn open_kernel(arguments: &SourceArgs) -> anyhow::Result<Box<dyn LoadRunner>> {
     Ok(Box::new(super::kernel::open(arguments)?))
+}
+
+/// Characters of a user part that need no escape (RFC 3261 §25.1).
+fn number(text: &str) -> Result<String, String> {
+    let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+*".contains(c));
+    if fits && text.len() <= 64 { Ok(text.to_owned()) } else { Err("up to 64 letters, digits, - _ . + *".to_owned()) }
 }
 
 /// Where legs receive.
