@@ -67,6 +67,9 @@ impl Load {
         for output in outputs {
             match output {
                 Output::Datagram { bytes, .. } => heard.push(Sip::parse(&bytes)),
+                Output::Connect { .. } | Output::Stream { .. } | Output::Disconnect { .. } => {
+                    unreachable!("both endpoints speak UDP")
+                }
                 Output::Command { worker, command } => {
                     let event = match command {
                         Command::InstallFlow { flow, epoch, .. } => Event::Installed { flow, epoch },

@@ -124,6 +124,7 @@ mod tests {
         Peer {
             name: String::new(),
             address: (Ipv4Addr::LOCALHOST, 5060).into(),
+            server_name: None,
             listener: ListenerId(0),
             sources: Vec::new(),
             codecs: vec![Codec::Pcmu],

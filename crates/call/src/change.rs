@@ -108,7 +108,7 @@ impl Call {
         let contact = leg.contact();
         let request = leg.dialog.request(Method::Invite).contact(contact.as_str());
         let request = request.header(HeaderName::Allow, ALLOW).body(SDP, offer);
-        let (dialog, to) = (leg.dialog.clone(), leg.next_hop());
+        let (dialog, to) = (leg.dialog.clone(), leg.next_hop(exchange));
         let invitation = Invitation::new(number, told, dialog, leg.home);
         let Some(tx) = exchange.request(now, to, request, Purpose::Invite(invitation)) else {
             leg.negotiation.withdraw_offer();
@@ -130,7 +130,7 @@ impl Call {
         let leg = self.leg_mut(side);
         leg.outgoing = None;
         leg.dialog.on_response(response);
-        let (dialog, to) = (leg.dialog.clone(), leg.next_hop());
+        let (dialog, to) = (leg.dialog.clone(), leg.next_hop(exchange));
         exchange.acknowledge(tx, &dialog, to, response.cseq_number());
         let change = self.change.take();
         if self.leg_mut(side).on_answer(response.body()).is_err() {

@@ -2,6 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use tandem_contract::{Codec, CryptoSuite, Nanos, SourcePolicy, WorkerId};
 use tandem_sdp::{RtcpMux, SrtpPolicy};
+use tandem_sip::{Peer as SipPeer, Transport};
 use thiserror::Error;
 
 /// A signalling socket, counted from 0 in the order of [`SwitchConfig::listeners`].
@@ -33,19 +34,32 @@ pub struct SwitchConfig {
     pub media: MediaPlane,
     /// What is refused when there is too much of it.
     pub limits: Limits,
+    /// The same for connections, and how long they may be silent.
+    pub connections: ConnectionLimits,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// What the wall clock says, for call records.
     pub wall_clock: WallClock,
 }
 
-/// One UDP socket for signalling.
+/// One socket for signalling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// For people.
     pub name: String,
     /// What `Via` and `Contact` say: the address peers reach this socket at.
     pub advertised: SocketAddr,
+    /// What is spoken there.
+    pub transport: Transport,
+    /// Whoever connects has shown a certificate that was verified.
+    pub authenticates: bool,
+}
+
+impl Listener {
+    /// Somebody at `remote`, spoken with from here.
+    pub const fn peer(&self, remote: SocketAddr) -> SipPeer {
+        SipPeer::new(self.transport, self.advertised, remote)
+    }
 }
 
 /// Somebody calls come from and go to: a trunk, a PBX, another gateway.
@@ -55,6 +69,8 @@ pub struct Peer {
     pub name: String,
     /// Where requests to this peer are sent.
     pub address: SocketAddr,
+    /// The name that its certificate must have where it is reached by TLS; that of its address where none is given.
+    pub server_name: Option<String>,
     /// The socket requests to this peer leave from.
     pub listener: ListenerId,
     /// Requests from these networks are this peer's, beside those from `address`' own IP. The longest prefix wins.
@@ -172,6 +188,36 @@ pub struct Limits {
     pub max_transactions: u32,
 }
 
+/// What is refused of connections, and how long they may do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Connections at one time, those that shake hands included.
+    pub max_connections: u32,
+    /// Connections accepted from one IP address at one time.
+    pub max_per_source: u32,
+    /// From the beginning until the handshakes are done.
+    pub open_ms: u32,
+    /// From a message's first octet to its last, and from the handshakes to the first message.
+    pub message_ms: u32,
+    /// From one message or ping to the next.
+    pub idle_s: u32,
+    /// Between pings on connections of ours; 0 for none.
+    pub keep_alive_s: u32,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_per_source: 1_000,
+            open_ms: 5_000,
+            message_ms: 10_000,
+            idle_s: 900,
+            keep_alive_s: 90,
+        }
+    }
+}
+
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -242,6 +288,9 @@ pub enum SwitchConfigError {
         /// The listener's number.
         listener: u16,
     },
+    /// A peer that is to be called over WebSocket.
+    #[error("peer `{0}`: its listener accepts WebSocket connections and opens none")]
+    OnlyAccepts(String),
     /// A peer's signalling address and its listener's are of different families.
     #[error("peer `{0}`: its address and its listener's are not both IPv4 or both IPv6")]
     AddressFamilyMismatch(String),
@@ -336,7 +385,9 @@ impl SwitchConfig {
             return Err(SwitchConfigError::NoListener);
         }
         let same = |(index, listener): (usize, &Listener)| {
-            self.listeners[..index].iter().any(|other| other.advertised == listener.advertised)
+            self.listeners[..index]
+                .iter()
+                .any(|other| other.advertised == listener.advertised && other.transport == listener.transport)
         };
         if let Some((_, listener)) = self.listeners.iter().enumerate().find(|found| same(*found)) {
             return Err(SwitchConfigError::ListenerTwice(listener.advertised));
@@ -374,6 +425,9 @@ impl SwitchConfig {
         let Some(listener) = self.listeners.get(usize::from(peer.listener.0)) else {
             return Err(SwitchConfigError::UnknownListener { peer: name(), listener: peer.listener.0 });
         };
+        if matches!(listener.transport, Transport::Ws | Transport::Wss) {
+            return Err(SwitchConfigError::OnlyAccepts(name()));
+        }
         if listener.advertised.is_ipv4() != peer.address.is_ipv4() {
             return Err(SwitchConfigError::AddressFamilyMismatch(name()));
         }

@@ -111,7 +111,7 @@ impl Call {
     pub(crate) fn send_bye(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide, reason: &str) {
         let leg = self.leg_mut(side);
         if std::mem::take(&mut leg.is_up) {
-            let to = leg.next_hop();
+            let to = leg.next_hop(exchange);
             exchange.bye(now, &mut leg.dialog, to, reason);
         }
         exchange.dialogs.remove(&leg.dialog_key());

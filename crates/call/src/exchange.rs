@@ -9,12 +9,14 @@ use rand_chacha::{ChaCha12Rng, ChaCha20Rng};
 use tandem_contract::{Command, LegSide, Nanos, WorkerId};
 use tandem_sdp::KeySeed;
 use tandem_sip::{
-    ClientTx, Dialog, HeaderName, Identifiers, Instant, Method, Peer as SipPeer, Random, Request, RequestBuilder,
-    Response, ResponseBuilder, ServerTx, StatusCode, TimerValues, TransactionConfig, Transactions,
+    ClientTx, ConnectionId, Dialog, HeaderName, Identifiers, Instant, Message, Method, Peer as SipPeer, Random,
+    Request, RequestBuilder, Response, ResponseBuilder, Scheme, ServerTx, StatusCode, TimerValues, TransactionConfig,
+    Transactions, Transport,
 };
 
 use crate::admission::Admission;
-use crate::config::{ListenerId, SwitchConfig};
+use crate::config::{Listener, ListenerId, Peer, SwitchConfig};
+use crate::connections::{Connections, Due, Way};
 use crate::media_pool::MediaPool;
 use crate::output::{CallNumber, Output, SwitchCounters};
 use crate::record::CallRecord;
@@ -39,6 +41,7 @@ pub(crate) struct Exchange {
     pub(crate) pool: MediaPool,
     pub(crate) admission: Admission,
     pub(crate) transactions: Transactions,
+    pub(crate) connections: Connections,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) counters: SwitchCounters,
     /// Dialogs by Call-ID and our tag.
@@ -133,6 +136,7 @@ impl Exchange {
             pool: MediaPool::new(&config.media),
             admission: Admission::default(),
             transactions: Transactions::new(transactions, Identifiers::new(SecureRandom(ChaCha12Rng::from_seed(seed)))),
+            connections: Connections::new(config.connections, tandem_sip::Limits::default()),
             outputs: VecDeque::new(),
             counters: SwitchCounters::default(),
             dialogs: HashMap::new(),
@@ -172,15 +176,119 @@ impl Exchange {
         self.transactions.identifiers().tag()
     }
 
-    /// The socket whose advertised address is `local`.
-    pub(crate) fn listener_at(&self, local: SocketAddr) -> ListenerId {
-        let position = self.config.listeners.iter().zip(0..).find(|(known, _)| known.advertised == local);
+    /// The socket that speaks `peer`'s transport at our end of it.
+    pub(crate) fn listener_of(&self, peer: &SipPeer) -> ListenerId {
+        let is_it = |known: &Listener| known.advertised == peer.local && known.transport == peer.transport;
+        let position = self.config.listeners.iter().zip(0..).find(|(known, _)| is_it(known));
         position.map_or(ListenerId(0), |(_, id)| ListenerId(id))
     }
 
-    pub(crate) fn send(&mut self, to: SipPeer, bytes: &[u8]) {
-        let listener = self.listener_at(to.local);
-        self.outputs.push_back(Output::Datagram { listener, to: to.remote, bytes: bytes.to_vec() });
+    /// How `peer` is reached outside of dialogs.
+    pub(crate) fn home_of(&self, peer: &Peer) -> SipPeer {
+        self.config.listeners[usize::from(peer.listener.0)].peer(peer.address)
+    }
+
+    /// Sends a message on its way.
+    pub(crate) fn send(&mut self, now: Nanos, to: SipPeer, bytes: &[u8]) {
+        let listener = self.listener_of(&to);
+        if to.transport == Transport::Udp {
+            self.outputs.push_back(Output::Datagram { listener, to: to.remote, bytes: bytes.to_vec() });
+            return;
+        }
+        let mut way = self.connections.way(now, listener, to, bytes);
+        if way == Way::Nowhere
+            && let Some(elsewhere) = way_of_response(to, bytes)
+        {
+            way = self.connections.way(now, listener, elsewhere, bytes);
+        }
+        match way {
+            Way::Over(connection, bytes) => self.outputs.push_back(Output::Stream { connection, bytes }),
+            Way::Waits => {}
+            Way::Opens(connection) => {
+                let to = self.connections.peer(connection).map_or(to.remote, |peer| peer.remote);
+                let server_name = self.routing.server_name(to).map(str::to_owned);
+                self.outputs.push_back(Output::Connect { connection, listener, to, server_name });
+            }
+            Way::Nowhere => self.transactions.on_transport_error(instant(now), to),
+        }
+    }
+
+    /// A connection is open: what waited for it leaves.
+    pub(crate) fn connected(&mut self, now: Nanos, connection: ConnectionId) {
+        for bytes in self.connections.open(now, connection) {
+            self.outputs.push_back(Output::Stream { connection, bytes });
+        }
+    }
+
+    /// A connection is gone: whoever waits for an answer over it hears so.
+    pub(crate) fn disconnected(&mut self, now: Nanos, connection: ConnectionId) {
+        let Some(gone) = self.connections.remove(connection) else { return };
+        for peer in gone.peers {
+            self.transactions.on_transport_error(instant(now), peer);
+        }
+    }
+
+    /// Whoever says `alias` in Via reads requests on the connection that it opened (RFC 5923 §4). It is believed about its
+    /// own IP address; over TLS it must have been verified besides, since what is sent there is meant for a certificate.
+    pub(crate) fn note_alias(&mut self, from: SipPeer, request: &Request) {
+        let Some(connection) = from.connection else { return };
+        let via = request.top_via();
+        let is_own = via.host.trim_matches(['[', ']']).parse() == Ok(from.remote.ip());
+        if !is_own || !via.params.has("alias") {
+            return;
+        }
+        let listener = self.listener_of(&from);
+        let authenticates = self.config.listeners[usize::from(listener.0)].authenticates;
+        if from.transport == Transport::Tcp || (from.transport == Transport::Tls && authenticates) {
+            let port = via.port.unwrap_or(from.transport.default_port());
+            self.connections.alias(connection, SocketAddr::new(from.remote.ip(), port));
+        }
+    }
+
+    /// Closes a connection.
+    pub(crate) fn disconnect(&mut self, now: Nanos, connection: ConnectionId) {
+        self.outputs.push_back(Output::Disconnect { connection });
+        self.disconnected(now, connection);
+    }
+
+    /// Closes what was silent too long and pings what is to stay.
+    pub(crate) fn look_after_connections(&mut self, now: Nanos) {
+        while let Some(due) = self.connections.due(now) {
+            match due {
+                Due::Close(connection) => self.disconnect(now, connection),
+                Due::Ping(connection) => {
+                    self.outputs.push_back(Output::Stream { connection, bytes: b"\r\n\r\n".to_vec() });
+                }
+            }
+        }
+    }
+
+    /// Who reaches us by `transport` where `home` reaches us: at the same address, else at another of the family.
+    fn local_for(&self, home: SipPeer, transport: Transport) -> Option<SocketAddr> {
+        if transport == home.transport {
+            return Some(home.local);
+        }
+        let fits =
+            |known: &&Listener| known.transport == transport && known.advertised.is_ipv4() == home.local.is_ipv4();
+        let found = self.config.listeners.iter().filter(fits);
+        found.max_by_key(|known| known.advertised.ip() == home.local.ip()).map(|known| known.advertised)
+    }
+
+    /// Where requests in a dialog go (RFC 3261 §8.1.2): the first route or the remote target where that is an IP
+    /// address. Host names are not looked up; behind one, the peer is reached at its configured address, `home`.
+    /// A URI that names no transport is reached by `home`'s: what was encrypted stays so.
+    pub(crate) fn next_hop(&self, dialog: &Dialog, home: SipPeer) -> SipPeer {
+        let uri = dialog.next_hop();
+        let Ok(ip) = uri.host().trim_matches(['[', ']']).parse::<IpAddr>() else { return home };
+        if ip.is_ipv4() != home.remote.is_ipv4() {
+            return home;
+        }
+        let is_sips = uri.scheme() == Scheme::Sips;
+        let named = uri.transport().and_then(|name| Transport::of_uri_param(name, is_sips));
+        let transport = named.filter(|named| named.is_secure() || !home.transport.is_secure());
+        let transport = transport.unwrap_or(home.transport);
+        let Some(local) = self.local_for(home, transport) else { return home };
+        SipPeer::new(transport, local, SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port())))
     }
 
     pub(crate) fn command(&mut self, worker: WorkerId, command: Command) {
@@ -261,7 +369,7 @@ impl Exchange {
                     return true;
                 }
             }
-            let to = next_hop(&dialog, home);
+            let to = self.next_hop(&dialog, home);
             self.acknowledge(tx, &dialog, to, response.cseq_number());
             if is_new {
                 self.bye(now, &mut dialog, to, "SIP;cause=487;text=\"Answered elsewhere or given up\"");
@@ -283,14 +391,13 @@ impl Invitation {
     }
 }
 
-/// Where requests in a dialog go (RFC 3261 §8.1.2): the first route or the remote target where that is an IP address.
-/// Host names are not looked up; behind one, the peer is reached at its configured address, `home`.
-pub(crate) fn next_hop(dialog: &Dialog, home: SipPeer) -> SipPeer {
-    let uri = dialog.next_hop();
-    match uri.host().trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(ip) if ip.is_ipv4() == home.remote.is_ipv4() => {
-            SipPeer::udp(home.local, SocketAddr::new(ip, uri.port().unwrap_or(5060)))
-        }
-        _ => home,
-    }
+/// Where a response goes whose connection is gone: a new one to where the request's topmost Via says (RFC 3261 §18.2.2).
+fn way_of_response(to: SipPeer, bytes: &[u8]) -> Option<SipPeer> {
+    to.connection?;
+    let Ok(Message::Response(response)) = Message::parse(bytes, &tandem_sip::Limits::default()) else { return None };
+    let via = response.top_via();
+    let host = via.received().unwrap_or(via.host);
+    let ip: IpAddr = host.trim_matches(['[', ']']).parse().ok()?;
+    let port = via.port.unwrap_or(to.transport.default_port());
+    Some(SipPeer::new(to.transport, to.local, SocketAddr::new(ip, port)))
 }

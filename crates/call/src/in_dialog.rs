@@ -83,7 +83,7 @@ impl Call {
         if let Some(content_type) = request.value(HeaderName::ContentType) {
             passed = passed.body(content_type, request.body());
         }
-        let to = other.next_hop();
+        let to = other.next_hop(exchange);
         let purpose = Purpose::Relay { call: number, server: tx, request: Box::new(request.clone()) };
         match exchange.request(now, to, passed, purpose) {
             Some(_) => self.relays += 1,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tandem_contract::{Codec, CryptoSuite, Direction, Format, LegConfig, LegSide, Nanos, RtcpTransport};
 use tandem_sdp::{Capabilities, KeySeed, Negotiation, Security, SessionDescription, SrtpPolicy};
-use tandem_sip::{ClientTx, Dialog, Invite2xx, Peer as SipPeer, Request, Response, ServerTx};
+use tandem_sip::{ClientTx, Dialog, Invite2xx, Peer as SipPeer, Request, Response, ServerTx, Transport};
 
 use crate::config::{Peer, PeerId};
-use crate::exchange::{Exchange, instant, nanos, next_hop};
+use crate::exchange::{Exchange, instant, nanos};
 use crate::media_pool::Reservation;
 
 /// One side of a call.
@@ -18,6 +18,9 @@ pub(crate) struct Leg {
     pub(crate) peer: Arc<Peer>,
     /// Where the peer is reached outside of dialogs.
     pub(crate) home: SipPeer,
+    /// The connection that the peer's latest request in the dialog came by. While it lives, ours leave by it: behind
+    /// address translation there is no other way to the peer.
+    pub(crate) flow: Option<SipPeer>,
     pub(crate) dialog: Dialog,
     /// The dialog was confirmed by a 2xx and not ended yet.
     pub(crate) is_up: bool,
@@ -76,18 +79,19 @@ impl Leg {
     pub(crate) fn new(
         exchange: &mut Exchange,
         (id, peer): (PeerId, Arc<Peer>),
+        home: SipPeer,
         dialog: Dialog,
         place: (&Reservation, LegSide),
     ) -> Self {
         let keys = if peer.srtp == SrtpPolicy::Off { KeySeed::default() } else { exchange.key_seed() };
-        let advertised = exchange.config.listeners[usize::from(peer.listener.0)].advertised;
         // RFC 8866 §5.2 wants a number; 53 bits fit every reader's.
         let session_id = exchange.random() >> 11;
         let (first, second) = (exchange.random(), exchange.random());
         let negotiation = negotiation(&peer, session_id, place.0.local(place.1), keys);
         Self {
             id,
-            home: SipPeer::udp(advertised, peer.address),
+            home: SipPeer { connection: None, ..home },
+            flow: home.connection.map(|_| home),
             peer,
             dialog,
             is_up: false,
@@ -108,13 +112,25 @@ impl Leg {
     }
 
     /// Where requests in the dialog go.
-    pub(crate) fn next_hop(&self) -> SipPeer {
-        next_hop(&self.dialog, self.home)
+    pub(crate) fn next_hop(&self, exchange: &Exchange) -> SipPeer {
+        let is_live = |flow: &SipPeer| flow.connection.is_some_and(|id| exchange.connections.is_live(id));
+        self.flow.filter(is_live).unwrap_or_else(|| exchange.next_hop(&self.dialog, self.home))
+    }
+
+    /// The peer's request in the dialog came from there.
+    pub(crate) fn heard_from(&mut self, from: SipPeer) {
+        if from.transport != Transport::Udp {
+            self.flow = Some(from);
+        }
     }
 
     /// Our `Contact` on this side.
     pub(crate) fn contact(&self) -> String {
-        format!("sip:{}", self.home.local)
+        let local = self.home.local;
+        match self.home.transport.uri_param() {
+            Some(transport) => format!("sip:{local};transport={transport}"),
+            None => format!("sip:{local}"),
+        }
     }
 
     pub(crate) fn tag(&self) -> &str {

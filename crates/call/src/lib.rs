@@ -1,7 +1,7 @@
 //! The back-to-back user agent: routing, admission, media reservation and the life of a call, without I/O or clock.
 //!
-//! Whoever drives a [`Switch`] needs six steps. Hand it what arrives (`on_datagram`, `on_media_event`,
-//! `on_record_written`); call `on_timeout` when [`Switch::next_deadline`] has come; after each of these take every
+//! Whoever drives a [`Switch`] needs six steps. Hand it what arrives (`on_datagram`, `on_stream_bytes`,
+//! `on_media_event`, `on_record_written` and their like); call `on_timeout` when [`Switch::next_deadline`] has come; after each of these take every
 //! [`Output`] from [`Switch::poll_output`] until it is `None` and perform it. `now` is always the first argument and
 //! never goes backwards. Randomness comes from a seed given at the start, so equal inputs give equal outputs.
 //!
@@ -15,6 +15,7 @@ mod call;
 mod cause;
 mod change;
 mod config;
+mod connections;
 mod ending;
 mod exchange;
 mod in_dialog;
@@ -29,10 +30,12 @@ mod switch;
 
 pub use bare_flow::{FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused, InstalledFlow, RemovedFlow};
 pub use config::{
-    Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet, SwitchConfig,
-    SwitchConfigError, Timeouts, WallClock, WorkerSlots,
+    ConnectionLimits, Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet,
+    SwitchConfig, SwitchConfigError, Timeouts, WallClock, WorkerSlots,
 };
+pub use connections::ConnectionCounters;
 pub use output::{CallNumber, CallSnapshot, CallState, Output, SwitchCounters};
 pub use record::{CallRecord, Ended, LegRecord, UnixMillis};
 pub use switch::Switch;
 pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};
+pub use tandem_sip::{ConnectionId, Transport};

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use tandem_contract::{Codec, Command, CryptoSuite, FlowId, Nanos, WorkerId};
 
-use crate::{CallRecord, ListenerId};
+use crate::{CallRecord, ConnectionCounters, ConnectionId, ListenerId};
 
 /// A call's number: unique while the process runs, never reused, not the SIP Call-ID of either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -20,6 +20,29 @@ pub enum Output {
         to: SocketAddr,
         /// One SIP message.
         bytes: Vec<u8>,
+    },
+    /// Open a connection; then say so through [`crate::Switch::on_connected`] or [`crate::Switch::on_disconnected`].
+    Connect {
+        /// What it is called.
+        connection: ConnectionId,
+        /// From this listener's address, by its transport.
+        listener: ListenerId,
+        /// To this address.
+        to: SocketAddr,
+        /// The name that the far end's certificate must have; that of its address where none is given.
+        server_name: Option<String>,
+    },
+    /// Send these bytes over an open connection, or say that it is gone.
+    Stream {
+        /// The connection.
+        connection: ConnectionId,
+        /// One SIP message, or a line end that keeps the connection alive.
+        bytes: Vec<u8>,
+    },
+    /// Close the connection once what was said before is sent. It is forgotten already.
+    Disconnect {
+        /// The connection.
+        connection: ConnectionId,
     },
     /// Put this on the worker's ring.
     Command {
@@ -130,4 +153,6 @@ pub struct SwitchCounters {
     pub dropped_requests: u64,
     /// SIP retransmissions that were absorbed or repeated.
     pub retransmissions: u64,
+    /// Connections that carry SIP.
+    pub connections: ConnectionCounters,
 }

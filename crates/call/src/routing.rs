@@ -41,6 +41,11 @@ impl Routing {
         self.peers.get(usize::from(id.0))
     }
 
+    /// The name that the certificate of the peer at `address` must have.
+    pub(crate) fn server_name(&self, address: SocketAddr) -> Option<&str> {
+        self.peers.iter().find(|peer| peer.address == address)?.server_name.as_deref()
+    }
+
     /// The peer that a source address belongs to: the one at exactly that address and port, else the one with the
     /// longest network prefix around it, where a peer's own address counts as the longest. Ties go to the first.
     pub(crate) fn peer_of(&self, source: SocketAddr) -> Option<PeerId> {
@@ -109,6 +114,7 @@ mod tests {
         Peer {
             name: address.to_owned(),
             address: address.parse().expect("an address"),
+            server_name: None,
             listener: ListenerId(0),
             sources: sources.iter().map(net).collect(),
             codecs: vec![Codec::Pcmu],

@@ -7,8 +7,8 @@ use tandem_contract::{Direction, LegSide, Nanos};
 use tandem_sdp::{KeySeed, SessionDescription};
 use tandem_sip::uas;
 use tandem_sip::{
-    ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Request, Response, ServerTx, StatusCode, UriBuf,
-    unescape,
+    ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx,
+    StatusCode, Transport, UriBuf, unescape,
 };
 
 use crate::call::{Call, Phase, Then};
@@ -48,7 +48,7 @@ impl Call {
         exchange: &mut Exchange,
         now: Nanos,
         (tx, request): (ServerTx, Request),
-        source: PeerId,
+        (source, from): (PeerId, SipPeer),
     ) -> Option<Box<Self>> {
         exchange.counters.attempts += 1;
         let number = exchange.number_call();
@@ -58,7 +58,7 @@ impl Call {
             record.caller.peer.clone_from(&peer.name);
         }
         let admitted = Attempt::of(exchange, &request, source, &tag, &mut record).and_then(|attempt| {
-            let call = Self::admit(exchange, now, number, &attempt, &request, record.clone())?;
+            let call = Self::admit(exchange, now, number, &attempt, (&request, from), record.clone())?;
             Ok((call, attempt.offer))
         });
         match admitted {
@@ -91,7 +91,7 @@ impl Call {
         now: Nanos,
         number: crate::CallNumber,
         attempt: &Attempt,
-        request: &Request,
+        (request, from): (&Request, SipPeer),
         record: CallRecord,
     ) -> Result<Box<Self>, Refused> {
         let retry_after_s = Some(exchange.config.limits.retry_after_s);
@@ -111,10 +111,14 @@ impl Call {
             exchange.counters.refused_busy += 1;
             return Err(busy(crate::admission::Refused::NoMediaCapacity));
         };
-        let callee_dialog = callee_dialog(exchange, request, &attempt.destination, b);
+        let callee_home = exchange.home_of(b);
+        let callee_dialog = callee_dialog(exchange, request, &attempt.destination, callee_home);
+        // Where we were reached is where we are reached. Behind a name, a peer over UDP is at its configured address.
+        let remote = if from.transport == Transport::Udp { a.address } else { from.remote };
+        let caller_home = SipPeer { remote, ..from };
         let caller = (*a_id, Arc::clone(a));
-        let mut a = Leg::new(exchange, caller, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
-        let b = Leg::new(exchange, (*b_id, Arc::clone(b)), callee_dialog, (&reservation, LegSide::B));
+        let mut a = Leg::new(exchange, caller, caller_home, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
+        let b = Leg::new(exchange, (*b_id, Arc::clone(b)), callee_home, callee_dialog, (&reservation, LegSide::B));
         let review = attempt.offer.as_ref().and_then(|offer| a.negotiation.review(offer).ok());
         if let Some(review) = &review {
             a.wish = mirrored(review.direction);
@@ -195,7 +199,7 @@ impl Call {
             leg.dialog.state = DialogState::Confirmed;
         }
         leg.is_up = true;
-        let to = leg.next_hop();
+        let to = leg.next_hop(exchange);
         let dialog = leg.dialog.clone();
         exchange.acknowledge(tx, &dialog, to, response.cseq_number());
         let answered = if response.body().is_empty() && has_early_answer {
@@ -377,12 +381,11 @@ fn offer_of(request: &Request, peer: &Peer) -> Result<Option<SessionDescription>
 }
 
 /// The callee's side of the dialog before the callee has spoken: our own identifiers, the caller's name and number.
-fn callee_dialog(exchange: &mut Exchange, request: &Request, destination: &Destination, peer: &Peer) -> Dialog {
-    let advertised = exchange.config.listeners[usize::from(peer.listener.0)].advertised;
+fn callee_dialog(exchange: &mut Exchange, request: &Request, destination: &Destination, home: SipPeer) -> Dialog {
     let from = request.from();
     let user = from.uri().ok().and_then(|uri| uri.user().map(|user| unescape(user).into_owned()));
     let user = user.and_then(|user| String::from_utf8(user).ok());
-    let host = advertised.to_string();
+    let host = home.local.to_string();
     let uri = UriBuf::sip(user.as_deref(), &host)
         .or_else(|_| UriBuf::sip(None, &host))
         .unwrap_or_else(|_| destination.uri.clone());

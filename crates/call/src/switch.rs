@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use tandem_contract::{Event, LegSide, Nanos, WorkerId};
 use tandem_sip::transaction::Tx;
 use tandem_sip::{
-    ClientTx, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx, StatusCode, transaction, uas,
+    ClientTx, ConnectionId, Frame, FramingError, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx,
+    StatusCode, transaction, uas,
 };
 
 use crate::bare_flow::{BareFlows, FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused};
@@ -45,9 +46,68 @@ impl Switch {
     /// A datagram came in on `listener`. What is no SIP message is counted, and answered where that is possible.
     pub fn on_datagram(&mut self, now: Nanos, listener: ListenerId, remote: SocketAddr, bytes: &[u8]) {
         let Some(known) = self.exchange.config.listeners.get(usize::from(listener.0)) else { return };
-        let from = SipPeer::udp(known.advertised, remote);
+        let from = known.peer(remote);
         // The transaction layer counts what cannot be read.
         let _ = self.exchange.transactions.on_bytes(instant(now), from, bytes);
+        self.pump(now);
+    }
+
+    /// Somebody connects to `listener`; `None` where it is to be refused at once. Handshakes follow, then
+    /// [`Switch::on_connected`].
+    pub fn on_accepted(&mut self, now: Nanos, listener: ListenerId, remote: SocketAddr) -> Option<ConnectionId> {
+        let peer = self.exchange.config.listeners.get(usize::from(listener.0))?.peer(remote);
+        self.exchange.connections.accept(now, listener, peer)
+    }
+
+    /// A connection is open, its handshakes done.
+    pub fn on_connected(&mut self, now: Nanos, connection: ConnectionId) {
+        self.exchange.connected(now, connection);
+        self.pump(now);
+    }
+
+    /// Bytes came over a connection, cut anyhow. Pings are answered (RFC 5626 §4.4.1); what is no SIP message is counted
+    /// and answered where that is possible, and ends the connection where the next one cannot be found.
+    pub fn on_stream_bytes(&mut self, now: Nanos, connection: ConnectionId, bytes: &[u8]) {
+        let exchange = &mut self.exchange;
+        let Some((from, framer)) = exchange.connections.framer(connection) else { return };
+        framer.on_bytes(bytes);
+        let mut frames = 0;
+        let lost = loop {
+            match framer.poll_frame() {
+                Ok(Some(Frame::Message(message))) => {
+                    let _ = exchange.transactions.on_bytes(instant(now), from, message);
+                }
+                Ok(Some(Frame::Ping)) => {
+                    exchange.outputs.push_back(Output::Stream { connection, bytes: b"\r\n".to_vec() });
+                }
+                Ok(None) => break false,
+                Err(FramingError { error, bytes }) => {
+                    exchange.transactions.on_malformed(from, &bytes, &error);
+                    break true;
+                }
+            }
+            frames += 1;
+        };
+        exchange.connections.heard(now, connection, frames);
+        self.pump(now);
+        if lost {
+            self.exchange.connections.counters.closed_malformed += 1;
+            self.exchange.disconnect(now, connection);
+            self.pump(now);
+        }
+    }
+
+    /// A whole message came over a connection that frames by itself (RFC 7118 §5).
+    pub fn on_frame(&mut self, now: Nanos, connection: ConnectionId, bytes: &[u8]) {
+        let Some(from) = self.exchange.connections.peer(connection) else { return };
+        let _ = self.exchange.transactions.on_bytes(instant(now), from, bytes);
+        self.exchange.connections.heard(now, connection, 1);
+        self.pump(now);
+    }
+
+    /// A connection is gone, or did not come about.
+    pub fn on_disconnected(&mut self, now: Nanos, connection: ConnectionId) {
+        self.exchange.disconnected(now, connection);
         self.pump(now);
     }
 
@@ -70,6 +130,7 @@ impl Switch {
 
     /// The deadline of [`Switch::next_deadline`] has come. Calling it early does nothing.
     pub fn on_timeout(&mut self, now: Nanos) {
+        self.exchange.look_after_connections(now);
         self.exchange.transactions.on_timeout(instant(now));
         self.pump(now);
         let due = (now, CallNumber(u64::MAX));
@@ -83,7 +144,7 @@ impl Switch {
     /// A datagram to `to` could not be sent, or came back as unreachable.
     pub fn on_transport_error(&mut self, now: Nanos, listener: ListenerId, to: SocketAddr) {
         let Some(known) = self.exchange.config.listeners.get(usize::from(listener.0)) else { return };
-        let to = SipPeer::udp(known.advertised, to);
+        let to = known.peer(to);
         self.exchange.transactions.on_transport_error(instant(now), to);
         self.pump(now);
     }
@@ -166,6 +227,7 @@ impl Switch {
         }
         let wall_clock = self.exchange.config.wall_clock;
         self.exchange.routing = Routing::new(&config);
+        self.exchange.connections.set_limits(config.connections);
         self.exchange.config = SwitchConfig { wall_clock, ..config };
         let peers = &self.exchange.config.peers;
         for leg in self.calls.values_mut().flat_map(|call| &mut call.legs) {
@@ -191,7 +253,8 @@ impl Switch {
     pub fn next_deadline(&self) -> Option<Nanos> {
         let transactions = self.exchange.transactions.next_deadline().map(nanos);
         let calls = self.exchange.alarms.first().map(|(at, _)| *at);
-        transactions.into_iter().chain(calls).min()
+        let connections = self.exchange.connections.next_deadline();
+        transactions.into_iter().chain(calls).chain(connections).min()
     }
 
     /// Calls that are not forgotten yet, and refused ones whose record is not confirmed.
@@ -235,6 +298,7 @@ impl Switch {
             transaction_timeouts: sip.timeouts,
             dropped_requests: sip.refused_for_overload,
             retransmissions: sip.request_retransmissions_received + sip.retransmissions_sent,
+            connections: self.exchange.connections.counters(),
             ..self.exchange.counters
         }
     }
@@ -256,7 +320,7 @@ impl Switch {
     fn pump(&mut self, now: Nanos) {
         while let Some(output) = self.exchange.transactions.poll_output() {
             match output {
-                transaction::Output::Send { to, bytes } => self.exchange.send(to, &bytes),
+                transaction::Output::Send { to, bytes } => self.exchange.send(now, to, &bytes),
                 transaction::Output::Request { id, from, request } => self.on_request(now, id, from, request),
                 transaction::Output::Ack { request, .. } => {
                     if let Some((number, side)) = self.dialog_of(&request) {
@@ -294,8 +358,16 @@ impl Switch {
     }
 
     fn on_request(&mut self, now: Nanos, tx: ServerTx, from: SipPeer, request: Request) {
+        self.exchange.note_alias(from, &request);
         if let Some((number, side)) = self.dialog_of(&request) {
-            self.with_call(number, |call, exchange| call.on_request(exchange, now, side, (tx, request)));
+            self.with_call(number, |call, exchange| {
+                let leg = call.leg_mut(side);
+                // Whoever does not know the dialog's tags does not move it.
+                if request.from_tag() == Some(leg.dialog.id.remote_tag.as_str()) {
+                    leg.heard_from(from);
+                }
+                call.on_request(exchange, now, side, (tx, request));
+            });
             return;
         }
         let exchange = &mut self.exchange;
@@ -333,7 +405,7 @@ impl Switch {
             exchange.respond(now, tx, response);
             return;
         }
-        if let Some(mut call) = Call::begin(exchange, now, (tx, request), source) {
+        if let Some(mut call) = Call::begin(exchange, now, (tx, request), (source, from)) {
             call.set_alarm(exchange);
             let place = &call.media.reservation;
             self.flows.insert((place.worker, place.flow.slot, place.flow.generation), call.number);

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::dataplane::Port;
 use crate::document::Config;
+use crate::transport::{ClientCertificates, Listener, Transport};
 use crate::value::Cidr;
 
 /// Longest name, in octets. DPDK's own names of pools and queues, which are made from these, end at 32.
@@ -218,15 +219,40 @@ impl Sections<'_> {
         self.names_are_distinct_at(&path!["sip", "listen"], listeners.iter().map(|listener| listener.name.as_str()));
         let mut addresses = HashMap::new();
         for (index, listener) in listeners.iter().enumerate() {
-            if let Some(other) = addresses.insert(listener.address, listener.name.as_str()) {
+            let socket = (listener.address, listener.transport.is_stream());
+            if let Some(other) = addresses.insert(socket, listener.name.as_str()) {
                 let message = format!("listener `{other}` is bound to {} already", listener.address);
                 self.problem(path!["sip", "listen", index, "address"], message);
             }
+            self.check_tls(index, listener);
             let advertised = listener.advertise.unwrap_or(listener.address);
             if advertised.0.ip().is_unspecified() {
                 let message = format!("peers cannot reach {advertised}: say in `advertise` where they reach it");
                 self.problem(path!["sip", "listen", index, "address"], message);
             }
+        }
+    }
+
+    fn check_tls(&mut self, index: usize, listener: &Listener) {
+        let transport = listener.transport.name();
+        if !listener.proxies.is_empty() && !listener.transport.is_stream() {
+            let message = format!("`{transport}` has no connections that a proxy could begin");
+            self.problem(path!["sip", "listen", index, "proxies"], message);
+        }
+        match &listener.tls {
+            None if listener.transport.is_secure() => {
+                let message = format!("`{transport}` needs certificates: say `tls` with `certificate` and `key`");
+                self.problem(path!["sip", "listen", index, "transport"], message);
+            }
+            Some(_) if !listener.transport.is_secure() => {
+                let message = format!("`{transport}` has no certificates; `tls` and `wss` have");
+                self.problem(path!["sip", "listen", index, "tls"], message);
+            }
+            Some(tls) if tls.client_certificates != ClientCertificates::Off && tls.client_ca.is_none() => {
+                let message = "clients are asked for certificates: say in `client_ca` whose are accepted".to_owned();
+                self.problem(path!["sip", "listen", index, "tls", "client_certificates"], message);
+            }
+            _ => {}
         }
     }
 
@@ -236,7 +262,15 @@ impl Sections<'_> {
         let listeners: Vec<&str> = config.sip.listen.iter().map(|listener| listener.name.as_str()).collect();
         let ours: Vec<IpAddr> = config.ports.iter().flat_map(|port| &port.addresses).map(|cidr| cidr.address).collect();
         let mut addresses = HashMap::new();
+        let first = config.sip.listen.first();
         for (index, peer) in config.peers.iter().enumerate() {
+            let listener = config.sip.listen.iter().find(|listener| Some(&listener.name) == peer.listen.as_ref());
+            if let Some(listener) = listener.or(first)
+                && matches!(listener.transport, Transport::Ws | Transport::Wss)
+            {
+                let message = format!("listener `{}` accepts WebSocket connections and opens none", listener.name);
+                self.problem(path!["peers", index, "listen"], message);
+            }
             if let Some(other) = addresses.insert((peer.address, &peer.listen), peer.name.as_str()) {
                 let message = format!("peer `{other}` has the address {} already", peer.address);
                 self.problem(path!["peers", index, "address"], message);

@@ -18,6 +18,7 @@ mod problem;
 mod reference;
 mod reload;
 mod signalling;
+mod transport;
 mod value;
 
 pub use dataplane::{CodecLevel, Defence, Dpdk, HugePages, Media, Port, Workers};
@@ -28,5 +29,6 @@ pub use load::{LoadError, MAX_FILE_BYTES, load, parse};
 pub use problem::Problem;
 pub use reference::{json_schema, reference_markdown, reference_yaml};
 pub use reload::{CHANGEABLE, Reload, ReloadError};
-pub use signalling::{CodecName, Listener, Peer, Route, RtcpMux, Sip, Source, Srtp, SuiteName, Transport};
+pub use signalling::{CodecName, Peer, Route, RtcpMux, Sip, Source, Srtp, SuiteName};
+pub use transport::{ClientCertificates, Connections, Listener, Tls, Transport};
 pub use value::{Cidr, CidrError, Endpoint, EndpointError, PortRange, PortRangeError};

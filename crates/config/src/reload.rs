@@ -7,8 +7,9 @@ use crate::check::Document;
 use crate::document::{Config, Limits};
 
 /// What can change while the gateway runs: fields, and sections with all that is in them.
-pub const CHANGEABLE: [&str; 9] = [
+pub const CHANGEABLE: [&str; 10] = [
     "ports[].addresses",
+    "sip.connections",
     "sip.no_answer_timeout_s",
     "limits.max_calls",
     "limits.retry_after_s",
@@ -54,6 +55,7 @@ impl Reload {
         for (port, wanted) in config.ports.iter_mut().zip(wanted.ports) {
             port.addresses = wanted.addresses;
         }
+        config.sip.connections = wanted.sip.connections;
         config.sip.no_answer_timeout_s = wanted.sip.no_answer_timeout_s;
         config.limits = Limits { max_transactions: running.limits.max_transactions, ..wanted.limits };
         config.peers = wanted.peers;

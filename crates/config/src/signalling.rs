@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{is_domain, is_name, is_user_part};
+use crate::transport::{Connections, Listener};
 use crate::value::{Cidr, Endpoint};
 
 /// SIP's sockets and timers.
@@ -16,6 +17,10 @@ pub struct Sip {
     /// Sockets that SIP is received on and sent from. The first is used for peers that name none.
     #[garde(length(min = 1, max = 16), dive)]
     pub listen: Vec<Listener>,
+    /// Connections of TCP, TLS and WebSocket, of all listeners together.
+    #[serde(default)]
+    #[garde(dive)]
+    pub connections: Connections,
     /// How long a callee may ring, in seconds; then it is cancelled and the caller hears 408.
     #[serde(default = "default_no_answer_timeout_s")]
     #[garde(range(min = 1, max = 3600))]
@@ -24,42 +29,6 @@ pub struct Sip {
 
 const fn default_no_answer_timeout_s() -> u32 {
     180
-}
-
-/// One socket for SIP.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
-#[serde(deny_unknown_fields)]
-pub struct Listener {
-    /// What peers call it.
-    #[serde(default = "default_listener_name")]
-    #[garde(custom(is_name))]
-    pub name: String,
-    /// The kernel's address that the socket is bound to.
-    #[garde(skip)]
-    #[schemars(example = &"10.0.1.10:5060")]
-    pub address: Endpoint,
-    /// The transport.
-    #[serde(default)]
-    #[garde(skip)]
-    pub transport: Transport,
-    /// The address to put into Via and Contact where peers reach the socket under another one.
-    #[serde(default)]
-    #[garde(skip)]
-    #[schemars(example = &"203.0.113.10:5060")]
-    pub advertise: Option<Endpoint>,
-}
-
-fn default_listener_name() -> String {
-    "main".to_owned()
-}
-
-/// What carries SIP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    /// UDP (RFC 3261 §18).
-    #[default]
-    Udp,
 }
 
 /// A SIP entity that calls come from and go to. Calls are taken only from peers.
@@ -79,12 +48,13 @@ pub struct Peer {
     #[serde(default)]
     #[garde(length(max = 64))]
     pub sources: Vec<Cidr>,
-    /// The listener that speaks with it; the first where none is named.
+    /// The listener that speaks with it, and so the transport; the first where none is named. It may connect to any.
     #[serde(default)]
     #[garde(inner(custom(is_name)))]
     #[schemars(example = &"main")]
     pub listen: Option<String>,
-    /// The host part of the Request-URI of calls to it; its address where none is given.
+    /// The host part of the Request-URI of calls to it, and by TLS the name that its certificate must have; its address
+    /// where none is given.
     #[serde(default)]
     #[garde(inner(custom(is_domain)))]
     #[schemars(example = &"carrier.example.com")]

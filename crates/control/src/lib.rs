@@ -1,10 +1,11 @@
 //! The slow path's shell: it owns clocks, sockets, threads and files, and drives [`tandem_call::Switch`] with them.
 //!
-//! Four threads at most, all started by [`Control::start`] and none of them in a packet's way:
+//! Five threads at most, all started by [`Control::start`] and none of them in a packet's way:
 //!
 //! | thread | does |
 //! | --- | --- |
 //! | `tandem-switch` | one tokio runtime of one thread: SIP datagrams, timers and worker events in, the switch's outputs out |
+//! | `tandem-streams` | connections of TCP, TLS and WebSocket: their handshakes, octets each way |
 //! | `tandem-records` | writes call detail records, then confirms them |
 //! | `tandem-recorder` | writes recorded calls to files, where the configuration has a place for them |
 //! | `tandem-http` | metrics, health and the control interface; asks the switch's thread, and says so when that does not answer |
@@ -29,6 +30,7 @@ mod shell;
 mod sockets;
 mod start;
 mod status;
+mod streams;
 mod switch_config;
 mod workers;
 
@@ -40,5 +42,6 @@ pub use ports::{PortReader, PortReading};
 pub use records::RecordsError;
 pub use sockets::BindError;
 pub use start::{Control, Ended, Setup, StartError};
+pub use streams::{StreamsError, TlsError};
 pub use switch_config::switch_config;
 pub use workers::WorkerLink;

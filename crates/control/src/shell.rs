@@ -8,6 +8,7 @@ use tandem_call::{CallNumber, FlowsRefused, Output, Switch};
 use tandem_config::{Config, LoadError, Reload};
 use tandem_contract::{Command, Event, Nanos};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use crate::addresses::{AddressAnswer, AddressChange, AddressError, Addresses};
@@ -21,6 +22,7 @@ use crate::records::RecordWriter;
 use crate::sockets::{Sent, Sockets};
 use crate::start::Ended;
 use crate::status::{SipCounters, SwitchStatus};
+use crate::streams::{Arrival, Streams};
 use crate::switch_config::switch_config;
 use crate::workers::{Watch, Workers};
 
@@ -35,11 +37,18 @@ const ENDING_MS: u64 = 35_000;
 /// How long the last BYEs and records have when the end is asked for a second time.
 const HURRIED_ENDING_MS: u64 = 2000;
 
+/// Arrivals of connections taken before the sockets, the workers and the timers have their turn.
+const ARRIVALS: usize = 64;
+
 /// Everything that the loop owns.
 pub(crate) struct Shell {
     pub(crate) clock: Clock,
     pub(crate) switch: Switch,
     pub(crate) sockets: Sockets,
+    pub(crate) streams: Streams,
+    pub(crate) arrivals: Receiver<Arrival>,
+    /// Lets the listeners accept connections.
+    pub(crate) accept: Option<oneshot::Sender<()>>,
     pub(crate) workers: Workers,
     pub(crate) functions: Functions,
     pub(crate) recorder: Option<Recorder>,
@@ -96,6 +105,7 @@ impl Shell {
             let listening = self.phase != Phase::Starting;
             tokio::select! {
                 () = poll_fn(|context| self.sockets.poll_readable(context)), if listening => self.receive(),
+                Some(arrival) = self.arrivals.recv() => self.on_arrivals(arrival),
                 Some(order) = self.orders.recv() => self.on_order(order),
                 Some(call) = self.records.written.recv() => self.on_written(call),
                 Some(request) = self.requests.recv() => self.on_request(request),
@@ -123,6 +133,41 @@ impl Shell {
             sip.received += 1;
             switch.on_datagram(clock.now(), listener, remote, bytes);
         });
+    }
+
+    /// What connections brought, as much of it as there is now, at most [`ARRIVALS`].
+    fn on_arrivals(&mut self, first: Arrival) {
+        self.on_arrival(first);
+        for _ in 1..ARRIVALS {
+            let Ok(arrival) = self.arrivals.try_recv() else { return };
+            // What the switch said to the one before may matter to this one.
+            self.perform(self.clock.now());
+            self.on_arrival(arrival);
+        }
+    }
+
+    fn on_arrival(&mut self, arrival: Arrival) {
+        let now = self.clock.now();
+        match arrival {
+            Arrival::Accepted { listener, remote, admit } => {
+                let connection = self.switch.on_accepted(now, listener, remote);
+                // It may be gone already; then it is said so next.
+                let _ = admit.send(connection.map(|connection| self.streams.admit(connection)));
+            }
+            Arrival::Opened(connection) => self.switch.on_connected(now, connection),
+            Arrival::Bytes(connection, bytes) => {
+                self.sip.octets_received += bytes.len() as u64;
+                self.switch.on_stream_bytes(now, connection, &bytes);
+            }
+            Arrival::Message(connection, bytes) => {
+                self.sip.octets_received += bytes.len() as u64;
+                self.switch.on_frame(now, connection, &bytes);
+            }
+            Arrival::Closed(connection) => {
+                self.streams.close(connection);
+                self.switch.on_disconnected(now, connection);
+            }
+        }
     }
 
     /// Workers' events in.
@@ -181,6 +226,19 @@ impl Shell {
                         self.switch.on_transport_error(now, listener, to);
                     }
                 },
+                Output::Connect { connection, listener, to, server_name } => {
+                    self.streams.connect(connection, listener, to, server_name);
+                }
+                Output::Stream { connection, bytes } => {
+                    let octets = bytes.len() as u64;
+                    if self.streams.send(connection, bytes) {
+                        self.sip.octets_sent += octets;
+                    } else {
+                        self.streams.close(connection);
+                        self.switch.on_disconnected(now, connection);
+                    }
+                }
+                Output::Disconnect { connection } => self.streams.close(connection),
                 Output::Command { worker, command } => self.workers.send(worker, command),
                 Output::Record(record) => {
                     tracing::debug!(
@@ -230,6 +288,10 @@ impl Shell {
         match order {
             Order::DataPlaneReady if self.phase == Phase::Starting => {
                 self.phase = Phase::Running;
+                if let Some(accept) = self.accept.take() {
+                    // The thread of connections ends only with this one.
+                    let _ = accept.send(());
+                }
                 // Workers have just begun: give them a whole interval to show that they poll.
                 self.next_watch = self.clock.now().plus(WATCH_MS * 1_000_000);
                 let started_ms = self.clock.now().0 / 1_000_000;
@@ -298,6 +360,7 @@ impl Shell {
             }
         };
         let now = self.clock.now();
+        self.streams.reload(&self.config.sip.listen);
         let config = switch_config(&reload.config, self.slots, self.clock.wall());
         if let Err(error) = self.switch.reconfigure(now, config) {
             return tracing::error!(%error, "the configuration stays as it is");

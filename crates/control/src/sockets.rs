@@ -1,4 +1,4 @@
-//! SIP's UDP sockets.
+//! SIP's sockets: those of UDP, and binding both kinds.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,15 +12,19 @@ use tokio::net::UdpSocket;
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Datagrams taken from one socket before the others and the timers have their turn.
 const BATCH: usize = 32;
+/// Connections that wait to be accepted; the kernel takes less where `net.core.somaxconn` says so.
+const WAITING_CONNECTIONS: i32 = 4096;
 /// The longest UDP payload.
 const MAX_DATAGRAM_BYTES: usize = 65_535;
 
 /// A socket cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("SIP listener `{name}`: cannot bind UDP {address}: {source}{}", advice(source))]
+#[error("SIP listener `{name}`: cannot bind {protocol} {address}: {source}{}", advice(source))]
 pub struct BindError {
     /// The listener.
     pub name: String,
+    /// UDP or TCP.
+    pub protocol: &'static str,
     /// Its address.
     pub address: SocketAddr,
     /// What the kernel said.
@@ -30,7 +34,7 @@ pub struct BindError {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrNotAvailable => " (no interface has this address: see `ip address`)",
-        io::ErrorKind::AddrInUse => " (another program has it: see `ss -lunp`)",
+        io::ErrorKind::AddrInUse => " (another program has it: see `ss -lunpt`)",
         io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
         _ => "",
     }
@@ -49,12 +53,29 @@ pub(crate) fn bind(name: &str, address: SocketAddr) -> Result<std::net::UdpSocke
         socket.bind(&address.into())?;
         Ok(std::net::UdpSocket::from(socket))
     };
-    open().map_err(|source| BindError { name: name.to_owned(), address, source })
+    open().map_err(|source| BindError { name: name.to_owned(), protocol: "UDP", address, source })
 }
 
-/// All listeners, in the order of the configuration.
+/// The same for a listener of connections. They wait in the kernel until they are accepted.
+pub(crate) fn listen(name: &str, address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // A restart does not wait for connections of the run before.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(WAITING_CONNECTIONS)?;
+        Ok(std::net::TcpListener::from(socket))
+    };
+    open().map_err(|source| BindError { name: name.to_owned(), protocol: "TCP", address, source })
+}
+
+/// All listeners of UDP.
 pub(crate) struct Sockets {
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<(ListenerId, UdpSocket)>,
     buffer: Box<[u8]>,
 }
 
@@ -71,8 +92,9 @@ pub(crate) enum Sent {
 
 impl Sockets {
     /// Takes bound sockets over; within a tokio runtime.
-    pub(crate) fn new(sockets: Vec<std::net::UdpSocket>) -> io::Result<Self> {
-        let sockets = sockets.into_iter().map(UdpSocket::from_std).collect::<io::Result<_>>()?;
+    pub(crate) fn new(sockets: Vec<(ListenerId, std::net::UdpSocket)>) -> io::Result<Self> {
+        let taken_over = |(listener, socket)| Ok((listener, UdpSocket::from_std(socket)?));
+        let sockets = sockets.into_iter().map(taken_over).collect::<io::Result<_>>()?;
         Ok(Self { sockets, buffer: vec![0; MAX_DATAGRAM_BYTES].into() })
     }
 
@@ -80,7 +102,7 @@ impl Sockets {
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         // Each is asked, so that each wakes the task.
         let mut any = Poll::Pending;
-        for socket in &self.sockets {
+        for (_, socket) in &self.sockets {
             if socket.poll_recv_ready(context).is_ready() {
                 any = Poll::Ready(());
             }
@@ -90,10 +112,10 @@ impl Sockets {
 
     /// Gives what has arrived to `take`, at most [`BATCH`] datagrams of each socket.
     pub(crate) fn receive(&mut self, mut take: impl FnMut(ListenerId, SocketAddr, &[u8])) {
-        for (socket, listener) in self.sockets.iter().zip(0..) {
+        for (listener, socket) in &self.sockets {
             for _ in 0..BATCH {
                 match socket.try_recv_from(&mut self.buffer) {
-                    Ok((len, remote)) => take(ListenerId(listener), remote, &self.buffer[..len]),
+                    Ok((len, remote)) => take(*listener, remote, &self.buffer[..len]),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // What an earlier datagram met; the next one is still there.
                     Err(_) => {}
@@ -103,7 +125,7 @@ impl Sockets {
     }
 
     pub(crate) fn send(&self, listener: ListenerId, to: SocketAddr, bytes: &[u8]) -> Sent {
-        let Some(socket) = self.sockets.get(usize::from(listener.0)) else { return Sent::Dropped };
+        let Some((_, socket)) = self.sockets.iter().find(|(known, _)| *known == listener) else { return Sent::Dropped };
         match socket.try_send_to(bytes, to) {
             Ok(_) => Sent::Yes,
             Err(error) => match error.kind() {
@@ -129,6 +151,6 @@ mod tests {
     fn an_address_in_use_is_told_with_what_to_look_at() {
         let first = bind("main", "127.0.0.1:0".parse().unwrap()).unwrap();
         let error = bind("other", first.local_addr().unwrap()).unwrap_err().to_string();
-        assert!(error.ends_with("(another program has it: see `ss -lunp`)"), "{error}");
+        assert!(error.ends_with("(another program has it: see `ss -lunpt`)"), "{error}");
     }
 }

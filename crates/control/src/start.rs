@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tandem_call::{Switch, SwitchConfigError};
-use tandem_config::{Config, Srtp};
+use tandem_call::{ListenerId, Switch, SwitchConfigError};
+use tandem_config::{Config, Peer, Srtp};
 use tandem_contract::WorkerId;
 use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
@@ -28,6 +28,7 @@ use crate::records::{RecordWriter, RecordsError};
 use crate::shell::{Phase, Shell};
 use crate::sockets::{self, BindError, Sockets};
 use crate::status::SipCounters;
+use crate::streams::{Bound, Started, Streams, StreamsError};
 use crate::switch_config::switch_config;
 use crate::workers::{WorkerLink, Workers};
 
@@ -59,6 +60,9 @@ pub enum StartError {
     /// A SIP socket.
     #[error(transparent)]
     Sip(#[from] BindError),
+    /// SIP over connections.
+    #[error(transparent)]
+    Streams(#[from] StreamsError),
     /// The HTTP socket.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -92,6 +96,7 @@ pub struct Control {
     node: Arc<Node>,
     http_address: SocketAddr,
     switch: JoinHandle<io::Result<Ended>>,
+    streams: JoinHandle<io::Result<()>>,
     http: JoinHandle<io::Result<()>>,
     recorder: Option<JoinHandle<()>>,
     stop_http: oneshot::Sender<()>,
@@ -108,26 +113,32 @@ impl Control {
         let started = Instant::now();
         let config = setup.config;
         let switch = Switch::new(switch_config(&config, setup.slots, clock.wall()), random_seed()?)?;
-        let sip: Vec<_> = config
-            .sip
-            .listen
-            .iter()
-            .map(|listener| sockets::bind(&listener.name, listener.address.0))
-            .collect::<Result<_, _>>()?;
+        let (mut sip, mut bound) = (Vec::new(), Vec::new());
+        for (listener, id) in config.sip.listen.iter().zip(0..) {
+            let id = ListenerId(id);
+            if listener.transport.is_stream() {
+                let socket = sockets::listen(&listener.name, listener.address.0)?;
+                bound.push(Bound { listener: id, socket, config: listener.clone() });
+            } else {
+                sip.push((id, sockets::bind(&listener.name, listener.address.0)?));
+            }
+        }
         let http_socket = http::bind(config.http.listen)?;
         let http_address = http_socket.local_addr()?;
+        let (accept, begin) = oneshot::channel();
+        let Started { streams, arrivals, thread: streams_thread } = Streams::start(&config.sip, bound, begin)?;
         let hold_music = config.media.hold_music.as_deref().map(clips::load).transpose()?;
         let records = RecordWriter::start(&config.records)?;
         let recorder = config.recording.directory.as_ref().map(|_| Recorder::start(setup.taps)).transpose()?;
         let (recorder, recorder_thread) = recorder.unzip();
 
-        // SIP goes over UDP so far, where everybody on the way can read the keys.
-        let exposed = config.peers.iter().filter(|peer| peer.srtp == Srtp::Required).map(|peer| peer.name.as_str());
-        let exposed = exposed.collect::<Vec<_>>().join(", ");
+        let exposed = config.peers.iter().filter(|peer| peer.srtp == Srtp::Required && !is_encrypted(&config, peer));
+        let exposed = exposed.map(|peer| peer.name.as_str()).collect::<Vec<_>>().join(", ");
         if !exposed.is_empty() {
             tracing::warn!(
                 peers = exposed,
-                "SRTP is required, but its keys cross SIP over UDP in the clear: whoever can read that can decrypt calls"
+                "SRTP is required, but its keys cross SIP in the clear: whoever can read that can decrypt calls; \
+                 a listener of `tls` hides them"
             );
         }
 
@@ -163,6 +174,9 @@ impl Control {
                     clock,
                     switch,
                     sockets: Sockets::new(sip)?,
+                    streams,
+                    arrivals,
+                    accept: Some(accept),
                     functions,
                     workers,
                     recorder,
@@ -185,7 +199,16 @@ impl Control {
                 Ok(shell.run().await)
             })
         })?;
-        Ok(Self { orders, node, http_address, switch, http, recorder: recorder_thread, stop_http })
+        Ok(Self {
+            orders,
+            node,
+            http_address,
+            switch,
+            streams: streams_thread,
+            http,
+            recorder: recorder_thread,
+            stop_http,
+        })
     }
 
     /// Workers run and poll: calls are taken from now on. `ports` reads what the ports' drivers count.
@@ -217,6 +240,8 @@ impl Control {
     pub fn wait(self) -> io::Result<Ended> {
         let ended =
             self.switch.join().unwrap_or_else(|_| Err(io::Error::other("the thread that handles calls panicked")));
+        // It ends with the switch's thread, after its last messages.
+        let _ = self.streams.join();
         // It may have ended by itself.
         let _ = self.stop_http.send(());
         let _ = self.http.join();
@@ -230,6 +255,12 @@ impl Control {
         // It fails only when the switch's thread has ended, and then nothing is left to order.
         let _ = self.orders.send(order);
     }
+}
+
+/// Whether nobody on the way reads what is said to the peer.
+fn is_encrypted(config: &Config, peer: &Peer) -> bool {
+    let named = config.sip.listen.iter().find(|listener| Some(&listener.name) == peer.listen.as_ref());
+    named.or(config.sip.listen.first()).is_some_and(|listener| listener.transport.is_secure())
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {

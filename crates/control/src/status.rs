@@ -3,15 +3,19 @@
 use serde::Serialize;
 use tandem_call::SwitchCounters;
 
-/// SIP datagrams since the start.
+/// SIP's datagrams and octets of connections since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct SipCounters {
-    /// Received.
+    /// Datagrams received.
     pub received: u64,
-    /// Sent.
+    /// Datagrams sent.
     pub sent: u64,
     /// Not taken by the kernel.
     pub unsent: u64,
+    /// Octets that came over connections.
+    pub octets_received: u64,
+    /// Octets that were given to connections.
+    pub octets_sent: u64,
 }
 
 /// How the switch stands.

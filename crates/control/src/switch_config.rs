@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use tandem_call::{
-    Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy,
-    SwitchConfig, Timeouts, WallClock, WorkerSlots,
+    ConnectionLimits, Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux,
+    SourceNet, SrtpPolicy, SwitchConfig, Timeouts, Transport, WallClock, WorkerSlots,
 };
-use tandem_config::{CodecName, Config, Source, Srtp, SuiteName};
+use tandem_config::{ClientCertificates, CodecName, Config, Source, Srtp, SuiteName};
 use tandem_contract::{Codec, CryptoSuite, Learning, SourcePolicy, WorkerId};
 
 /// How long a worker may take to confirm a command, in milliseconds: some thousand times what one needs.
@@ -28,6 +28,11 @@ pub fn switch_config(config: &Config, slots: u32, wall_clock: WallClock) -> Swit
             .map(|listener| Listener {
                 name: listener.name.clone(),
                 advertised: listener.advertise.unwrap_or(listener.address).0,
+                transport: transport(listener.transport),
+                authenticates: listener
+                    .tls
+                    .as_ref()
+                    .is_some_and(|tls| tls.client_certificates == ClientCertificates::Required),
             })
             .collect(),
         peers: config.peers.iter().map(|peer| self::peer(config, &listeners, peer)).collect(),
@@ -46,6 +51,7 @@ pub fn switch_config(config: &Config, slots: u32, wall_clock: WallClock) -> Swit
             retry_after_s: config.limits.retry_after_s,
             max_transactions: config.limits.max_transactions,
         },
+        connections: connection_limits(&config.sip.connections),
         timeouts: Timeouts {
             no_answer_s: config.sip.no_answer_timeout_s,
             max_call_s: config.limits.max_call_s,
@@ -61,6 +67,7 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
     Peer {
         name: peer.name.clone(),
         address: peer.address.0,
+        server_name: peer.domain.clone(),
         listener: ListenerId(listener),
         sources: peer
             .sources
@@ -119,6 +126,27 @@ fn route(config: &Config, peers: &HashMap<&str, u16>, place: u32, route: &tandem
             prepend: route.prepend.clone(),
             domain: config.peers.get(usize::from(to.0)).and_then(|peer| peer.domain.clone()),
         },
+    }
+}
+
+const fn transport(transport: tandem_config::Transport) -> Transport {
+    match transport {
+        tandem_config::Transport::Udp => Transport::Udp,
+        tandem_config::Transport::Tcp => Transport::Tcp,
+        tandem_config::Transport::Tls => Transport::Tls,
+        tandem_config::Transport::Ws => Transport::Ws,
+        tandem_config::Transport::Wss => Transport::Wss,
+    }
+}
+
+const fn connection_limits(limits: &tandem_config::Connections) -> ConnectionLimits {
+    ConnectionLimits {
+        max_connections: limits.max,
+        max_per_source: limits.max_per_source,
+        open_ms: limits.open_timeout_s as u32 * 1000,
+        message_ms: limits.message_timeout_s as u32 * 1000,
+        idle_s: limits.idle_timeout_s,
+        keep_alive_s: limits.keep_alive_s,
     }
 }
 

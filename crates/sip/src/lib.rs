@@ -48,7 +48,7 @@ pub use status::{StatusClass, StatusCode};
 pub use stream::{Frame, FramingError, StreamFramer};
 pub use time::Instant;
 pub use transaction::{
-    CancelError, ClientTx, Output, Peer, RespondError, SendError, ServerTx, TimerValues, TransactionConfig,
-    TransactionCounters, Transactions, Transport, Tx,
+    CancelError, ClientTx, ConnectionId, Output, Peer, RespondError, SendError, ServerTx, TimerValues,
+    TransactionConfig, TransactionCounters, Transactions, Transport, Tx,
 };
 pub use uri::{Scheme, Uri, UriBuf, escape_user, unescape};

@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use phone::{Phone, Sip, sdp};
 use tandem_call::{
-    CallRecord, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux,
-    SrtpPolicy, Switch, SwitchConfig, Timeouts, WallClock, WorkerSlots,
+    CallRecord, ConnectionLimits, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite,
+    Route, RtcpMux, SrtpPolicy, Switch, SwitchConfig, Timeouts, Transport, WallClock, WorkerSlots,
 };
 use tandem_contract::{
     Codec, Command, Event, FlowId, Learning, LegConfig, LegCounters, Nanos, Refusal, SourcePolicy, WorkerId,
@@ -26,6 +26,7 @@ pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ip
     Peer {
         name: name.to_owned(),
         address,
+        server_name: None,
         listener: ListenerId(0),
         sources: Vec::new(),
         codecs: codecs.to_vec(),
@@ -58,7 +59,12 @@ pub fn config() -> SwitchConfig {
     };
     SwitchConfig {
         user_agent: "Tandem".to_owned(),
-        listeners: vec![Listener { name: "udp".to_owned(), advertised: GATEWAY }],
+        listeners: vec![Listener {
+            name: "udp".to_owned(),
+            advertised: GATEWAY,
+            transport: Transport::Udp,
+            authenticates: false,
+        }],
         peers: vec![
             peer("alice", ALICE, &[Codec::Pcmu, Codec::Pcma, Codec::G722], Ipv4Addr::new(10, 0, 1, 1)),
             peer("bob", BOB, &[Codec::Pcma, Codec::G722], Ipv4Addr::new(10, 0, 2, 1)),
@@ -74,6 +80,7 @@ pub fn config() -> SwitchConfig {
             port_quarantine_ms: 1_000,
         },
         limits: Limits { max_calls: 8, retry_after_s: 7, max_transactions: 1_000 },
+        connections: ConnectionLimits::default(),
         timeouts: Timeouts { no_answer_s: 60, max_call_s: 3_600, worker_reply_ms: 500 },
         // 2026-01-01T00:00:00Z.
         wall_clock: WallClock { at: Nanos(0), unix_ns: 1_767_225_600_000_000_000 },
@@ -111,6 +118,8 @@ pub struct Stage {
     pub flows: Vec<(WorkerId, FlowId, [LegConfig; 2])>,
     /// What `Removed` says.
     pub counters: [LegCounters; 2],
+    /// What was asked of connections, in order: `Connect`, `Stream` and `Disconnect`.
+    pub connections: VecDeque<Output>,
     /// Every datagram in order, for tests that look at all of them.
     pub wire: Vec<(SocketAddr, Vec<u8>)>,
 }
@@ -134,6 +143,7 @@ impl Stage {
             held: VecDeque::new(),
             flows: Vec::new(),
             counters: [LegCounters::default(); 2],
+            connections: VecDeque::new(),
             wire: Vec::new(),
         }
     }
@@ -185,6 +195,9 @@ impl Stage {
                         BOB => self.bob.inbox.push_back(message),
                         to => self.stray.push((to, message)),
                     }
+                }
+                asked @ (Output::Connect { .. } | Output::Stream { .. } | Output::Disconnect { .. }) => {
+                    self.connections.push_back(asked);
                 }
                 Output::Command { worker, command } => {
                     self.commands.push((worker, command));

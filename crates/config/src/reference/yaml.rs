@@ -53,12 +53,25 @@ impl Page {
         let _ = writeln!(self.text, "{:indent$}{text}", "");
     }
 
+    /// Makes comments of the lines from `start` on.
+    fn comment_out(&mut self, start: usize, indent: usize) {
+        let lines = self.text.split_off(start);
+        for line in lines.lines() {
+            let text = line.get(indent..).unwrap_or_default();
+            self.line(indent, &format!("# {text}"));
+        }
+    }
+
     fn field(&mut self, indent: usize, field: &Field) {
         self.comment(indent, &field.meaning);
         match &field.shape {
             Shape::Section(fields) => {
+                let start = self.text.len();
                 self.line(indent, &format!("{}:", field.name));
                 fields.iter().for_each(|field| self.field(indent + 2, field));
+                if !field.required && field.default.is_none() {
+                    self.comment_out(start, indent);
+                }
             }
             Shape::Rows(fields) => {
                 self.line(indent, if field.required { "# Required: at least one." } else { "# None by default." });

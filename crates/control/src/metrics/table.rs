@@ -84,6 +84,56 @@ pub(super) const METRICS: &[Metric] = &[
         "SIP datagrams that the kernel did not take: its buffer is full, or there is no way to the address.",
     ),
     counter(
+        "tandem_sip_stream_bytes_received",
+        Switch(|switch| switch.sip.octets_received),
+        "Bytes of SIP that came over connections.",
+    ),
+    counter(
+        "tandem_sip_stream_bytes_sent",
+        Switch(|switch| switch.sip.octets_sent),
+        "Bytes of SIP given to connections.",
+    ),
+    gauge(
+        "tandem_sip_connections",
+        Switch(|switch| switch.counters.connections.live),
+        "Connections of TCP, TLS and WebSocket, those that shake hands included.",
+    ),
+    counter(
+        "tandem_sip_connections_accepted",
+        Switch(|switch| switch.counters.connections.accepted),
+        "Connections accepted.",
+    ),
+    counter(
+        "tandem_sip_connections_opened",
+        Switch(|switch| switch.counters.connections.opened),
+        "Connections that the gateway opened.",
+    ),
+    counter(
+        "tandem_sip_connections_refused",
+        Switch(|switch| switch.counters.connections.refused),
+        "Connections refused or not opened: sip.connections.max or max_per_source is reached.",
+    ),
+    counter(
+        "tandem_sip_connections_failed",
+        Switch(|switch| switch.counters.connections.failed),
+        "Connections that did not come about: refused by the far end, no TLS, or open_timeout_s was over.",
+    ),
+    counter(
+        "tandem_sip_connections_idle",
+        Switch(|switch| switch.counters.connections.closed_idle),
+        "Connections closed because nothing was heard for idle_timeout_s.",
+    ),
+    counter(
+        "tandem_sip_connections_slow",
+        Switch(|switch| switch.counters.connections.closed_slow),
+        "Connections closed because a message did not come, or did not end, within message_timeout_s.",
+    ),
+    counter(
+        "tandem_sip_connections_malformed",
+        Switch(|switch| switch.counters.connections.closed_malformed),
+        "Connections closed because it could not be known where the next message begins.",
+    ),
+    counter(
         "tandem_sip_malformed",
         Switch(|switch| switch.counters.malformed_datagrams),
         "Datagrams that are not SIP messages that can be answered.",

@@ -19,7 +19,7 @@ mod transactions;
 use core::fmt;
 use std::sync::Arc;
 
-pub use peer::{Peer, Transport};
+pub use peer::{ConnectionId, Peer, Transport};
 pub use timers::TimerValues;
 pub use transactions::Transactions;
 

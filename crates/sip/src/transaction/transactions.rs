@@ -292,7 +292,8 @@ impl Transactions {
 
     fn via(&self, to: &Peer, branch: &str) -> String {
         let transport = to.transport.as_str();
-        let rport = if to.transport == Transport::Udp { ";rport" } else { "" };
+        // A connection of ours may be used for the other end's requests too (RFC 5923 section 4).
+        let rport = if to.transport == Transport::Udp { ";rport" } else { ";alias" };
         match &self.config.sent_by {
             Some(sent_by) => format!("SIP/2.0/{transport} {sent_by};branch={branch}{rport}"),
             None => format!("SIP/2.0/{transport} {};branch={branch}{rport}", to.local),

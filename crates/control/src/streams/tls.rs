@@ -1,0 +1,143 @@
+//! Certificates, keys and authorities from files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tandem_config::{ClientCertificates, Tls};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, Error as RustlsError, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+/// RFC 8996 leaves these two.
+const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+
+/// What one listener speaks TLS with, accepting and connecting.
+#[derive(Clone, Debug)]
+pub(super) struct TlsConfigs {
+    pub(super) server: Arc<ServerConfig>,
+    pub(super) client: Arc<ClientConfig>,
+}
+
+/// TLS cannot be spoken.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that cannot be read.
+    #[error("tls.{field}: cannot read {}: {source}", path.display())]
+    Read {
+        /// The configuration's field.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A file without what is wanted.
+    #[error("tls.{field}: {} holds no {wanted} in PEM format", path.display())]
+    Nothing {
+        /// The configuration's field.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Certificate or private key.
+        wanted: &'static str,
+    },
+    /// A file whose content is not usable.
+    #[error("tls.{field}: {}: {reason}", path.display())]
+    Unusable {
+        /// The configuration's field.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Certificate and key do not belong together, or are of a kind that is not supported.
+    #[error("tls: {} and {} do not work together: {source}", certificate.display(), key.display())]
+    Pair {
+        /// The certificates' file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong.
+        source: RustlsError,
+    },
+}
+
+impl TlsConfigs {
+    /// Reads all files that `tls` names.
+    pub(super) fn load(tls: &Tls) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let chain = certificates("certificate", &tls.certificate)?;
+        let key = || private_key(&tls.key);
+        let pair = |source| TlsError::Pair { certificate: tls.certificate.clone(), key: tls.key.clone(), source };
+
+        let server = builder_of_server(&provider).map_err(pair)?;
+        let server = match (tls.client_certificates, &tls.client_ca) {
+            (ClientCertificates::Off, _) | (_, None) => server.with_no_client_auth(),
+            (asked, Some(path)) => {
+                let roots = Arc::new(authorities("client_ca", path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
+                let verifier =
+                    if asked == ClientCertificates::Optional { verifier.allow_unauthenticated() } else { verifier };
+                let verifier = verifier.build().map_err(|error| TlsError::Unusable {
+                    field: "client_ca",
+                    path: path.clone(),
+                    reason: error.to_string(),
+                })?;
+                server.with_client_cert_verifier(verifier)
+            }
+        };
+        let server = server.with_single_cert(chain.clone(), key()?).map_err(pair)?;
+
+        let roots = authorities("server_ca", &tls.server_ca)?;
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(VERSIONS)
+            .map_err(pair)?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key()?)
+            .map_err(pair)?;
+        Ok(Self { server: Arc::new(server), client: Arc::new(client) })
+    }
+}
+
+fn builder_of_server(
+    provider: &Arc<CryptoProvider>,
+) -> Result<tokio_rustls::rustls::ConfigBuilder<ServerConfig, tokio_rustls::rustls::WantsVerifier>, RustlsError> {
+    ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(VERSIONS)
+}
+
+fn certificates(field: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(found) if found.is_empty() => Err(TlsError::Nothing { field, path: path.to_owned(), wanted: "certificate" }),
+        Ok(found) => Ok(found),
+        Err(error) => Err(told(field, path, "certificate", error)),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| told("key", path, "private key", error))
+}
+
+fn authorities(field: &'static str, path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    // Bundles of systems hold old certificates that nobody can use; those that can be used must be some.
+    let (added, _) = roots.add_parsable_certificates(certificates(field, path)?);
+    if added == 0 {
+        return Err(TlsError::Nothing { field, path: path.to_owned(), wanted: "usable authority" });
+    }
+    Ok(roots)
+}
+
+fn told(field: &'static str, path: &Path, wanted: &'static str, error: pem::Error) -> TlsError {
+    let path = path.to_owned();
+    match error {
+        pem::Error::Io(source) => TlsError::Read { field, path, source },
+        pem::Error::NoItemsFound => TlsError::Nothing { field, path, wanted },
+        other => TlsError::Unusable { field, path, reason: other.to_string() },
+    }
+}
