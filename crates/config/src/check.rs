@@ -66,6 +66,15 @@ fn is_pci_address(text: &str) -> bool {
     place && matches!(function.as_bytes(), [b'0'..=b'7'])
 }
 
+/// What of a device only one port can have: the PCI address or the virtual device's name, and the kernel's interface.
+fn what_is_taken_by(device: &str) -> Vec<String> {
+    let mut parts = device.split(',');
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let domain = if is_pci_address(&name) && name.matches(':').count() == 1 { "0000:" } else { "" };
+    let interfaces = parts.filter(|part| part.starts_with("iface="));
+    std::iter::once(format!("{domain}{name}")).chain(interfaces.map(str::to_owned)).collect()
+}
+
 pub(crate) fn is_domain(domain: &str, _: &()) -> garde::Result {
     let fits = (1..=253).contains(&domain.len())
         && domain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'[' | b']' | b':'));
@@ -154,9 +163,12 @@ impl Sections<'_> {
         let mut devices = HashMap::new();
         let mut addresses: HashMap<IpAddr, &str> = HashMap::new();
         for (index, port) in ports.iter().enumerate() {
-            if let Some(other) = devices.insert(port.device.as_str(), port.name.as_str()) {
-                let message = format!("`{}` is the device of port `{other}` too", port.device);
-                self.problem(path!["ports", index, "device"], message);
+            for what in what_is_taken_by(&port.device) {
+                if let Some(other) = devices.insert(what.clone(), port.name.as_str()) {
+                    let message = format!("`{what}` is the device of port `{other}` too");
+                    self.problem(path!["ports", index, "device"], message);
+                    break;
+                }
             }
             for (place, cidr) in port.addresses.iter().enumerate() {
                 let address = cidr.address;

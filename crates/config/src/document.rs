@@ -168,6 +168,9 @@ pub struct Recording {
     /// A recording ends after so many seconds.
     #[garde(range(min = 1, max = 86_400))]
     pub max_s: u32,
+    /// And when its files have grown to so many MiB together.
+    #[garde(range(min = 1, max = 1_048_576))]
+    pub max_mib: u32,
     /// KiB that wait on the way from each worker to the recorder at most. 100 calls of G.711 make 2300 KiB a second; what does
     /// not fit is counted as `tandem_packets_unrecorded`.
     #[garde(range(min = 64, max = 1_048_576))]
@@ -176,7 +179,14 @@ pub struct Recording {
 
 impl Default for Recording {
     fn default() -> Self {
-        Self { directory: None, formats: vec![RecordingFormat::Wav], max_calls: 100, max_s: 14_400, buffer_kib: 4096 }
+        Self {
+            directory: None,
+            formats: vec![RecordingFormat::Wav],
+            max_calls: 100,
+            max_s: 14_400,
+            max_mib: 1024,
+            buffer_kib: 4096,
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use crate::check::Document;
 use crate::document::{Config, Limits};
 
 /// What can change while the gateway runs: fields, and sections with all that is in them.
-pub const CHANGEABLE: [&str; 10] = [
+pub const CHANGEABLE: [&str; 12] = [
     "ports[].addresses",
+    "defence.allow",
+    "defence.deny",
     "sip.connections",
     "sip.no_answer_timeout_s",
     "limits.max_calls",
@@ -55,6 +57,8 @@ impl Reload {
         for (port, wanted) in config.ports.iter_mut().zip(wanted.ports) {
             port.addresses = wanted.addresses;
         }
+        config.defence.allow = wanted.defence.allow;
+        config.defence.deny = wanted.defence.deny;
         config.sip.connections = wanted.sip.connections;
         config.sip.no_answer_timeout_s = wanted.sip.no_answer_timeout_s;
         config.limits = Limits { max_transactions: running.limits.max_transactions, ..wanted.limits };
@@ -169,6 +173,15 @@ routes: [{from: left, peer: right}]
         assert_eq!(reload.applied, ["ports[0].addresses", "peers[1].media_address"]);
         assert!(reload.needs_restart.is_empty());
         assert_eq!(reload.config, parse(&wanted));
+    }
+
+    #[test]
+    fn lists_of_sources_are_applied_and_budgets_are_not() {
+        let wanted = format!("{FILE}defence: {{deny: [192.0.2.0/24], source_packets_per_second: 9}}\n");
+        let reload = Reload::new(&parse(FILE), parse(&wanted)).unwrap();
+        assert_eq!(reload.applied, ["defence.deny"]);
+        assert_eq!(reload.needs_restart, ["defence.source_packets_per_second"]);
+        assert_eq!(reload.config.defence.deny.len(), 1);
     }
 
     #[test]

@@ -362,3 +362,26 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_device_is_one_ports_however_it_is_written() {
+    let second = |device: &str| format!("\n  - name: more\n    device: {device}\n    addresses: [10.2.0.10/24]\nsip:");
+    let told = |first: &str, device: &str| {
+        problems_of(&RIGHT.replace("net_af_packet0,iface=eth1", first).replacen("\nsip:", &second(device), 1))
+    };
+    for (first, device, taken) in [
+        ("net_af_packet0,iface=eth1", "net_af_packet0,iface=eth2", "net_af_packet0"),
+        ("net_af_packet0,iface=eth1", "net_af_packet1,qpairs=1,iface=eth1", "iface=eth1"),
+        ("net_af_packet0,iface=eth1", "net_af_xdp0,iface=eth1", "iface=eth1"),
+        ("0000:00:06.0", "00:06.0", "0000:00:06.0"),
+        ("0000:0A:06.0", "0000:0a:06.0,llq_policy=1", "0000:0a:06.0"),
+    ] {
+        assert_eq!(
+            told(first, device),
+            [format!("t.yaml:6:13: ports[1].device: `{taken}` is the device of port `media` too")],
+            "{first} and {device}"
+        );
+    }
+    let apart = RIGHT.replacen("\nsip:", &second("net_af_packet1,iface=eth2"), 1);
+    assert_eq!(tandem_config::parse("t.yaml", &apart).expect("two devices").ports.len(), 2);
+}

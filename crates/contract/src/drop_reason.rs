@@ -33,7 +33,7 @@ drop_reasons! {
     ArpMalformed, "arp_malformed", "An ARP packet that is not IPv4 over Ethernet, or is damaged.";
     IpHeaderBad, "ip_header_bad", "The IP version, header length or header checksum is wrong.";
     IpExtensionHeader, "ip_extension_header", "IPv6 extension headers that are too many, too long or in a wrong place, or a source route.";
-    IpFragment, "ip_fragment", "A fragment of a larger datagram.";
+    IpFragment, "ip_fragment", "A fragment of a larger IP packet: none is put together (RFC 8900), as media fits into one packet.";
     IpProtocolUnknown, "ip_protocol_unknown", "Neither UDP nor ICMP nor ICMPv6.";
     IcmpUnhandled, "icmp_unhandled", "An ICMP message other than an echo request or, over IPv6, neighbour discovery; or a damaged one.";
     IcmpRateLimited, "icmp_rate_limited", "More echo requests in this second than are answered.";

@@ -2,7 +2,7 @@
 //!
 //! Control writes [`Command`]s into one single-producer single-consumer ring per worker; the worker answers with
 //! [`Event`]s on another. Both are fixed-size and `Copy`. Only [`Clip`]s, which are large and shared, cross the border by
-//! handle, on a ring of their own; copies for the recorder go the other way as octets ([`TapHeader`]). Counters live
+//! handle, on a ring of their own, and [`SourceLists`]; copies for the recorder go the other way as octets ([`TapHeader`]). Counters live
 //! in [`WorkerCounters`], written by one worker and read by anyone without disturbing it. Control and worker share
 //! these types and [`API_VERSION`], and nothing else.
 #![no_std]
@@ -22,6 +22,7 @@ mod flow;
 mod function;
 mod histogram;
 mod source;
+mod source_lists;
 mod srtp;
 mod stage;
 mod tap;
@@ -37,6 +38,7 @@ pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, Payl
 pub use function::{ForkTarget, Function};
 pub use histogram::{Buckets, LatencyHistogram};
 pub use source::{Learning, SourcePolicy};
+pub use source_lists::{Prefix, SourceLists};
 pub use srtp::{CryptoSuite, LegCrypto, MasterKey, MasterKeyError};
 pub use stage::Stage;
 pub use tap::TapHeader;

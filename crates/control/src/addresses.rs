@@ -16,6 +16,9 @@ pub(crate) enum AddressError {
     /// There is no such address.
     #[error("the port has no such address")]
     Unknown,
+    /// The subnet is another port's.
+    #[error("the subnet is another port's too, so that it would not be clear by which a packet leaves")]
+    SubnetTaken,
     /// There is no such port.
     #[error("there is no port of that name")]
     UnknownPort,
@@ -116,6 +119,12 @@ impl Addresses {
             tell(answer, change, Err(AddressError::Unusable));
             return None;
         }
+        if let AddressChange::Add(port, local) = change
+            && self.is_elsewhere(port, local)
+        {
+            tell(answer, change, Err(AddressError::SubnetTaken));
+            return None;
+        }
         self.requests = self.requests.wrapping_add(1);
         let request = self.requests;
         self.waiting.push(Waiting { request, change, missing: workers, refused: None, answer });
@@ -123,6 +132,16 @@ impl Addresses {
             AddressChange::Add(port, local) => Command::AddAddress { request, port, local },
             AddressChange::Remove(address) => Command::RemoveAddress { request, address },
         })
+    }
+
+    /// Whether another port has, or is about to have, an address of a subnet that overlaps this one.
+    fn is_elsewhere(&self, port: u8, local: LocalAddress) -> bool {
+        let coming = self.waiting.iter().filter_map(|waiting| match waiting.change {
+            AddressChange::Add(port, local) => Some((port, local)),
+            AddressChange::Remove(_) => None,
+        });
+        let overlap = |other: LocalAddress| other.is_on_link(local.address) || local.is_on_link(other.address);
+        self.ours.iter().copied().chain(coming).any(|(of, other)| of != port && overlap(other))
     }
 
     /// A worker answered. Where one has no place for an address that others took, the command takes it from them again.
@@ -238,6 +257,25 @@ routes: [{from: left, peer: right}]
         let (answer, mut answered) = oneshot::channel();
         assert_eq!(addresses.begin(AddressChange::Add(0, local), 2, Some(answer)), None);
         assert_eq!(answered.try_recv(), Ok(Err(AddressError::Unusable)));
+    }
+
+    #[test]
+    fn a_subnet_of_another_port_is_refused() {
+        let two = FILE.replace("ports: [", "ports: [{name: other, device: net_null1, addresses: [10.9.0.10/16]}, ");
+        let mut addresses = Addresses::new(&tandem_config::parse("t.yaml", &two).unwrap());
+        for (text, refused) in [("10.9.7.1/24", true), ("10.8.0.1/8", true), ("10.1.0.1/24", false)] {
+            let local = addresses.local(1, text.parse().unwrap(), None);
+            let (answer, mut answered) = oneshot::channel();
+            let command = addresses.begin(AddressChange::Add(1, local), 1, Some(answer));
+            assert_eq!(command.is_none(), refused, "{text}");
+            assert_eq!(answered.try_recv() == Ok(Err(AddressError::SubnetTaken)), refused, "{text}");
+        }
+        // What waits for the workers counts, too.
+        let local = addresses.local(0, "10.1.0.2/24".parse().unwrap(), None);
+        assert_eq!(addresses.begin(AddressChange::Add(0, local), 1, None), None);
+        // A node that takes an address over has it on the port where it belongs.
+        let local = addresses.local(0, "10.9.0.11/16".parse().unwrap(), None);
+        assert!(addresses.begin(AddressChange::Add(0, local), 1, None).is_some());
     }
 
     #[test]

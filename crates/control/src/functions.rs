@@ -186,8 +186,10 @@ mod tests {
             let (commands, commands_out) = rtrb::RingBuffer::new(64);
             let (events_in, events) = rtrb::RingBuffer::new(64);
             let (clips, clips_out) = rtrb::RingBuffer::new(64);
+            let (sources, _) = rtrb::RingBuffer::new(1);
             let counters = Arc::new(WorkerCounters::default());
-            let mut workers = Workers::new(vec![WorkerLink { worker: WorkerId(0), commands, clips, events, counters }]);
+            let link = WorkerLink { worker: WorkerId(0), commands, clips, sources, events, counters };
+            let mut workers = Workers::new(vec![link]);
             let functions = Functions::new(&mut workers, Some(crate::clips::beeps()));
             Self { workers, functions, commands: commands_out, clips: clips_out, _events: events_in }
         }

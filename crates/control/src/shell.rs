@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tandem_call::{CallNumber, FlowsRefused, Output, Switch};
-use tandem_config::{Config, LoadError, Reload};
-use tandem_contract::{Command, Event, Nanos};
+use tandem_config::{Cidr, Config, Defence, LoadError, Reload};
+use tandem_contract::{Command, Event, Nanos, Prefix, SourceLists};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
@@ -371,6 +371,12 @@ impl Shell {
         for change in self.addresses.differences(&self.config, &reload.config) {
             self.change_address(change, None);
         }
+        let defence = &reload.config.defence;
+        if (&defence.allow, &defence.deny) != (&self.config.defence.allow, &self.config.defence.deny)
+            && !self.workers.set_sources(source_lists(defence))
+        {
+            tracing::error!("defence: a worker has not taken the last lists yet; read the file again");
+        }
         self.config = reload.config;
         tracing::info!(applied = reload.applied.join(", "), "configuration read again");
         if !reload.needs_restart.is_empty() {
@@ -472,4 +478,12 @@ impl Shell {
             not_ready,
         }
     }
+}
+
+/// The lists of a configuration as workers use them.
+fn source_lists(defence: &Defence) -> SourceLists {
+    let prefixes = |list: &[Cidr]| -> Vec<Prefix> {
+        list.iter().map(|net| Prefix { address: net.address, len: net.prefix_len }).collect()
+    };
+    SourceLists::new(&prefixes(&defence.allow), &prefixes(&defence.deny))
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tandem_contract::{ClipLoad, Command, Event, WorkerCounters, WorkerId};
+use tandem_contract::{ClipLoad, Command, Event, SourceLists, WorkerCounters, WorkerId};
 
 /// Control's side of one worker: a ring each way, and the counters that the worker writes.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct WorkerLink {
     pub commands: rtrb::Producer<Command>,
     /// Clips to it.
     pub clips: rtrb::Producer<ClipLoad>,
+    /// Lists of sources to it.
+    pub sources: rtrb::Producer<Arc<SourceLists>>,
     /// From it.
     pub events: rtrb::Consumer<Event>,
     /// What it counts.
@@ -23,6 +25,8 @@ pub struct WorkerLink {
 /// All workers, their rings, and whether they still poll.
 pub(crate) struct Workers {
     each: Vec<Worker>,
+    /// Lists that were given out, so that no worker is the one to free them.
+    sources: Vec<Arc<SourceLists>>,
 }
 
 struct Worker {
@@ -50,7 +54,7 @@ impl Workers {
             .into_iter()
             .map(|link| Worker { link, waiting: VecDeque::new(), unanswered: 0, polls_seen: 0, stuck: false })
             .collect();
-        Self { each }
+        Self { each, sources: Vec::new() }
     }
 
     /// Puts a command on its worker's ring, or behind those that wait for room.
@@ -78,6 +82,14 @@ impl Workers {
     pub(crate) fn load(&mut self, worker: WorkerId, load: ClipLoad) -> bool {
         let one = self.each.iter_mut().find(|one| one.link.worker == worker);
         one.is_some_and(|one| one.link.clips.push(load).is_ok())
+    }
+
+    /// Gives every worker other lists of sources; `false` where one has not taken the last ones yet.
+    pub(crate) fn set_sources(&mut self, lists: SourceLists) -> bool {
+        self.sources.retain(|lists| Arc::strong_count(lists) > 1);
+        let lists = Arc::new(lists);
+        self.sources.push(Arc::clone(&lists));
+        self.each.iter_mut().fold(true, |all, one| one.link.sources.push(Arc::clone(&lists)).is_ok() && all)
     }
 
     /// Every worker.
@@ -168,7 +180,8 @@ mod tests {
         let (events_in, events) = rtrb::RingBuffer::new(ring);
         let counters = Arc::new(WorkerCounters::default());
         let (clips, _) = rtrb::RingBuffer::new(1);
-        let link = WorkerLink { worker: WorkerId(3), commands, clips, events, counters: counters.clone() };
+        let (sources, _) = rtrb::RingBuffer::new(1);
+        let link = WorkerLink { worker: WorkerId(3), commands, clips, sources, events, counters: counters.clone() };
         (Workers::new(vec![link]), commands_out, events_in, counters)
     }
 

@@ -31,6 +31,8 @@ use crate::slowed::Slowed;
 const RING_ENTRIES: usize = 4096;
 /// Packets that may wait between two workers.
 const HANDOVER_ENTRIES: usize = 1024;
+/// Lists of sources that may wait for a worker: one file read again after the other within a millisecond.
+const SOURCE_LISTS: usize = 16;
 /// Next hops that a worker knows at once.
 const NEIGHBOURS: u16 = 1024;
 
@@ -56,15 +58,16 @@ pub(crate) fn rings(config: &Config) -> (Vec<WorkerLink>, Taps, Vec<WorkerEnds>)
         let (commands, worker_commands) = rtrb::RingBuffer::new(RING_ENTRIES);
         let (worker_events, events) = rtrb::RingBuffer::new(RING_ENTRIES);
         let (clips, worker_clips) = rtrb::RingBuffer::new(2 * ClipId::COUNT);
+        let (sources, worker_sources) = rtrb::RingBuffer::new(SOURCE_LISTS);
         let (worker_taps, taps) = rtrb::RingBuffer::new(tap_octets);
         let counters = Arc::new(WorkerCounters::default());
-        let link = WorkerLink { worker, commands, clips, events, counters: counters.clone() };
+        let link = WorkerLink { worker, commands, clips, sources, events, counters: counters.clone() };
         let ends = WorkerEnds {
             worker,
             core: usize::from(*core),
             commands: worker_commands,
             events: worker_events,
-            functions: FunctionEnds { clips: worker_clips, taps: worker_taps },
+            functions: FunctionEnds { clips: worker_clips, sources: worker_sources, taps: worker_taps },
             counters,
         };
         ((link, (worker, taps)), ends)

@@ -4,6 +4,10 @@
 
 mod support;
 
+use std::path::Path;
+
+use support::capture::{Capture, tshark};
+use support::sipp;
 use support::softphone::{TALK_S, alone, assert_heard, clip, softphone, talk_through};
 use support::{Gateway, Network, Scratch, may_make_networks};
 
@@ -51,4 +55,46 @@ fn a_softphone_of_ipv6_and_one_of_ipv4_hear_each_other() {
     gateway.stop();
     assert_heard("caller", &caller_home, &said_by_callee);
     assert_heard("callee", &callee_home, &said_by_caller);
+}
+
+#[test]
+fn what_sipp_says_over_ipv6_arrives_over_ipv4_octet_for_octet_and_back() {
+    if !may_make_networks("what_sipp_says_over_ipv6_arrives_over_ipv4_octet_for_octet_and_back") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    network.caller_over_ipv6();
+    sipp::write_clips(&scratch, 3);
+    let gateway =
+        Gateway::start(&scratch, &configuration(&scratch, "PCMA"), "127.0.0.1:9060", Some(&network.gateway()));
+    let captures = [network.caller(), network.callee()].map(|namespace| Capture::start(&scratch, &namespace));
+    let mut callees = sipp::callees(&scratch, &network.callee(), "10.77.0.3", 2);
+    let mut callers = sipp::callers(&scratch, &network.caller(), ("fd77::2", "[fd77::1]:5060"), 2, 5);
+    callers.expect_success(60);
+    callees.expect_success(20);
+    let records = gateway.records(2);
+    gateway.assert_idle();
+    gateway.stop();
+    let [at_caller, at_callee] = captures.map(Capture::end);
+    for record in &records {
+        assert_eq!(record["status"], 200, "{record}");
+        let media = |side: &str| record[side]["local_media"].as_str().unwrap_or_default().to_owned();
+        assert!(media("caller").starts_with("[fd77::10]:") && media("callee").starts_with("10.77.0.10:"), "{record}");
+    }
+    let payloads = |capture: &Path, filter: &str| {
+        let lines = tshark(capture, &format!("rtp && {filter}"), &["rtp.payload"]);
+        lines.into_iter().map(|fields| fields[0].replace(':', "")).collect::<Vec<_>>()
+    };
+    // Three seconds of two calls are 300 packets each way; a busy machine may lose some.
+    let heard = payloads(&at_callee, "ip.src == 10.77.0.10");
+    let heard = sipp::packets_of(&sipp::expected(&scratch, true), heard);
+    assert!(heard > 200, "the callees heard {heard} packets");
+    let heard = payloads(&at_caller, "ipv6.src == fd77::10");
+    let heard = sipp::packets_of(&sipp::expected(&scratch, false), heard);
+    assert!(heard > 200, "the callers heard {heard} packets");
+    let families = tshark(&at_caller, "ip", &["ip.src"]);
+    assert!(families.is_empty(), "IPv4 on the side of IPv6: {families:?}");
+    assert!(tshark(&at_caller, "_ws.malformed", &["frame.number"]).is_empty());
 }

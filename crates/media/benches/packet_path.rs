@@ -69,7 +69,7 @@ impl Egress for Returned {
         self.0.push(frame);
     }
 
-    fn announce(&mut self, _: IpAddr, _: MacAddress) {}
+    fn announce(&mut self, _: IpAddr, _: Option<u8>, _: MacAddress) {}
 
     fn stage_ended(&mut self, stage: Stage) {
         if let Some(stopwatch) = &mut self.1 {
@@ -107,7 +107,7 @@ fn engine(flows: usize, offload: bool, a: Codec, b: Codec) -> Engine<MemoryBuf> 
         let command = Command::InstallFlow { flow, epoch: Epoch(0), legs: [leg(0, a), leg(1, b)] };
         assert!(matches!(engine.on_command(Nanos(0), &command, &mut egress), Event::Installed { .. }));
     }
-    engine.on_neighbour(Nanos(0), PEER_IP.into(), PEER_MAC, &mut egress);
+    engine.on_neighbour(Nanos(0), (PEER_IP.into(), None), PEER_MAC, &mut egress);
     engine
 }
 

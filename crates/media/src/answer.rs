@@ -12,24 +12,45 @@ use tandem_wire::icmp::IcmpMut;
 use crate::classify::IcmpAt;
 use crate::egress::Egress;
 use crate::engine::Engine;
+use crate::links::LinkIndex;
 use crate::neighbours::write_arp;
 
 /// Hops that an answer may take.
 pub(crate) const TIME_TO_LIVE: u8 = 64;
 
 impl<B: PacketBuf> Engine<B> {
-    /// Another worker of the port heard which hardware address a neighbour has.
-    pub fn on_neighbour<E: Egress<Buf = B>>(&mut self, now: Nanos, address: IpAddr, mac: MacAddress, egress: &mut E) {
-        self.neighbours.on_answer(now, address, mac, egress, &self.counters.rtp_forwarded);
+    /// Another worker of the ports heard which hardware address a neighbour has; `port` is where, if that is known.
+    pub fn on_neighbour<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        (address, port): (IpAddr, Option<u8>),
+        mac: MacAddress,
+        egress: &mut E,
+    ) {
+        let link = port.and_then(|port| self.links.index(port));
+        self.neighbours.on_answer(now, (address, link), mac, egress, &self.counters.rtp_forwarded);
+    }
+
+    /// This worker heard it, and tells the others.
+    pub(crate) fn learn_neighbour<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        (address, link): (IpAddr, Option<LinkIndex>),
+        mac: MacAddress,
+        egress: &mut E,
+    ) {
+        self.neighbours.on_answer(now, (address, link), mac, egress, &self.counters.rtp_forwarded);
+        if self.workers > 1 {
+            egress.announce(address, link.map(|link| link.0), mac);
+        }
     }
 
     pub(crate) fn on_arp<E: Egress<Buf = B>>(&mut self, now: Nanos, arp: &Arp, mut frame: B, egress: &mut E) {
         // A probe (RFC 5227) has no sender address yet, and nobody has ours.
         if !arp.sender_ip.is_unspecified() && self.ports.address(arp.sender_ip.into()).is_none() {
-            self.on_neighbour(now, arp.sender_ip.into(), arp.sender_mac, egress);
-            if self.workers > 1 {
-                egress.announce(arp.sender_ip.into(), arp.sender_mac);
-            }
+            let asked = self.ports.address(arp.target_ip.into()).map(|ours| self.ports.link(ours));
+            let link = self.links.index_of_frame(frame.data()).or(asked);
+            self.learn_neighbour(now, (arp.sender_ip.into(), link), arp.sender_mac, egress);
         }
         let target = self.ports.address(arp.target_ip.into()).filter(|_| arp.operation == Operation::Request);
         let Some(target) = target else {

@@ -13,6 +13,7 @@ use crate::classify::IcmpAt;
 use crate::departure::LinkFields;
 use crate::egress::Egress;
 use crate::engine::Engine;
+use crate::links::LinkIndex;
 
 /// An ICMPv6 message, read before its frame is written over.
 struct Message {
@@ -26,6 +27,7 @@ impl<B: PacketBuf> Engine<B> {
         let Some(message) = read(frame.data(), at) else {
             return self.drop_frame(DropReason::IcmpUnhandled);
         };
+        let link = self.links.index_of_frame(frame.data());
         match message.asks {
             Icmpv6::EchoRequest => match self.echo_ipv6(now, at, &mut frame) {
                 Ok(()) => {
@@ -36,18 +38,20 @@ impl<B: PacketBuf> Engine<B> {
             },
             Icmpv6::Advertisement { target, link_layer, overrides, .. } => {
                 self.counters.frames_consumed.add(1);
-                let known = self.neighbours.known(target.into());
+                let known = self.neighbours.known(target.into(), link);
                 // Without an option it confirms what is known (RFC 4861 §7.2.5); without the flag it replaces nothing.
                 let mac = link_layer.filter(|mac| overrides || known.is_none_or(|known| known == *mac));
                 if let Some(mac) = mac.or(known.filter(|_| link_layer.is_none())) {
-                    self.on_neighbour_heard(now, target, mac, egress);
+                    self.on_neighbour_heard(now, (target, link), mac, egress);
                 }
             }
             Icmpv6::Solicitation { target, link_layer } => {
+                let ours = self.ports.address(target.into());
                 if let Some(mac) = link_layer {
-                    self.on_neighbour_heard(now, message.source, mac, egress);
+                    let link = link.or(ours.map(|ours| self.ports.link(ours)));
+                    self.on_neighbour_heard(now, (message.source, link), mac, egress);
                 }
-                let Some(ours) = self.ports.address(target.into()) else {
+                let Some(ours) = ours else {
                     self.counters.frames_consumed.add(1);
                     return;
                 };
@@ -73,17 +77,14 @@ impl<B: PacketBuf> Engine<B> {
     fn on_neighbour_heard<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
-        address: Ipv6Addr,
+        (address, link): (Ipv6Addr, Option<LinkIndex>),
         mac: MacAddress,
         egress: &mut E,
     ) {
         if address.is_unspecified() || self.ports.address(address.into()).is_some() {
             return;
         }
-        self.on_neighbour(now, IpAddr::V6(address), mac, egress);
-        if self.workers > 1 {
-            egress.announce(IpAddr::V6(address), mac);
-        }
+        self.learn_neighbour(now, (IpAddr::V6(address), link), mac, egress);
     }
 
     /// Turns an echo request into its reply where it lies.

@@ -20,8 +20,9 @@ pub trait Egress {
     /// Gives a frame to the worker that owns its flow.
     fn hand_over(&mut self, owner: WorkerId, frame: Self::Buf);
 
-    /// Tells the other workers of the port which hardware address a neighbour has: its ARP packets reach one queue only.
-    fn announce(&mut self, neighbour: IpAddr, mac: MacAddress);
+    /// Tells the other workers of the ports which hardware address a neighbour has: its ARP packets reach one queue only. `port` is
+    /// the number of the port that he was heard on, if that is known.
+    fn announce(&mut self, neighbour: IpAddr, port: Option<u8>, mac: MacAddress);
 
     /// Copies an RTP packet to the recorder; `false` where there is none, or no room on the way to it.
     fn record(&mut self, _header: &TapHeader, _rtp: &[u8]) -> bool {

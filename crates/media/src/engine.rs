@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use tandem_codec::Level;
 use tandem_codec::transcode;
-use tandem_contract::{Clip, ClipId, DropReason, Event, Nanos, Stage, WorkerCounters};
+use tandem_contract::{Clip, ClipId, DropReason, Event, Nanos, SourceLists, Stage, WorkerCounters};
 use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf};
 
 use crate::addresses::Announcements;
@@ -230,6 +230,12 @@ impl<B: PacketBuf> Engine<B> {
                 self.look_after_address(now, index, egress);
             }
         }
+    }
+
+    /// From now on these sources may send to legs. Whoever gives the lists keeps the old ones until the engine has let go of
+    /// them.
+    pub fn on_source_lists(&mut self, lists: Arc<SourceLists>) {
+        self.gatekeeper.set_lists(lists);
     }
 
     /// The next event that nobody asked for.

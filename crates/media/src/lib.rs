@@ -7,6 +7,7 @@
 //! 3. [`Engine::on_round_end`] closes every round, and says whether it brought anything.
 //! 4. Each [`Command`](tandem_contract::Command) goes to [`Engine::on_command`] and is answered by exactly one event.
 //! 5. Each [`ClipLoad`](tandem_contract::ClipLoad) goes to [`Engine::on_clip`] before the commands that came after it.
+//!    Other [`SourceLists`](tandem_contract::SourceLists) go to [`Engine::on_source_lists`] whenever they come.
 //! 6. [`Engine::on_timeout`] is called about every millisecond; it does a bounded amount of work.
 //! 7. [`Engine::poll_event`] is called until it says `None`; what it has said it forgets.
 //!

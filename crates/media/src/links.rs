@@ -43,6 +43,14 @@ impl Links {
         self.0.iter().find(|link| link.mac == mac)
     }
 
+    /// The number of the port that a frame was sent to by its hardware address; `None` for one to everybody, which may have come
+    /// on any.
+    pub(crate) fn index_of_frame(&self, frame: &[u8]) -> Option<LinkIndex> {
+        let destination = MacAddress(*frame.first_chunk()?);
+        let position = self.0.iter().position(|link| link.mac == destination)?;
+        u8::try_from(position).ok().map(LinkIndex)
+    }
+
     /// Whether some port is in that VLAN.
     pub(crate) fn has_vlan(&self, vlan: Option<VlanId>) -> bool {
         self.0.iter().any(|link| link.vlan == vlan)

@@ -86,7 +86,8 @@ impl<B: PacketBuf> Neighbours<B> {
         counters: &WorkerCounters,
         egress: &mut E,
     ) -> Option<NeighbourId> {
-        let known = self.neighbours[..self.used].iter().position(|n| n.users > 0 && n.address == address);
+        let known =
+            self.neighbours[..self.used].iter().position(|n| n.users > 0 && n.address == address && n.link == link);
         if let Some(index) = known {
             self.neighbours[index].users += 1;
             return Some(NeighbourId(index as u16));
@@ -126,17 +127,24 @@ impl<B: PacketBuf> Neighbours<B> {
         }
     }
 
-    /// The hardware address of somebody we send to, by the protocol address.
-    pub(crate) fn known(&self, address: IpAddr) -> Option<MacAddress> {
-        let found = self.neighbours[..self.used].iter().position(|n| n.users > 0 && n.address == address);
-        found.and_then(|index| self.macs[index])
+    /// The hardware address of somebody we send to, by the protocol address and the port he is heard on.
+    pub(crate) fn known(&self, address: IpAddr, link: Option<LinkIndex>) -> Option<MacAddress> {
+        self.find(address, link).and_then(|index| self.macs[index])
+    }
+
+    /// Where he is in the table. Where the port is not known, his address must be one on all ports: link-local ones need not be.
+    fn find(&self, address: IpAddr, link: Option<LinkIndex>) -> Option<usize> {
+        let is_he = |n: &Neighbour<B>| n.users > 0 && n.address == address && link.is_none_or(|link| n.link == link);
+        let mut found = self.neighbours[..self.used].iter().enumerate().filter(|(_, n)| is_he(n));
+        let (index, _) = found.next()?;
+        found.next().is_none().then_some(index)
     }
 
     /// An ARP packet, an advertisement, or another worker, says who has `address`.
     pub(crate) fn on_answer<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
-        address: IpAddr,
+        (address, link): (IpAddr, Option<LinkIndex>),
         mac: MacAddress,
         egress: &mut E,
         forwarded: &Counter,
@@ -144,8 +152,7 @@ impl<B: PacketBuf> Neighbours<B> {
         if mac.is_multicast() {
             return;
         }
-        let found = self.neighbours[..self.used].iter().position(|n| n.users > 0 && n.address == address);
-        let Some(index) = found else {
+        let Some(index) = self.find(address, link) else {
             return;
         };
         self.macs[index] = Some(mac);

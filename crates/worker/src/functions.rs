@@ -1,13 +1,17 @@
-//! Rings beside those for commands and events: clips in, copies for the recorder out.
+//! Rings beside those for commands and events: clips and lists of sources in, copies for the recorder out.
+
+use std::sync::Arc;
 
 use rtrb::{Consumer, Producer};
-use tandem_contract::{ClipLoad, TapHeader};
+use tandem_contract::{ClipLoad, SourceLists, TapHeader};
 
 /// A worker's ends of these rings.
 #[derive(Debug)]
 pub struct FunctionEnds {
     /// Clips from control.
     pub clips: Consumer<ClipLoad>,
+    /// Lists of sources from control, in place of those before.
+    pub sources: Consumer<Arc<SourceLists>>,
     /// Packets to the recorder: for each a [`TapHeader`] and its octets.
     pub taps: Producer<u8>,
 }

@@ -20,6 +20,8 @@ pub enum Handover<B> {
     Neighbour {
         /// Whose.
         address: IpAddr,
+        /// The port that it was heard on, if that is known.
+        port: Option<u8>,
         /// The hardware address.
         mac: MacAddress,
     },

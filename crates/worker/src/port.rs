@@ -112,10 +112,10 @@ impl<Io: PacketIo> Egress for Port<Io> {
         }
     }
 
-    fn announce(&mut self, address: IpAddr, mac: MacAddress) {
+    fn announce(&mut self, address: IpAddr, port: Option<u8>, mac: MacAddress) {
         for ring in self.to.iter_mut().flatten() {
             // A full ring costs the other worker one answer; it will ask again.
-            let _ = ring.push(Handover::Neighbour { address, mac });
+            let _ = ring.push(Handover::Neighbour { address, port, mac });
         }
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer};
-use tandem_contract::{ClipLoad, Command, Event, Nanos, Stage, WorkerCounters};
+use tandem_contract::{ClipLoad, Command, Event, Nanos, SourceLists, Stage, WorkerCounters};
 use tandem_media::{Egress, Engine, Origin};
 use tandem_packet_io::{Burst, PacketIo};
 
@@ -40,6 +40,7 @@ pub struct Worker<Io: PacketIo> {
     commands: Consumer<Command>,
     events: Producer<Event>,
     clips: Option<Consumer<ClipLoad>>,
+    sources: Option<Consumer<Arc<SourceLists>>>,
     from: Box<[Consumer<Handover<Io::Buf>>]>,
     counters: Arc<WorkerCounters>,
     burst: Burst<Io::Buf>,
@@ -59,6 +60,7 @@ impl<Io: PacketIo> Worker<Io> {
             commands,
             events,
             clips: None,
+            sources: None,
             from: handover.from,
             counters,
             burst: Burst::new(),
@@ -73,6 +75,7 @@ impl<Io: PacketIo> Worker<Io> {
     #[must_use]
     pub fn with_functions(mut self, ends: FunctionEnds) -> Self {
         self.clips = Some(ends.clips);
+        self.sources = Some(ends.sources);
         self.port.tap = Some(Tap::new(ends.taps));
         self
     }
@@ -134,6 +137,9 @@ impl<Io: PacketIo> Worker<Io> {
 
     fn on_tick(&mut self, now: Nanos) {
         self.take_clips();
+        while let Some(lists) = self.sources.as_mut().and_then(|sources| sources.pop().ok()) {
+            self.engine.on_source_lists(lists);
+        }
         self.engine.on_timeout(now, &mut self.port);
         let counters = &self.counters;
         counters.commands_ring.observe(self.commands.slots());
@@ -179,8 +185,8 @@ impl<Io: PacketIo> Worker<Io> {
                     oldest = oldest.min(received_at);
                     self.burst.push(frame);
                 }
-                Ok(Handover::Neighbour { address, mac }) => {
-                    self.engine.on_neighbour(now, address, mac, &mut self.port);
+                Ok(Handover::Neighbour { address, port, mac }) => {
+                    self.engine.on_neighbour(now, (address, port), mac, &mut self.port);
                 }
                 Err(_) => break,
             }

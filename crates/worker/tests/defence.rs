@@ -166,3 +166,22 @@ fn a_flood_of_junk_beside_calls_costs_none_of_their_packets() {
     assert_eq!(rig.drops(DropReason::SourceNotAllowed), 50 * u64::from(CALLS));
     assert_eq!(rig.counters.frames_unaccounted(), 0);
 }
+
+#[test]
+fn lists_that_come_while_calls_are_up_hold_from_the_next_packets_on() {
+    let mut rig = rig_with(Defence::default());
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let (mut caller, callee) = (caller(Codec::Pcmu), callee(Codec::Pcmu));
+    rig.exchange(&caller.send(&[1; 160], 160), &callee);
+    let deny = |prefixes: &[Prefix]| std::sync::Arc::new(tandem_contract::SourceLists::new(&[], prefixes));
+    let denied = deny(&[Prefix { address: (*CALLER.ip()).into(), len: 32 }]);
+    rig.sources.push(denied.clone()).unwrap();
+    rig.pass_ms(2);
+    rig.cable.put(&caller.send(&[2; 160], 160));
+    assert!(rig.settle().is_empty());
+    assert_eq!(rig.drops(DropReason::SourceDenied), 1);
+    rig.sources.push(deny(&[])).unwrap();
+    rig.pass_ms(2);
+    rig.exchange(&caller.send(&[3; 160], 160), &callee);
+    assert_eq!(std::sync::Arc::strong_count(&denied), 1, "the worker has let go of the old lists");
+}

@@ -4,7 +4,7 @@
 
 mod rig;
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use rig::{CALLEE_MAC, CALLER, CALLER_MAC, GATEWAY_IP, GATEWAY_MAC, caller, engine_config, flow, leg};
@@ -14,7 +14,9 @@ use tandem_contract::{
 };
 use tandem_media::{ConfigError, Engine, EngineConfig, PortConfig};
 use tandem_packet_io::{Capabilities, Several};
-use tandem_testkit::{Cable, Endpoint, MemoryBuf, MemoryIo, Pool, arp_reply_frame, arp_request_frame};
+use tandem_testkit::{
+    Cable, Endpoint, MemoryBuf, MemoryIo, Pool, advertisement_frame, arp_reply_frame, arp_request_frame,
+};
 use tandem_wire::arp::Arp;
 use tandem_wire::ethernet::{Ethernet, MacAddress};
 use tandem_worker::{HandoverEnds, Parts, Worker, mesh};
@@ -233,4 +235,50 @@ fn ports_that_could_not_be_told_apart_are_refused() {
     let capabilities = Capabilities { mac: [2; 6], mtu: 1500, rx_ip_udp_checksum: false, tx_ip_udp_checksum: false };
     let devices = [0, 1].map(|_| MemoryIo::new(capabilities, &pool).0);
     assert!(Several::new(devices).is_none() && Several::<MemoryIo>::new([]).is_none());
+}
+
+#[test]
+fn routers_of_one_link_local_address_on_two_ports_are_told_apart() {
+    let router = Some("fe80::1".parse().unwrap());
+    let ours: [IpAddr; 2] = ["2001:db8:0:1::1".parse().unwrap(), "2001:db8:0:2::1".parse().unwrap()];
+    let remotes: [SocketAddr; 2] = ["[2001:db8:a::10]:6000".parse().unwrap(), "[2001:db8:b::11]:7000".parse().unwrap()];
+    let mut config = config(0, 1);
+    for (port, address) in config.ports.iter_mut().zip(ours) {
+        port.addresses = vec![LocalAddress { address, prefix_len: 64, gateway: router }];
+    }
+    let mut bench = Bench::new(&config, HandoverEnds::alone(), &Pool::new(256));
+    bench.poll();
+    let [mut a, mut b] = legs(0);
+    for (leg, (ours, remote)) in [&mut a, &mut b].into_iter().zip(ours.into_iter().zip(remotes)) {
+        leg.local.set_ip(ours);
+        leg.remote = Some(remote);
+    }
+    let routers = [MacAddress([2, 0, 0, 0, 9, 1]), MacAddress([2, 0, 0, 0, 9, 2])];
+    let installed = bench.command(Command::InstallFlow { flow: flow(0), epoch: Epoch(1), legs: [a, b] });
+    assert_eq!(installed, Event::Installed { flow: flow(0), epoch: Epoch(1) });
+    let asked = bench.poll();
+    for ((cable, asked), mac) in bench.cables.iter_mut().zip(asked).zip(routers) {
+        let answers: Vec<_> = asked.iter().filter_map(|frame| advertisement_frame(frame, mac)).collect();
+        assert_eq!(answers.len(), 1, "each is asked for on its own port");
+        cable.put(&answers[0]);
+    }
+    bench.poll();
+    let [outside, inside] = endpoints(0);
+    let over_ipv6 = |side: usize, known: &Endpoint| Endpoint {
+        mac: routers[side],
+        local: remotes[side],
+        peer_mac: known.peer_mac,
+        peer: SocketAddr::new(ours[side], known.peer.port()),
+        payload_type: known.payload_type,
+        sequence: known.sequence,
+        timestamp: known.timestamp,
+        ssrc: known.ssrc,
+        marker: known.marker,
+    };
+    let (mut outside, mut inside) = (over_ipv6(0, &outside), over_ipv6(1, &inside));
+    bench.cables[0].put(&outside.send(&[1; 160], 160));
+    bench.cables[1].put(&inside.send(&[2; 160], 160));
+    let [to_outside, to_inside] = bench.poll();
+    assert_eq!(outside.receive(&to_outside[0]).unwrap().payload, [2; 160]);
+    assert_eq!(inside.receive(&to_inside[0]).unwrap().payload, [1; 160]);
 }

@@ -124,6 +124,7 @@ fn plan(node: &Node, directory: &FilePath, call: &CallSnapshot) -> Plan {
         formats: node.recording.formats.clone(),
         rate: if is_wide { Rate::Hz16000 } else { Rate::Hz8000 },
         max_s: node.recording.max_s,
+        max_octets: u64::from(node.recording.max_mib) << 20,
     }
 }
 

@@ -155,7 +155,10 @@ impl Thread {
                 self.packet.extend_from_slice(second);
                 match take.push(&header, &self.packet[TapHeader::LEN..], unix_ns) {
                     Ok(true) => {}
-                    Ok(false) => ended.push((key, Ok(()))),
+                    Ok(false) => {
+                        tracing::warn!(files = ?take.files(), "a recording has ended: it has the size or length of recording.max_mib or max_s");
+                        ended.push((key, Ok(())));
+                    }
                     Err(error) => {
                         ended.push((key, Err(error)));
                         self.takes.remove(&key);
@@ -227,6 +230,7 @@ mod tests {
                 formats: vec![RecordingFormat::Wav, RecordingFormat::Pcap],
                 rate: Rate::Hz8000,
                 max_s: 60,
+                max_octets: u64::MAX,
             }
         }
 
@@ -324,6 +328,20 @@ mod tests {
         }
         let (directory, state) = rig.end();
         assert_eq!(samples(&directory.path().join("call.wav")).len(), 2 * 8_000);
+        assert_eq!(state.finished.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_recording_ends_when_its_files_are_as_large_as_they_may_be() {
+        let mut rig = Rig::new();
+        rig.begin(1, Plan { max_octets: 20_000, ..rig.plan("call") }).unwrap();
+        for number in 0..70 {
+            rig.packet(1, LegSide::A, number, 5);
+        }
+        let (directory, state) = rig.end();
+        let octets = |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().len();
+        let both = octets("call.wav") + octets("call.pcap");
+        assert!((19_000..=21_000).contains(&both), "{both} octets");
         assert_eq!(state.finished.load(Relaxed), 1);
     }
 

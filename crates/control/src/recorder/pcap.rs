@@ -21,6 +21,12 @@ pub(super) fn write_head(file: &mut impl Write) -> io::Result<()> {
     file.write_all(&LINKTYPE_RAW.to_ne_bytes())
 }
 
+/// Octets that a datagram from `source` with so long a payload takes in a file.
+pub(super) const fn octets_of(source: SocketAddr, payload_len: usize) -> u64 {
+    let ip = if source.is_ipv4() { 20 } else { 40 };
+    (16 + ip + UDP_HEADER + payload_len) as u64
+}
+
 /// One UDP datagram. `source` and `destination` are of one family.
 pub(super) fn write_datagram(
     file: &mut impl Write,

@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) rate: Rate,
     /// The recording ends by itself after so many seconds.
     pub(crate) max_s: u32,
+    /// And when its files together have grown to so many octets.
+    pub(crate) max_octets: u64,
 }
 
 impl Plan {
@@ -50,6 +52,10 @@ pub(super) struct Take {
     /// The worker's time of the first packet, and what the wall clock said about then.
     start: Option<(Nanos, u64)>,
     longest: u64,
+    files: Vec<PathBuf>,
+    /// Octets of the capture, and how many all files may have together.
+    captured: u64,
+    max_octets: u64,
 }
 
 impl Take {
@@ -69,18 +75,34 @@ impl Take {
                 }
             }
         }
-        Ok(Self { wav, pcap: capture, start: None, longest: u64::from(plan.max_s) * 1_000_000_000 })
+        Ok(Self {
+            wav,
+            pcap: capture,
+            start: None,
+            longest: u64::from(plan.max_s) * 1_000_000_000,
+            files: plan.files(),
+            captured: 0,
+            max_octets: plan.max_octets,
+        })
     }
 
-    /// Takes a packet of either leg; `wall` tells the time where none was taken yet. `false` once the longest duration is reached.
+    /// Its files.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Takes a packet of either leg; `wall` tells the time where none was taken yet. `false` once the longest duration or size is
+    /// reached.
     pub(super) fn push(&mut self, header: &TapHeader, octets: &[u8], wall: impl FnOnce() -> u64) -> io::Result<bool> {
         let (start, unix_ns) = *self.start.get_or_insert_with(|| (header.received_at, wall()));
         let since = header.received_at.since(start);
-        if since >= self.longest {
+        let spoken = self.wav.as_ref().map_or(0, |wav| wav.octets_until(since));
+        if since >= self.longest || self.captured.saturating_add(spoken) >= self.max_octets {
             return Ok(false);
         }
         if let Some(file) = &mut self.pcap {
             pcap::write_datagram(file, unix_ns + since, header.source, header.local, octets)?;
+            self.captured += pcap::octets_of(header.source, octets.len());
         }
         if let (Some(wav), Ok(rtp), false) = (&mut self.wav, Rtp::parse(octets), header.is_beside_speech) {
             wav.push(since, header, &rtp)?;
@@ -117,6 +139,11 @@ impl Stereo {
         let writer = hound::WavWriter::new(file, spec).map_err(io_error)?;
         let header_due = HEADER_MS * rate.samples_per_ms() as u64;
         Ok(Self { writer, rate, legs: [Timeline::new(rate), Timeline::new(rate)], written: 0, header_due })
+    }
+
+    /// How long its samples are up to a time since the beginning, both sides of 16 bits.
+    fn octets_until(&self, since_ns: u64) -> u64 {
+        since_ns / 1_000_000 * self.rate.samples_per_ms() as u64 * 4
     }
 
     fn push(&mut self, since_ns: u64, header: &TapHeader, rtp: &Rtp<'_>) -> io::Result<()> {

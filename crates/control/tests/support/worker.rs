@@ -41,7 +41,8 @@ pub fn pair() -> (WorkerLink, InMemoryWorker) {
         })
     };
     let (clips, _) = rtrb::RingBuffer::new(64);
-    let link = WorkerLink { worker: WorkerId(0), commands, clips, events, counters: counters.clone() };
+    let (sources, _) = rtrb::RingBuffer::new(4);
+    let link = WorkerLink { worker: WorkerId(0), commands, clips, sources, events, counters: counters.clone() };
     (link, InMemoryWorker { counters, stuck, stop, thread: Some(thread) })
 }
 

@@ -1,6 +1,8 @@
 //! Real peers around a real gateway process.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod capture;
+pub mod sipp;
 pub mod softphone;
 
 use std::fs;

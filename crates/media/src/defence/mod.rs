@@ -9,16 +9,15 @@
 //! | flows that have not accepted anything yet | at installation | nothing |
 
 mod budget;
-mod source_lists;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use tandem_contract::{DropReason, Nanos};
+pub use tandem_contract::Prefix;
+use tandem_contract::{DropReason, Nanos, SourceLists};
 
 pub(crate) use budget::Bucket;
 use budget::SourceBudgets;
-pub use source_lists::Prefix;
-use source_lists::SourceLists;
 
 /// Limits on what arrives. The default sets none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +36,8 @@ pub struct Defence {
 
 /// Who may send to legs, and how much.
 pub(crate) struct Gatekeeper {
-    lists: SourceLists,
+    lists: Arc<SourceLists>,
+    rate: u32,
     sources: SourceBudgets,
     /// Whether there is anything to look at.
     watches: bool,
@@ -46,8 +46,15 @@ pub(crate) struct Gatekeeper {
 impl Gatekeeper {
     pub(crate) fn new(defence: &Defence) -> Self {
         let rate = defence.source_packets_per_second;
-        let watches = rate > 0 || !defence.allow.is_empty() || !defence.deny.is_empty();
-        Self { lists: SourceLists::new(&defence.allow, &defence.deny), sources: SourceBudgets::new(rate), watches }
+        let lists = Arc::new(SourceLists::new(&defence.allow, &defence.deny));
+        let watches = rate > 0 || lists.deny_anybody();
+        Self { lists, rate, sources: SourceBudgets::new(rate), watches }
+    }
+
+    /// Takes other lists. Whoever gave the old ones still has them, so that nothing is freed here but the first.
+    pub(crate) fn set_lists(&mut self, lists: Arc<SourceLists>) {
+        self.watches = self.rate > 0 || lists.deny_anybody();
+        self.lists = lists;
     }
 
     /// Whether a packet to a leg may go on.

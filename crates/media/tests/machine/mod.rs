@@ -101,7 +101,7 @@ impl Egress for Exit {
             let ip = Ipv6::parse(ethernet.payload()).expect("an IPv6 packet");
             (ip.source().into(), ip.destination().into(), ip.payload())
         };
-        assert!(ADDRESSES.contains(&source));
+        assert!(ADDRESSES.contains(&source) || source == STRANGE_ADDRESS);
         let udp = Udp::parse(carried).expect("a UDP datagram");
         assert!(udp.checksum_holds(source, destination));
         assert!(udp.source_port().is_multiple_of(2));
@@ -120,7 +120,7 @@ impl Egress for Exit {
         unreachable!("there is one worker");
     }
 
-    fn announce(&mut self, _: IpAddr, _: MacAddress) {
+    fn announce(&mut self, _: IpAddr, _: Option<u8>, _: MacAddress) {
         unreachable!("there is one worker");
     }
 
@@ -141,6 +141,8 @@ struct Machine {
     exit: Exit,
     counters: Arc<WorkerCounters>,
     now: Nanos,
+    /// What we are reached at now.
+    addresses: BTreeSet<IpAddr>,
     /// By slot.
     flows: BTreeMap<u32, (FlowId, [LegConfig; 2])>,
     sequence: u16,
@@ -227,14 +229,14 @@ fn remote(over_ipv4: bool, which: u8) -> SocketAddr {
     SocketAddr::new(ip, 4000)
 }
 
+/// An address with its link.
+fn local(address: IpAddr) -> LocalAddress {
+    LocalAddress { address, prefix_len: if address.is_ipv4() { 24 } else { 64 }, gateway: None }
+}
+
 impl Machine {
     fn new() -> Self {
         let counters = Arc::new(WorkerCounters::default());
-        let local = |address: IpAddr| LocalAddress {
-            address,
-            prefix_len: if address.is_ipv4() { 24 } else { 64 },
-            gateway: None,
-        };
         let rtp_ports = FIRST_PORT..=FIRST_PORT + 2 * u16::from(PORT_PAIRS) - 1;
         let mut config = EngineConfig {
             flow_capacity: SLOTS.into(),
@@ -256,7 +258,8 @@ impl Machine {
             changed_at: Nanos(0),
             numbers: BTreeSet::new(),
         };
-        Self { engine, exit, counters, now: Nanos(1), flows: BTreeMap::new(), sequence: 0 }
+        let addresses = ADDRESSES.into();
+        Self { engine, exit, counters, now: Nanos(1), addresses, flows: BTreeMap::new(), sequence: 0 }
     }
 
     fn command(&mut self, choices: &mut Choices<'_>) {
@@ -264,7 +267,8 @@ impl Machine {
         let generation = choices.of(&[1, 1, 1, 2]);
         let flow = FlowId { slot, generation };
         let epoch = Epoch(choices.octet().into());
-        match choices.below(7) {
+        match choices.below(8) {
+            7 => self.address(choices),
             0 | 1 => {
                 let legs = [leg(choices), leg(choices)];
                 let event = self.give(&Command::InstallFlow { flow, epoch, legs });
@@ -272,6 +276,7 @@ impl Machine {
                     Event::Installed { flow: f, epoch: e } => {
                         assert_eq!((f, e), (flow, epoch));
                         assert!(slot < SLOTS.into() && !self.flows.contains_key(&slot));
+                        assert!(legs.iter().all(|leg| self.addresses.contains(&leg.local.ip())));
                         self.assert_ports_free(slot, &legs);
                         self.flows.insert(slot, (flow, legs));
                     }
@@ -322,6 +327,35 @@ impl Machine {
             }
         }
         assert_eq!(self.counters.flows.get(), self.flows.len() as u64);
+    }
+
+    /// An address comes or goes, perhaps one that flows use.
+    fn address(&mut self, choices: &mut Choices<'_>) {
+        let address = choices.of(&[ADDRESSES[1], ADDRESSES[2], STRANGE_ADDRESS]);
+        let (request, port) = (choices.octet().into(), choices.of(&[0, 0, 0, 1]));
+        let comes = choices.octet() > 100;
+        let command = if comes {
+            Command::AddAddress { request, port, local: local(address) }
+        } else {
+            Command::RemoveAddress { request, address }
+        };
+        let had = self.addresses.contains(&address);
+        match self.give(&command) {
+            Event::AddressAdded { request: r } => {
+                assert!(comes && port == 0 && r == request);
+                self.addresses.insert(address);
+            }
+            Event::AddressRemoved { request: r } => {
+                assert!(!comes && had && r == request);
+                self.addresses.remove(&address);
+            }
+            Event::AddressRefused { request: r, reason } => {
+                assert_eq!(r, request);
+                let expected = if comes { Refusal::UnknownPort } else { Refusal::LocalAddressNotOurs };
+                assert!(reason == expected && (if comes { port == 1 } else { !had }));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn give(&mut self, command: &Command) -> Event {
@@ -457,6 +491,7 @@ impl Machine {
                     | Event::MediaTimeout { .. }
                     | Event::TelephoneEvent { .. }
                     | Event::PlaybackEnded { .. }
+                    | Event::AddressLost { .. }
             );
             assert!(unasked, "{event:?}");
         }

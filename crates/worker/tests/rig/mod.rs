@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rtrb::{Consumer, Producer, RingBuffer};
 use tandem_contract::{
     ClipLoad, Codec, Command, Direction, DropReason, Epoch, Event, FlowId, Format, LegConfig, Nanos, PayloadType,
-    WorkerCounters,
+    SourceLists, WorkerCounters,
 };
 use tandem_media::{Engine, EngineConfig, LocalAddress};
 use tandem_packet_io::Capabilities;
@@ -32,6 +32,7 @@ pub struct Rig {
     pub commands: Producer<Command>,
     pub events: Consumer<Event>,
     pub clips: Producer<ClipLoad>,
+    pub sources: Producer<Arc<SourceLists>>,
     pub taps: Consumer<u8>,
     pub counters: Arc<WorkerCounters>,
     pub now: Nanos,
@@ -77,9 +78,14 @@ impl Rig {
             counters: Arc::clone(&counters),
         };
         let (clips, worker_clips) = RingBuffer::new(4);
+        let (sources, worker_sources) = RingBuffer::new(4);
         let (worker_taps, taps) = RingBuffer::new(TAP_OCTETS);
-        let worker = Worker::new(parts).with_functions(FunctionEnds { clips: worker_clips, taps: worker_taps });
-        Self { worker, cable, commands, events, clips, taps, counters, now: Nanos(1), answers_arp: true }
+        let worker = Worker::new(parts).with_functions(FunctionEnds {
+            clips: worker_clips,
+            sources: worker_sources,
+            taps: worker_taps,
+        });
+        Self { worker, cable, commands, events, clips, sources, taps, counters, now: Nanos(1), answers_arp: true }
     }
 
     /// One round, `POLL_NS` after the last.

@@ -1,6 +1,8 @@
 //! Which sources may send to legs at all: prefixes of IPv4 and IPv6 addresses that are allowed or denied.
 
-use std::net::IpAddr;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Addresses that share their leading bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +35,15 @@ const fn bits_of(address: IpAddr) -> (u128, u32) {
 ///
 /// The longest prefix that an address matches decides; of equally long ones, the denying. An address that matches none is
 /// allowed unless some prefix allows others.
-pub(crate) struct SourceLists {
+#[derive(Debug)]
+pub struct SourceLists {
     v4: Stretches,
     v6: Stretches,
 }
 
 impl SourceLists {
-    pub(crate) fn new(allow: &[Prefix], deny: &[Prefix]) -> Self {
+    /// The lists of these prefixes. Allocates: it is made where time does not matter.
+    pub fn new(allow: &[Prefix], deny: &[Prefix]) -> Self {
         let of = |family: fn(&IpAddr) -> bool| {
             let ranges = |prefixes: &[Prefix]| -> Vec<(u128, u128)> {
                 prefixes.iter().filter(|prefix| family(&prefix.address)).map(|prefix| prefix.range()).collect()
@@ -49,13 +53,20 @@ impl SourceLists {
         Self { v4: of(IpAddr::is_ipv4), v6: of(IpAddr::is_ipv6) }
     }
 
+    /// Whether anybody is denied.
+    pub fn deny_anybody(&self) -> bool {
+        [&self.v4, &self.v6].into_iter().any(|stretches| stretches.allowed.contains(&false))
+    }
+
+    /// Whether a source may send.
     #[inline]
-    pub(crate) fn allow(&self, source: IpAddr) -> bool {
+    pub fn allow(&self, source: IpAddr) -> bool {
         let stretches = if source.is_ipv4() { &self.v4 } else { &self.v6 };
         stretches.allow(bits_of(source).0)
     }
 }
 
+#[derive(Debug)]
 struct Stretches {
     /// Where each stretch but the first begins, in order.
     starts: Box<[u128]>,
