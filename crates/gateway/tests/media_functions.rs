@@ -1,0 +1,143 @@
+//! What the gateway does with a call's media beside passing it on, heard over real sockets: music on hold, a clip played to a
+//! party, a copy for somebody else.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::capture::{Capture, tshark};
+use support::sipp;
+use support::softphone::{alone, clip};
+use support::{Gateway, Network, Process, Scratch, inside, may_make_networks, repository};
+
+const COPIES: u16 = 45_000;
+
+fn start(scratch: &Scratch, network: &Network, hold_music: &Path) -> Gateway {
+    let configuration = format!(
+        r#"
+dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
+ports:
+  - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
+workers: {{ cores: [1] }}
+media: {{ hold_music: "{music}" }}
+sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
+peers:
+  - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU] }}
+  - {{ name: callee, address: "10.77.0.3:5060", codecs: [PCMA] }}
+routes:
+  - {{ from: caller, prefix: "8", peer: callee }}
+records: {{ directory: "{records}" }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+        prefix = scratch.unique(),
+        music = hold_music.display(),
+        records = scratch.path().join("records").display(),
+    );
+    Gateway::start(scratch, &configuration, "127.0.0.1:9060", Some(&network.gateway()))
+}
+
+/// A WAV as A-law.
+fn encoded(scratch: &Scratch, wav: &Path) -> Vec<u8> {
+    let made = scratch.path().join("encoded");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    let status = command.args(["codec", "encode", "--codec", "pcma"]).arg(wav).arg(&made).status();
+    assert!(status.expect("tandem codec runs").success());
+    fs::read(made).expect("the encoded clip")
+}
+
+/// The payloads of the gateway's RTP in a capture, in hexadecimal.
+fn payloads(capture: &Path, filter: &str) -> Vec<String> {
+    let lines = tshark(capture, &format!("ip.src == 10.77.0.10 && {filter}"), &["udp.payload"]);
+    // The RTP header has twelve octets.
+    lines.into_iter().map(|fields| fields[0].replace(':', "").split_off(24)).collect()
+}
+
+#[test]
+fn whom_the_caller_puts_on_hold_hears_music() {
+    if !may_make_networks("whom_the_caller_puts_on_hold_hears_music") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let music = clip(&scratch, "callee", 8_000);
+    let gateway = start(&scratch, &network, &music);
+    let capture = Capture::start(&scratch, &network.callee());
+    // Between hold and resumption, and only there, the scenario is to wait for two seconds.
+    let scenarios = repository().join("crates/gateway/tests/sipp");
+    let holds = fs::read_to_string(scenarios.join("caller_holds_and_resumes.xml")).expect("the scenario");
+    let mut parts = holds.splitn(3, "<pause milliseconds=\"200\"/>");
+    let mut part = || parts.next().expect("three pauses");
+    let longer = [part(), "<pause milliseconds=\"200\"/>", part(), "<pause milliseconds=\"2000\"/>", part()].concat();
+    let scenario = scratch.path().join("caller_holds.xml");
+    fs::write(&scenario, longer).expect("the scenario is written");
+    let sipp = |namespace: &str, scenario: &Path, address: &str, more: &[&str]| {
+        let mut command = inside(Some(namespace), "sipp");
+        command.arg("-sf").arg(fs::canonicalize(scenario).expect("the scenario"));
+        command.args(["-i", address, "-mi", address, "-p", "5060", "-m", "1", "-nostdin", "-timeout", "60s"]);
+        command.args(["-timeout_error"]).args(more).current_dir(scratch.path());
+        Process::spawn(address, &mut command, scratch.path().join(format!("{address}.log")))
+    };
+    let mut callee = sipp(&network.callee(), &scenarios.join("callee_is_held.xml"), "10.77.0.3", &[]);
+    let mut caller = sipp(&network.caller(), &scenario, "10.77.0.2", &["-s", "8100", "10.77.0.1:5060"]);
+    caller.expect_success(60);
+    callee.expect_success(20);
+    let record = gateway.records(1).remove(0);
+    assert_eq!(record["status"], 200, "{record}");
+    gateway.assert_idle();
+    gateway.stop();
+    // The caller says nothing at all: what the callee heard is the music.
+    let heard = sipp::packets_of(&encoded(&scratch, &music), payloads(&capture.end(), "rtp"));
+    assert!((50..=110).contains(&heard), "two seconds are 100 packets, not {heard}");
+}
+
+#[test]
+fn a_party_hears_a_clip_in_place_of_the_other_and_somebody_else_gets_a_copy() {
+    if !may_make_networks("a_party_hears_a_clip_in_place_of_the_other_and_somebody_else_gets_a_copy") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let clip = clip(&scratch, "callee", 8_000);
+    let gateway = start(&scratch, &network, Path::new("beeps"));
+    sipp::write_clips(&scratch, 6);
+    let capture = Capture::start(&scratch, &network.callee());
+    let mut callees = sipp::callees(&scratch, &network.callee(), "10.77.0.3", 1);
+    let mut callers = sipp::callers(&scratch, &network.caller(), ("10.77.0.2", "10.77.0.1:5060"), 1, 8);
+    let until = Instant::now() + Duration::from_secs(20);
+    let number = loop {
+        let calls = gateway.ctl_json(&["calls"]);
+        if calls[0]["state"] == "answered" {
+            break calls[0]["number"].to_string();
+        }
+        assert!(callers.is_running() && Instant::now() < until, "no call was answered: {calls}\n{}", callers.log());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    gateway.ctl_json(&["fork", &number, "caller", &format!("10.77.0.3:{COPIES}")]);
+    // It is longer than the call.
+    gateway.ctl_json(&["play", &number, "callee", clip.to_str().expect("a path")]);
+    callers.expect_success(60);
+    callees.expect_success(20);
+    let record = gateway.records(1).remove(0);
+    assert_eq!(record["status"], 200, "{record}");
+    gateway.assert_idle();
+    gateway.stop();
+
+    let capture = capture.end();
+    let said = fs::read(scratch.path().join("caller.ulaw")).expect("the caller's clip");
+    let copied = sipp::packets_of(&said, payloads(&capture, &format!("udp.dstport == {COPIES}")));
+    assert!(copied > 100, "{copied} packets were copied");
+    // Before the clip, the caller; from then on nothing of him.
+    let heard = payloads(&capture, &format!("rtp && udp.dstport != {COPIES}"));
+    let (played, passed) = (encoded(&scratch, &clip), sipp::expected(&scratch, true));
+    let known = sipp::packets_of(&[played.clone(), passed].concat(), heard.clone());
+    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    let first = heard.iter().position(|payload| *payload == hex(&played[..sipp::PACKET])).expect("the clip begins");
+    assert!(known > 150 && heard.len() - first > 100, "{} packets of {}", heard.len() - first, heard.len());
+    sipp::packets_of(&played, heard[first..].to_vec());
+}
