@@ -48,7 +48,7 @@ pub(crate) struct Call {
     pub(crate) retry_at: Option<Nanos>,
     /// Silences of leg A and leg B that came at a time when they were no reason to end.
     pub(crate) overlooked: [Option<Overlooked>; 2],
-    /// INFOs that wait for the other side's answer.
+    /// INFOs that wait for a side's answer.
     pub(crate) relays: u8,
     /// The deadline that is in [`Exchange::alarms`].
     alarm: Option<Nanos>,
@@ -263,10 +263,12 @@ impl Call {
             }
             Event::MediaTimeout { leg, idle_ms, .. } => self.on_silence(exchange, now, leg, idle_ms),
             Event::Counters { counters, .. } => self.on_counters(exchange, now, &counters),
+            Event::TelephoneEvent { leg, code, duration_ms, .. } => {
+                self.on_telephone_event(exchange, now, leg, code, duration_ms);
+            }
             Event::AddressLost { leg, .. } => self.on_address_lost(exchange, now, leg),
             Event::MediaStarted { .. }
             | Event::FunctionDone { .. }
-            | Event::TelephoneEvent { .. }
             | Event::PlaybackEnded { .. }
             | Event::AddressAdded { .. }
             | Event::AddressRemoved { .. }

@@ -93,6 +93,8 @@ pub struct Peer {
     pub srtp_suites: Vec<CryptoSuite>,
     /// Whether tones in its audio stand for keys where no telephone events were agreed.
     pub in_band_dtmf: bool,
+    /// Whether keys go to and come from it as INFO requests where no telephone events were agreed.
+    pub info_dtmf: bool,
     /// The local address of this peer's media legs: one of the media port's.
     pub media_address: IpAddr,
     /// From whom its media legs accept RTP.

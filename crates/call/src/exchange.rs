@@ -67,6 +67,11 @@ pub(crate) enum Purpose {
     Invite(Invitation),
     /// A BYE: whatever the answer is, the dialog is over.
     Bye,
+    /// A key of the other side as an INFO: nobody waits for its answer.
+    Key {
+        /// Whose it is.
+        call: CallNumber,
+    },
     /// Another side's INFO, passed on; its answer goes back.
     Relay {
         /// Whose it is.

@@ -7,8 +7,8 @@ use crate::call::{Call, Phase};
 use crate::ending::Ending;
 use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant};
 
-/// At most this many INFOs of one call are passed on at a time.
-const MAX_RELAYS: u8 = 8;
+/// At most this many INFOs of one call are under way at a time.
+pub(crate) const MAX_RELAYS: u8 = 8;
 
 impl Call {
     /// A request of the peer on `side`, in its dialog.
@@ -64,10 +64,14 @@ impl Call {
         self.end(exchange, now, Ending::hung_up(side, heard), Some(side));
     }
 
-    /// INFO (RFC 6086), DTMF mostly: passed to the other side as it is; its answer comes back.
+    /// INFO (RFC 6086), DTMF mostly: a key may become an event on the other leg; else it is passed to the other side as it is, and
+    /// its answer comes back.
     fn on_info(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide, (tx, request): (ServerTx, Request)) {
         let tag = self.leg(side).tag().to_owned();
         let number = self.number;
+        if self.take_key(exchange, side, &request) {
+            return exchange.refuse(now, tx, &request, StatusCode::OK, &tag);
+        }
         let other = self.leg_mut(side.other());
         if !other.is_up {
             return exchange.refuse(now, tx, &request, StatusCode::TEMPORARILY_UNAVAILABLE, &tag);

@@ -16,6 +16,7 @@ mod cause;
 mod change;
 mod config;
 mod connections;
+mod dtmf_info;
 mod ending;
 mod exchange;
 mod in_dialog;

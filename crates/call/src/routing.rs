@@ -124,6 +124,7 @@ mod tests {
             telephone_event: true,
             rtcp_mux: tandem_sdp::RtcpMux::Accept,
             in_band_dtmf: false,
+            info_dtmf: false,
             srtp: tandem_sdp::SrtpPolicy::Off,
             srtp_suites: Vec::new(),
             media_address: Ipv4Addr::LOCALHOST.into(),

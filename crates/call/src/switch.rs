@@ -439,6 +439,7 @@ impl Switch {
             Some(Purpose::Relay { .. }) if status.is_final() => self.on_relay_end(now, tx, Some(response)),
             // The transaction lingers for repeated answers; nobody waits for it.
             Some(Purpose::Bye) if status.is_final() => drop(self.exchange.requests.remove(&tx)),
+            Some(Purpose::Key { .. }) if status.is_final() => self.on_key_end(tx),
             _ => {}
         }
     }
@@ -460,8 +461,14 @@ impl Switch {
                 });
             }
             Some(Purpose::Relay { .. }) => self.on_relay_end(now, tx, None),
+            Some(Purpose::Key { .. }) => self.on_key_end(tx),
             _ => {}
         }
+    }
+
+    fn on_key_end(&mut self, tx: ClientTx) {
+        let Some(Purpose::Key { call }) = self.exchange.requests.remove(&tx) else { return };
+        self.with_call(call, |call, _| call.relays = call.relays.saturating_sub(1));
     }
 
     fn on_relay_end(&mut self, now: Nanos, tx: ClientTx, response: Option<&Response>) {

@@ -98,6 +98,11 @@ pub struct Peer {
     #[serde(default)]
     #[garde(skip)]
     pub in_band_dtmf: bool,
+    /// Whether keys are INFO requests (`application/dtmf-relay`) where it has no telephone events: the other side's events become
+    /// INFO for it, and its INFO becomes events for the other side, or is passed on as it is where that has none.
+    #[serde(default)]
+    #[garde(skip)]
+    pub info_dtmf: bool,
     /// How it is learned where its RTP comes from and goes to.
     #[serde(default)]
     #[garde(skip)]

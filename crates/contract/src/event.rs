@@ -27,6 +27,8 @@ pub enum Refusal {
     LegNotReady,
     /// The remote cannot be reached: no route, no free neighbour, or another address family than the leg's.
     Unreachable,
+    /// The leg has no telephone events.
+    NoTelephoneEvents,
     /// Every place for what was asked is taken.
     FunctionsExhausted,
     /// The port has as many addresses as it can, [`crate::LocalAddress::MOST`], counting those removed that flows still use.
@@ -37,6 +39,9 @@ pub enum Refusal {
     HalfOpenExhausted,
 }
 
+/// The keys of a telephone, in the order of their events.
+const KEYS: &[u8; 16] = b"0123456789*#ABCD";
+
 /// The code of a telephone event (RFC 4733 §3.2, IANA's registry): up to 15 a key of the telephone.
 ///
 /// Keys may be somebody's secret number, so it is not printed with whatever holds it.
@@ -44,9 +49,16 @@ pub enum Refusal {
 pub struct EventCode(pub u8);
 
 impl EventCode {
+    /// The event of a key, in either case.
+    pub fn of_key(key: char) -> Option<Self> {
+        let key = u8::try_from(key.to_ascii_uppercase()).ok()?;
+        let code = KEYS.iter().position(|known| *known == key)?;
+        u8::try_from(code).ok().map(Self)
+    }
+
     /// The key, where the event is one.
     pub fn key(self) -> Option<char> {
-        b"0123456789*#ABCD".get(usize::from(self.0)).copied().map(char::from)
+        KEYS.get(usize::from(self.0)).copied().map(char::from)
     }
 }
 

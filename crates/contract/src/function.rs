@@ -1,6 +1,6 @@
 use core::net::SocketAddr;
 
-use crate::{ClipId, LegSide};
+use crate::{ClipId, EventCode, LegSide};
 
 /// What a worker does with a flow's media beside passing it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub enum Function {
     StopPlaying {
         /// Who hears it.
         leg: LegSide,
+    },
+    /// Sends a leg a key as a telephone event (RFC 4733), in place of what the other party says meanwhile.
+    SendKey {
+        /// Who gets it.
+        leg: LegSide,
+        /// Which.
+        code: EventCode,
+        /// How long it lasts, in milliseconds.
+        duration_ms: u16,
     },
     /// Copies what both legs receive to the recorder ([`crate::TapHeader`]), or no longer.
     Record {

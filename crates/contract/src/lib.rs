@@ -46,4 +46,4 @@ pub use time::Nanos;
 
 /// Changes whenever a type of this crate changes its meaning, so that a control plane never drives a worker that
 /// understands something else.
-pub const API_VERSION: u32 = 4;
+pub const API_VERSION: u32 = 5;

@@ -36,6 +36,7 @@ fn refusal(refusal: Refusal) -> String {
         Refusal::LegNotReady => "the leg has agreed on no codec yet".to_owned(),
         Refusal::ClipUnavailable => "the leg speaks a codec that clips cannot be played in".to_owned(),
         Refusal::Unreachable => "no way to this address from the leg's port".to_owned(),
+        Refusal::NoTelephoneEvents => "the leg has no telephone events".to_owned(),
         Refusal::FunctionsExhausted => "the worker has no place left for it".to_owned(),
         other => format!("the worker refuses: {other:?}"),
     }

@@ -85,6 +85,7 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
             tandem_config::RtcpMux::Offer => RtcpMux::Offer,
         },
         in_band_dtmf: peer.in_band_dtmf,
+        info_dtmf: peer.info_dtmf,
         srtp: match peer.srtp {
             Srtp::Off => SrtpPolicy::Off,
             Srtp::Optional => SrtpPolicy::Optional,

@@ -27,7 +27,7 @@ media: {{ hold_music: "{music}" }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
 peers:
   - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU] }}
-  - {{ name: callee, address: "10.77.0.3:5060", codecs: [PCMA] }}
+  - {{ name: callee, address: "10.77.0.3:5060", codecs: [PCMA], telephone_events: false, info_dtmf: true }}
 routes:
   - {{ from: caller, prefix: "8", peer: callee }}
 records: {{ directory: "{records}" }}
@@ -38,6 +38,18 @@ shutdown: {{ drain_timeout_s: 1 }}
         records = scratch.path().join("records").display(),
     );
     Gateway::start(scratch, &configuration, "127.0.0.1:9060", Some(&network.gateway()))
+}
+
+/// What the caller's SIPp is told beside its scenario.
+const CALL: [&str; 3] = ["-s", "8100", "10.77.0.1:5060"];
+
+/// SIPp plays a scenario once.
+fn plays(scratch: &Scratch, namespace: &str, scenario: &Path, address: &str, more: &[&str]) -> Process {
+    let mut command = inside(Some(namespace), "sipp");
+    command.arg("-sf").arg(fs::canonicalize(scenario).expect("the scenario"));
+    command.args(["-i", address, "-mi", address, "-p", "5060", "-mp", "20000", "-m", "1", "-nostdin"]);
+    command.args(["-timeout", "60s", "-timeout_error"]).args(more).current_dir(scratch.path());
+    Process::spawn(address, &mut command, scratch.path().join(format!("{address}.log")))
 }
 
 /// A WAV as A-law.
@@ -75,15 +87,8 @@ fn whom_the_caller_puts_on_hold_hears_music() {
     let longer = [part(), "<pause milliseconds=\"200\"/>", part(), "<pause milliseconds=\"2000\"/>", part()].concat();
     let scenario = scratch.path().join("caller_holds.xml");
     fs::write(&scenario, longer).expect("the scenario is written");
-    let sipp = |namespace: &str, scenario: &Path, address: &str, more: &[&str]| {
-        let mut command = inside(Some(namespace), "sipp");
-        command.arg("-sf").arg(fs::canonicalize(scenario).expect("the scenario"));
-        command.args(["-i", address, "-mi", address, "-p", "5060", "-m", "1", "-nostdin", "-timeout", "60s"]);
-        command.args(["-timeout_error"]).args(more).current_dir(scratch.path());
-        Process::spawn(address, &mut command, scratch.path().join(format!("{address}.log")))
-    };
-    let mut callee = sipp(&network.callee(), &scenarios.join("callee_is_held.xml"), "10.77.0.3", &[]);
-    let mut caller = sipp(&network.caller(), &scenario, "10.77.0.2", &["-s", "8100", "10.77.0.1:5060"]);
+    let mut callee = plays(&scratch, &network.callee(), &scenarios.join("callee_is_held.xml"), "10.77.0.3", &[]);
+    let mut caller = plays(&scratch, &network.caller(), &scenario, "10.77.0.2", &CALL);
     caller.expect_success(60);
     callee.expect_success(20);
     let record = gateway.records(1).remove(0);
@@ -140,4 +145,32 @@ fn a_party_hears_a_clip_in_place_of_the_other_and_somebody_else_gets_a_copy() {
     let first = heard.iter().position(|payload| *payload == hex(&played[..sipp::PACKET])).expect("the clip begins");
     assert!(known > 150 && heard.len() - first > 100, "{} packets of {}", heard.len() - first, heard.len());
     sipp::packets_of(&played, heard[first..].to_vec());
+}
+
+#[test]
+fn a_key_is_an_event_on_one_side_and_an_info_on_the_other() {
+    if !may_make_networks("a_key_is_an_event_on_one_side_and_an_info_on_the_other") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let gateway = start(&scratch, &network, Path::new("beeps"));
+    let capture = Capture::start(&scratch, &network.caller());
+    let scenarios = repository().join("crates/gateway/tests/sipp");
+    // The callee's scenario fails without an INFO that says 5, and without an answer to its own, which says 9.
+    let callee = scenarios.join("callee_has_keys_as_info.xml");
+    let mut callee = plays(&scratch, &network.callee(), &callee, "10.77.0.3", &[]);
+    let mut caller = plays(&scratch, &network.caller(), &scenarios.join("caller_presses_a_key.xml"), "10.77.0.2", &CALL);
+    caller.expect_success(60);
+    callee.expect_success(20);
+    let record = gateway.records(1).remove(0);
+    assert_eq!(record["status"], 200, "{record}");
+    gateway.assert_idle();
+    gateway.stop();
+    let fields = ["rtpevent.event_id", "rtpevent.end_of_event", "rtpevent.duration"];
+    let events = tshark(&capture.end(), "rtpevent && ip.src == 10.77.0.10", &fields);
+    assert!(events.len() >= 4 && events.iter().all(|event| event[0] == "9"), "{events:?}");
+    let ends: Vec<_> = events.iter().filter(|event| event[1] == "1").map(|event| event[2].as_str()).collect();
+    assert_eq!(ends, ["1600"; 3], "200 ms, and the end three times");
 }

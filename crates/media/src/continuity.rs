@@ -117,6 +117,13 @@ impl Continuity {
         }
     }
 
+    /// A telephone event that the leg was sent by itself, from `started_us` on, is over: what follows comes behind it.
+    pub(crate) fn end_event(&mut self, started_us: u64) {
+        let lasted_us = self.last_us.saturating_sub(started_us);
+        let lasted = (lasted_us.saturating_mul(self.out_khz.into()) / 1000) as u32;
+        self.last_out = self.base_out.wrapping_add(lasted);
+    }
+
     /// The numbers under which a packet is sent on.
     #[inline]
     pub(crate) fn number(&mut self, heard: Heard) -> Numbered {

@@ -45,6 +45,7 @@ impl<B: PacketBuf> Engine<B> {
                 self.stop_playback(now, slot, leg);
                 Ok(())
             }
+            Function::SendKey { leg, code, duration_ms } => self.send_key(now, slot, leg, code, duration_ms),
             Function::Record { on } => {
                 for leg in LegSide::BOTH {
                     self.streams[stream_of(slot, leg).at()].beside.is_recorded = on;

@@ -32,6 +32,7 @@ mod event_queue;
 mod flow;
 mod fork;
 mod functions;
+mod key_press;
 mod keys;
 mod latch;
 mod links;

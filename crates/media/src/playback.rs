@@ -11,6 +11,7 @@ use crate::continuity::Heard;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::{leg_of, stream_of};
+use crate::key_press::KeyPress;
 use crate::port_table::StreamIndex;
 use crate::reception::Verdict;
 use crate::stream::{Content, Exit};
@@ -21,14 +22,32 @@ const MAX_LATE_MS: u32 = 100;
 /// What is played instead of what a stream receives.
 pub(crate) struct Playback {
     /// Its receiving leg is silenced, its sending leg hears the clip.
-    stream: StreamIndex,
+    pub(crate) stream: StreamIndex,
+    pub(crate) what: What,
+    pub(crate) pace: Pace,
+}
+
+/// What is played.
+pub(crate) enum What {
+    Clip(Playing),
+    /// A key, as a telephone event.
+    Key(KeyPress),
+}
+
+/// A clip under way.
+pub(crate) struct Playing {
     clip: Arc<Clip>,
     /// Milliseconds into the clip.
     position_ms: u32,
     repeats: bool,
     /// It is what a leg on hold hears, and ends with the hold.
     is_hold: bool,
-    pace: Pace,
+}
+
+impl Playback {
+    const fn is_hold(&self) -> bool {
+        matches!(&self.what, What::Clip(Playing { is_hold: true, .. }))
+    }
 }
 
 /// When which packet is due, and its numbers, as those of a source of its own.
@@ -73,7 +92,7 @@ impl Pace {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+pub(crate) enum Progress {
     GoesOn,
     IsOver,
 }
@@ -101,7 +120,8 @@ impl<B: PacketBuf> Engine<B> {
         let clip = Arc::clone(clip.ok_or(Refusal::ClipUnavailable)?);
         let stream = stream_of(slot, leg.other());
         let is_hold = id == ClipId::HOLD;
-        let playback = Playback { stream, clip, position_ms: 0, repeats, is_hold, pace: Pace::new(now) };
+        let what = What::Clip(Playing { clip, position_ms: 0, repeats, is_hold });
+        let playback = Playback { stream, what, pace: Pace::new(now) };
         let beside = &mut self.streams[stream.at()].beside;
         match beside.playback {
             Some(at) => self.playbacks[at as usize] = playback,
@@ -134,7 +154,7 @@ impl<B: PacketBuf> Engine<B> {
                 // Without a clip for its codec the leg hears what the other party sends.
                 let _ = self.start_playback(now, slot, leg, ClipId::HOLD, true);
             }
-            Some(at) if !is_held && self.playbacks[at as usize].is_hold => self.forget_playback(at as usize),
+            Some(at) if !is_held && self.playbacks[at as usize].is_hold() => self.forget_playback(at as usize),
             _ => {}
         }
     }
@@ -157,11 +177,12 @@ impl<B: PacketBuf> Engine<B> {
     /// Sends what of one clip is due.
     fn advance<E: Egress<Buf = B>>(&mut self, now: Nanos, at: usize, egress: &mut E) -> Progress {
         loop {
-            let playback = &mut self.playbacks[at];
-            if !playback.pace.is_due(now) {
+            let Playback { stream: index, what, pace } = &mut self.playbacks[at];
+            let What::Clip(playback) = what else { return self.advance_key(now, at, egress) };
+            if !pace.is_due(now) {
                 return Progress::GoesOn;
             }
-            let index = playback.stream;
+            let index = *index;
             let (slot, receives) = leg_of(index);
             let leg = receives.other();
             let Some(flow) = &self.flows[slot as usize] else { return Progress::IsOver };
@@ -177,7 +198,7 @@ impl<B: PacketBuf> Engine<B> {
             }
             let ptime_ms = usual_ptime_ms(format.ptime_ms);
             let khz = self.streams[index.at()].receive_khz;
-            let Some(heard) = playback.pace.next(now, ptime_ms, khz) else { return Progress::GoesOn };
+            let Some(heard) = pace.next(now, ptime_ms, khz) else { return Progress::GoesOn };
             let from_ms = playback.position_ms;
             playback.position_ms += ptime_ms;
             if !playback.repeats || playback.position_ms <= playback.clip.duration_ms() {
@@ -200,7 +221,7 @@ impl<B: PacketBuf> Engine<B> {
     /// A clip is over once control can be told; one that a leg hears on hold is nothing to tell.
     fn report_end(&mut self, slot: u32, leg: LegSide, at: usize) -> Progress {
         let Some(flow) = self.flows[slot as usize].as_ref().map(|flow| flow.id) else { return Progress::IsOver };
-        if self.playbacks[at].is_hold || self.events.push(Event::PlaybackEnded { flow, leg }) {
+        if self.playbacks[at].is_hold() || self.events.push(Event::PlaybackEnded { flow, leg }) {
             Progress::IsOver
         } else {
             Progress::GoesOn
@@ -251,7 +272,7 @@ impl<B: PacketBuf> Engine<B> {
 }
 
 /// Packets are cut between frames of 10 ms, and are no longer than a clip's tail.
-const fn usual_ptime_ms(ptime_ms: u8) -> u32 {
+pub(crate) const fn usual_ptime_ms(ptime_ms: u8) -> u32 {
     let ptime_ms = ptime_ms as u32;
     if ptime_ms >= 10 && ptime_ms <= Clip::TAIL_MS && ptime_ms.is_multiple_of(10) { ptime_ms } else { 20 }
 }

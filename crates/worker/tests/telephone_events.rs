@@ -10,7 +10,9 @@ use tandem_codec::audio_level::measure;
 use tandem_codec::dtmf::{Detection, Detector, Key, ToneGenerator};
 use tandem_codec::g711::{self, Law};
 use tandem_codec::resample::Rate;
-use tandem_contract::{Codec, DropReason, Event, EventCode, Format, LegConfig, LegSide, PayloadType};
+use tandem_contract::{
+    Codec, Command, DropReason, Epoch, Event, EventCode, Format, Function, LegConfig, LegSide, PayloadType, Refusal,
+};
 use tandem_testkit::{Endpoint, Received};
 
 /// The packets of one key press of 100 ms, the end three times.
@@ -232,4 +234,47 @@ fn a_tone_whose_event_is_heard_no_more_ends_and_speech_meanwhile_is_replaced() {
     assert!(quiet > 250, "the tone is over");
     rig.exchange(&caller.send(&[7; 160], 160), &callee);
     assert_eq!(rig.counters.frames_unaccounted(), 0);
+}
+
+#[test]
+fn a_key_that_control_asks_for_is_an_event_in_place_of_the_speech_and_the_speech_goes_on_behind_it() {
+    let mut rig = Rig::new();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let (mut caller, callee) = (caller(Codec::Pcmu), callee(Codec::Pcmu));
+    let mut heard: Vec<Received> = Vec::new();
+    for n in 0..30 {
+        if n == 5 {
+            let function = Function::SendKey { leg: LegSide::B, code: EventCode(11), duration_ms: 100 };
+            rig.events();
+            let done = rig.command(Command::Function { flow: flow(0), request: 7, function });
+            assert_eq!(done, Event::FunctionDone { flow: flow(0), request: 7, outcome: Ok(()) });
+        }
+        rig.cable.put(&caller.send(&[0xd5; 160], 160));
+        rig.pass_ms(20);
+        heard.extend(std::iter::from_fn(|| rig.cable.take()).map(|frame| callee.receive(&frame).unwrap()));
+    }
+    let events: Vec<&Received> = heard.iter().filter(|packet| packet.payload_type == 101).collect();
+    let payloads: Vec<&[u8]> = events.iter().map(|packet| &packet.payload[..]).collect();
+    let of = |duration: u16, end: u8| [11, end | 10, (duration >> 8) as u8, duration as u8];
+    let expected = [(160, 0), (320, 0), (480, 0), (640, 0), (800, 0x80), (800, 0x80), (800, 0x80)];
+    assert_eq!(payloads, expected.map(|(duration, end)| of(duration, end)));
+    assert!(events.iter().all(|packet| packet.timestamp == events[0].timestamp), "the timestamp is that of its beginning");
+    assert_eq!(events.iter().filter(|packet| packet.marker).count(), 1);
+    // One line of numbers, without the packets that the key replaced.
+    assert!(heard.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
+    let first = heard.iter().position(|packet| packet.payload_type == 101).unwrap();
+    let before = &heard[first - 1];
+    let after = &heard[first + 7];
+    assert!(heard[first..first + 7].iter().all(|packet| packet.payload_type == 101));
+    assert_eq!(events[0].timestamp.wrapping_sub(before.timestamp), 160);
+    assert!(after.timestamp.wrapping_sub(events[0].timestamp) >= 800, "speech goes on behind the key");
+    assert_eq!(rig.drops(DropReason::Replaced), rig.all_drops());
+    // A leg without events is told so.
+    let [a, b] = legs(Codec::Pcmu, Codec::Pcmu);
+    let plain = |leg: LegConfig| LegConfig { format: leg.format.map(|f| Format { telephone_event: None, ..f }), ..leg };
+    let updated = rig.command(Command::UpdateFlow { flow: flow(0), epoch: Epoch(2), legs: [a, plain(b)] });
+    assert!(matches!(updated, Event::Updated { .. }), "{updated:?}");
+    let function = Function::SendKey { leg: LegSide::B, code: EventCode(1), duration_ms: 100 };
+    let done = rig.command(Command::Function { flow: flow(0), request: 8, function });
+    assert_eq!(done, Event::FunctionDone { flow: flow(0), request: 8, outcome: Err(Refusal::NoTelephoneEvents) });
 }

@@ -36,6 +36,7 @@ pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ip
         telephone_event: true,
         rtcp_mux: RtcpMux::Accept,
         in_band_dtmf: false,
+        info_dtmf: false,
         srtp: SrtpPolicy::Off,
         srtp_suites: Vec::new(),
         media_address: media_address.into(),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tandem_contract::{
-    Clip, ClipId, Codec, Command, Counter, Direction, DropReason, Epoch, Event, FlowId, ForkTarget, Format, Function,
+    Clip, ClipId, Codec, Command, Counter, Direction, DropReason, Epoch, Event, EventCode, FlowId, ForkTarget, Format, Function,
     Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, RtcpTransport, SourcePolicy, TapHeader, WorkerCounters,
     WorkerId,
 };
@@ -195,7 +195,8 @@ fn source(choices: &mut Choices<'_>) -> SourcePolicy {
 
 fn function(choices: &mut Choices<'_>) -> Function {
     let leg = choices.of(&LegSide::BOTH);
-    match choices.below(5) {
+    match choices.below(6) {
+        5 => Function::SendKey { leg, code: EventCode(choices.below(18)), duration_ms: choices.octet().into() },
         0 => Function::Play { leg, clip: ClipId(choices.below(4)), repeat: choices.octet() > 100 },
         1 => Function::StopPlaying { leg },
         2 => Function::Record { on: choices.octet() > 100 },
