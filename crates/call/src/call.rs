@@ -267,12 +267,20 @@ impl Call {
                 self.on_telephone_event(exchange, now, leg, code, duration_ms);
             }
             Event::AddressLost { leg, .. } => self.on_address_lost(exchange, now, leg),
-            Event::MediaStarted { .. }
-            | Event::FunctionDone { .. }
+            Event::MediaStarted { leg, handed_over, .. } => self.on_started(exchange, leg, handed_over),
+            Event::FunctionDone { .. }
             | Event::PlaybackEnded { .. }
             | Event::AddressAdded { .. }
             | Event::AddressRemoved { .. }
             | Event::AddressRefused { .. } => {}
+        }
+    }
+
+    /// A leg received its first packet: where it was placed for that, was it brought to its own worker?
+    fn on_started(&self, exchange: &mut Exchange, leg: LegSide, handed_over: bool) {
+        if leg == LegSide::A && self.media.reservation.is_placed {
+            exchange.pool.spreads.on_started(handed_over);
+            *(if handed_over { &mut exchange.counters.legs_astray } else { &mut exchange.counters.legs_near }) += 1;
         }
     }
 

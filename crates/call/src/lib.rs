@@ -27,6 +27,7 @@ mod record;
 mod routing;
 mod setup;
 mod silence;
+mod spread;
 mod switch;
 
 pub use bare_flow::{FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused, InstalledFlow, RemovedFlow};
@@ -38,5 +39,6 @@ pub use connections::ConnectionCounters;
 pub use output::{CallNumber, CallSnapshot, CallState, Output, SwitchCounters};
 pub use record::{CallRecord, Ended, LegRecord, UnixMillis};
 pub use switch::Switch;
+pub use spread::Spread;
 pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};
 pub use tandem_sip::{ConnectionId, Transport};

@@ -6,6 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use tandem_contract::{FlowId, LegSide, Nanos, WorkerId};
 
 use crate::config::{MediaPlane, PortRange};
+use crate::spread::Spreads;
+
+/// Free ports that are looked at for one near the caller: with 16 workers one of 16 is, and of 128 hardly ever none.
+const CANDIDATES: usize = 128;
 
 /// A call's place on a worker: both legs on one, so that no packet changes cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +18,8 @@ pub(crate) struct Reservation {
     pub(crate) flow: FlowId,
     /// Where leg A and leg B receive RTP.
     pub(crate) local: [SocketAddr; 2],
+    /// Leg A's port is one whose packets the device should bring to the worker.
+    pub(crate) is_placed: bool,
 }
 
 impl Reservation {
@@ -28,6 +34,8 @@ pub(crate) struct MediaPool {
     workers: Vec<WorkerPool>,
     range: PortRange,
     quarantine_ns: u64,
+    /// How the devices spread what they receive.
+    pub(crate) spreads: Spreads,
 }
 
 #[derive(Debug)]
@@ -63,7 +71,8 @@ impl MediaPool {
             ports: Vec::new(),
         });
         let quarantine_ns = u64::from(plane.port_quarantine_ms) * 1_000_000;
-        let mut pool = Self { workers: workers.collect(), range: plane.ports, quarantine_ns };
+        let spreads = Spreads::default();
+        let mut pool = Self { workers: workers.collect(), range: plane.ports, quarantine_ns, spreads };
         pool.set_addresses(&plane.addresses);
         pool
     }
@@ -99,16 +108,29 @@ impl MediaPool {
 
     /// A slot and a port on each of two of our addresses, on the worker that has the smallest share of its slots in use;
     /// `None` where nobody has room.
-    pub(crate) fn reserve(&mut self, now: Nanos, addresses: [IpAddr; 2]) -> Option<Reservation> {
+    ///
+    /// `caller` is where leg A's packets will come from, if that is known: where the device spreads what it receives, the port is
+    /// one whose packets come to the worker's own queue, if one is free.
+    pub(crate) fn reserve(
+        &mut self,
+        now: Nanos,
+        addresses: [IpAddr; 2],
+        caller: Option<SocketAddr>,
+    ) -> Option<Reservation> {
         addresses.into_iter().for_each(|address| self.know(address));
-        self.least_loaded(|pool| pool.has_room(now, addresses))?.reserve(addresses)
+        let spreads = std::mem::take(&mut self.spreads);
+        let pool = self.least_loaded(|pool| pool.has_room(now, addresses));
+        let place = |queue: u16, local| caller.and_then(|remote| spreads.queue(remote, local)) == Some(queue);
+        let reserved = pool.and_then(|pool| pool.reserve(now, addresses, place));
+        self.spreads = spreads;
+        reserved
     }
 
     /// As [`MediaPool::reserve`], on whichever of our addresses have most ports left.
     pub(crate) fn reserve_anywhere(&mut self, now: Nanos) -> Option<Reservation> {
         let pool = self.least_loaded(|pool| pool.most_room(now).is_some())?;
         let addresses = pool.most_room(now)?;
-        pool.reserve(addresses)
+        pool.reserve(now, addresses, |_, _| false)
     }
 
     fn least_loaded(&mut self, has_room: impl Fn(&WorkerPool) -> bool) -> Option<&mut WorkerPool> {
@@ -174,14 +196,33 @@ impl WorkerPool {
         self.ports.iter_mut().find(|ports| ports.address == address)
     }
 
-    fn reserve(&mut self, addresses: [IpAddr; 2]) -> Option<Reservation> {
+    /// Takes a slot and two ports. `is_near` says whether packets to an address come to a queue.
+    fn reserve(
+        &mut self,
+        now: Nanos,
+        addresses: [IpAddr; 2],
+        is_near: impl Fn(u16, SocketAddr) -> bool,
+    ) -> Option<Reservation> {
         let slot = *self.free_slots.front()?;
-        let local = [self.take(addresses[0])?, self.take(addresses[1])?];
+        let queue = self.worker.0;
+        let near = self.take_near(now, addresses[0], |local| is_near(queue, local));
+        let is_placed = near.is_some();
+        let local = [near.or_else(|| self.take(addresses[0]))?, self.take(addresses[1])?];
         self.free_slots.pop_front();
         let state = &mut self.slots[slot as usize];
         state.generation = state.generation.wrapping_add(1);
         state.tenant = Some(local);
-        Some(Reservation { worker: self.worker, flow: FlowId { slot, generation: state.generation }, local })
+        let flow = FlowId { slot, generation: state.generation };
+        Some(Reservation { worker: self.worker, flow, local, is_placed })
+    }
+
+    /// One of the first free ports, where it is near. That leaves at least one for the other leg.
+    fn take_near(&mut self, now: Nanos, address: IpAddr, is_near: impl Fn(SocketAddr) -> bool) -> Option<SocketAddr> {
+        let free = &mut self.on(address)?.free;
+        let rested = free.iter().take(CANDIDATES).take_while(|(usable, _)| *usable <= now);
+        let position = rested.map(|(_, port)| SocketAddr::new(address, *port)).position(is_near)?;
+        let (_, port) = free.remove(position)?;
+        Some(SocketAddr::new(address, port))
     }
 
     fn take(&mut self, address: IpAddr) -> Option<SocketAddr> {
@@ -237,7 +278,7 @@ mod tests {
     fn both_legs_get_even_ports_that_their_worker_owns() {
         let mut pool = pool(&[4, 4, 4], 20_001, 20_100);
         for _ in 0..12 {
-            let reserved = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+            let reserved = pool.reserve(Nanos::default(), ADDRESSES, None).expect("room");
             for (local, address) in reserved.local.iter().zip(ADDRESSES) {
                 assert_eq!(local.ip(), address);
                 assert_eq!(local.port() % 2, 0);
@@ -246,31 +287,80 @@ mod tests {
             }
             assert_ne!(reserved.local[0].port(), reserved.local[1].port());
         }
-        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "every slot is taken");
+        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES, None), None, "every slot is taken");
+    }
+
+    /// A device of two queues whose table takes turns.
+    fn spreads() -> Spreads {
+        let subnets = vec![crate::config::SourceNet { address: OURS[0], prefix_len: 24 }];
+        let key = (0..40).map(|n: u8| n.wrapping_mul(73) ^ 0x6d).collect();
+        Spreads::new(vec![crate::Spread { subnets, key, table: (0..128).map(|n| n % 2).collect() }])
+    }
+
+    #[test]
+    fn where_the_device_spreads_the_callers_packets_come_to_the_worker_that_has_the_call() {
+        let mut pool = pool(&[200, 200], 20_000, 29_999);
+        pool.spreads = spreads();
+        for host in 0..200_u8 {
+            let caller = SocketAddr::new(Ipv4Addr::new(192, 0, 2, host).into(), 4000 + 2 * u16::from(host));
+            let reserved = pool.reserve(Nanos::default(), ADDRESSES, Some(caller)).expect("room");
+            assert!(reserved.is_placed);
+            assert_eq!(pool.spreads.queue(caller, reserved.local[0]), Some(reserved.worker.0));
+            assert_eq!(usize::from(reserved.local[0].port() / 2) % 2, usize::from(reserved.worker.0), "it owns the port");
+        }
+        // Nothing is known of whom, or of the device.
+        assert!(!pool.reserve(Nanos::default(), ADDRESSES, None).expect("room").is_placed);
+        let caller = "192.0.2.1:4000".parse().ok();
+        assert!(!pool.reserve(Nanos::default(), [OURS[1]; 2], caller).expect("room").is_placed);
+    }
+
+    #[test]
+    fn a_port_near_the_caller_that_still_rests_is_not_taken() {
+        let mut pool = pool(&[9, 9], 20_000, 20_015);
+        pool.spreads = spreads();
+        let caller = "192.0.2.1:4000".parse().ok();
+        let mut placed = 0;
+        while let Some(reserved) = pool.reserve(Nanos::default(), ADDRESSES, caller) {
+            placed += usize::from(reserved.is_placed);
+            assert!(pool.release(Nanos::default(), reserved.worker, reserved.flow));
+        }
+        assert!((1..=4).contains(&placed), "of eight ports every one rests in the end: {placed} of four calls were placed");
+    }
+
+    #[test]
+    fn a_device_that_does_not_do_as_it_says_is_believed_no_more() {
+        let mut pool = pool(&[200, 200], 20_000, 29_999);
+        pool.spreads = spreads();
+        let caller = "192.0.2.1:4000".parse().ok();
+        let mut is_placed = |pool: &mut MediaPool| pool.reserve(Nanos::default(), ADDRESSES, caller).expect("room").is_placed;
+        (0..64).for_each(|n| pool.spreads.on_started(n % 8 == 0));
+        assert!(is_placed(&mut pool), "some are behind address translation");
+        (0..64).for_each(|n| pool.spreads.on_started(n % 2 == 0));
+        assert!(!is_placed(&mut pool));
     }
 
     #[test]
     fn calls_go_where_the_smallest_share_is_taken() {
         let mut pool = pool(&[2, 4], 20_000, 20_999);
         let order: Vec<u16> =
-            (0..6).map(|_| pool.reserve(Nanos::default(), ADDRESSES).expect("room").worker.0).collect();
+            (0..6).map(|_| pool.reserve(Nanos::default(), ADDRESSES, None).expect("room").worker.0).collect();
         assert_eq!(order, [0, 1, 1, 0, 1, 1]);
     }
 
     #[test]
     fn a_port_whose_neighbour_is_outside_the_range_is_not_used() {
         let mut pool = pool(&[9], 20_000, 20_004);
-        assert!(pool.reserve(Nanos::default(), ADDRESSES).is_some(), "20000 and 20002");
-        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "20004 has no room for RTCP");
+        assert!(pool.reserve(Nanos::default(), ADDRESSES, None).is_some(), "20000 and 20002");
+        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES, None), None, "20004 has no room for RTCP");
     }
 
     #[test]
     fn released_ports_rest_before_they_are_used_again() {
         let mut pool = pool(&[9], 20_000, 20_003);
-        let first = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        let first = pool.reserve(Nanos::default(), ADDRESSES, None).expect("room");
         assert!(pool.release(Nanos::from_millis(500), first.worker, first.flow));
-        assert_eq!(pool.reserve(Nanos::from_millis(1_499), ADDRESSES), None);
-        let second = pool.reserve(Nanos::from_millis(1_500), ADDRESSES).expect("rested");
+        assert_eq!(pool.reserve(Nanos::from_millis(1_499), ADDRESSES, None), None);
+        let second = pool.reserve(Nanos::from_millis(1_500), ADDRESSES, None).expect("rested");
         assert_eq!(second.local, first.local);
         assert_ne!(second.flow, first.flow);
     }
@@ -278,23 +368,23 @@ mod tests {
     #[test]
     fn each_address_has_every_port_of_its_own() {
         let mut pool = pool(&[9], 20_000, 20_003);
-        let call = pool.reserve(Nanos::default(), OURS).expect("room");
+        let call = pool.reserve(Nanos::default(), OURS, None).expect("room");
         assert_eq!(call.local.map(|local| (local.ip(), local.port())), OURS.map(|address| (address, 20_000)));
-        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "one port is left on each");
-        assert!(pool.reserve(Nanos::default(), OURS).is_some());
+        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES, None), None, "one port is left on each");
+        assert!(pool.reserve(Nanos::default(), OURS, None).is_some());
     }
 
     #[test]
     fn an_address_that_goes_and_comes_back_does_not_give_anybodys_port_away() {
         let mut pool = pool(&[9], 20_000, 20_005);
-        let first = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        let first = pool.reserve(Nanos::default(), ADDRESSES, None).expect("room");
         pool.set_addresses(&OURS[1..]);
         let elsewhere = pool.reserve_anywhere(Nanos::default()).expect("room");
         assert!(elsewhere.local.iter().all(|local| local.ip() == OURS[1]));
         pool.set_addresses(&OURS);
-        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES), None, "one of three ports is left");
+        assert_eq!(pool.reserve(Nanos::default(), ADDRESSES, None), None, "one of three ports is left");
         assert!(pool.release(Nanos::default(), first.worker, first.flow));
-        assert!(pool.reserve(Nanos::from_millis(1_000), ADDRESSES).is_some());
+        assert!(pool.reserve(Nanos::from_millis(1_000), ADDRESSES, None).is_some());
     }
 
     #[test]
@@ -314,20 +404,20 @@ mod tests {
     #[test]
     fn what_is_given_back_can_be_used_at_once() {
         let mut pool = pool(&[1], 20_000, 20_003);
-        let first = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        let first = pool.reserve(Nanos::default(), ADDRESSES, None).expect("room");
         pool.give_back(first.worker, first.flow);
         assert_eq!(pool.in_use(), 0);
-        let second = pool.reserve(Nanos::default(), ADDRESSES).expect("it did not rest");
+        let second = pool.reserve(Nanos::default(), ADDRESSES, None).expect("it did not rest");
         assert_ne!(second.flow, first.flow);
     }
 
     #[test]
     fn a_place_is_released_once_and_only_by_its_tenant() {
         let mut pool = pool(&[1], 20_000, 20_099);
-        let first = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        let first = pool.reserve(Nanos::default(), ADDRESSES, None).expect("room");
         assert!(pool.release(Nanos::default(), first.worker, first.flow));
         assert!(!pool.release(Nanos::default(), first.worker, first.flow));
-        let second = pool.reserve(Nanos::default(), ADDRESSES).expect("room");
+        let second = pool.reserve(Nanos::default(), ADDRESSES, None).expect("room");
         assert_eq!(second.flow.slot, first.flow.slot);
         assert!(!pool.release(Nanos::default(), first.worker, first.flow), "a late event for the previous tenant");
         assert!(!pool.release(Nanos::default(), WorkerId(7), second.flow));

@@ -149,6 +149,10 @@ pub struct SwitchCounters {
     pub transaction_timeouts: u64,
     /// Commands a worker did not take.
     pub worker_refusals: u64,
+    /// Callers' legs whose packets came by the queue of the worker that has the call, as the device's spreading was to bring it about.
+    pub legs_near: u64,
+    /// Those whose packets came by another queue all the same.
+    pub legs_astray: u64,
     /// Requests answered 503 because too many transactions were under way.
     pub dropped_requests: u64,
     /// SIP retransmissions that were absorbed or repeated.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tandem_contract::{Direction, LegSide, Nanos};
-use tandem_sdp::{KeySeed, SessionDescription};
+use tandem_sdp::{KeySeed, MediaDescription, SessionDescription};
 use tandem_sip::uas;
 use tandem_sip::{
     ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx,
@@ -106,7 +106,9 @@ impl Call {
             exchange.counters.refused_busy += 1;
             return Err(busy(reason));
         }
-        let Some(reservation) = exchange.pool.reserve(now, [a.media_address, b.media_address]) else {
+        let audio = attempt.offer.as_ref().and_then(|offer| offer.media.iter().find(|media| media.is_usable_audio()));
+        let caller = audio.and_then(MediaDescription::remote);
+        let Some(reservation) = exchange.pool.reserve(now, [a.media_address, b.media_address], caller) else {
             exchange.admission.leave([*a_id, *b_id]);
             exchange.counters.refused_busy += 1;
             return Err(busy(crate::admission::Refused::NoMediaCapacity));

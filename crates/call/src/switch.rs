@@ -18,6 +18,7 @@ use crate::in_dialog::relay_answer;
 use crate::output::{CallNumber, CallSnapshot, Output, SwitchCounters};
 use crate::routing::Routing;
 use crate::setup::Unreachable;
+use crate::spread::{Spread, Spreads};
 
 /// Every call of this gateway.
 #[derive(Debug)]
@@ -255,6 +256,11 @@ impl Switch {
         let calls = self.exchange.alarms.first().map(|(at, _)| *at);
         let connections = self.exchange.connections.next_deadline();
         transactions.into_iter().chain(calls).chain(connections).min()
+    }
+
+    /// How the devices spread what they receive over the workers. Without it every port is as good as the other.
+    pub fn set_spreads(&mut self, spreads: Vec<Spread>) {
+        self.exchange.pool.spreads = Spreads::new(spreads);
     }
 
     /// Calls that are not forgotten yet, and refused ones whose record is not confirmed.

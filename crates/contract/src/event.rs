@@ -116,6 +116,8 @@ pub enum Event {
         leg: LegSide,
         /// Where it came from.
         remote: SocketAddr,
+        /// The device gave it to another worker, which handed it over.
+        handed_over: bool,
     },
     /// A leg that should receive has been silent for the configured time; said once per silence.
     MediaTimeout {

@@ -38,7 +38,7 @@ pub use clips::ClipFileError;
 pub use http::{HttpError, routes_markdown};
 pub use logging::{LogHandle, init as init_logging};
 pub use metrics::{drop_reasons_markdown, metrics_markdown, stages_markdown};
-pub use ports::{PortReader, PortReading};
+pub use ports::{PortReader, PortReading, PortSpreading};
 pub use records::RecordsError;
 pub use sockets::BindError;
 pub use start::{Control, Ended, Setup, StartError};

@@ -13,13 +13,14 @@ use tokio::sync::oneshot;
 use crate::addresses::{AddressAnswer, AddressView};
 use crate::flows::FlowView;
 use crate::functions::{Asked, Denied};
+use crate::ports::PortSpreading;
 use crate::status::SwitchStatus;
 
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Workers run: calls can be taken.
-    DataPlaneReady,
+    /// Workers run: calls can be taken. How ports spread what they receive, where they do.
+    DataPlaneReady(Vec<PortSpreading>),
     /// End: gently the first time, at once the second.
     Terminate,
     /// Read the configuration file again.

@@ -11,6 +11,17 @@ pub struct PortReading {
     pub counters: Vec<(String, u64)>,
 }
 
+/// How a port spreads what it receives over its queues, worker `w` having queue `w`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSpreading {
+    /// The port's place in the configuration, from 0.
+    pub port: usize,
+    /// The key of the Toeplitz hash over addresses and ports.
+    pub key: Vec<u8>,
+    /// The queue by the hash's low bits.
+    pub table: Vec<u16>,
+}
+
 /// Reads all ports; called for each scrape, on the HTTP thread.
 pub struct PortReader(Box<dyn Fn() -> Vec<PortReading> + Send + Sync>);
 

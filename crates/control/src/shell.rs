@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tandem_call::{CallNumber, FlowsRefused, Output, Switch};
+use tandem_call::{CallNumber, FlowsRefused, Output, SourceNet, Spread, Switch};
 use tandem_config::{Cidr, Config, Defence, LoadError, Reload};
 use tandem_contract::{Command, Event, Nanos, Prefix, SourceLists};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
@@ -17,6 +17,7 @@ use crate::flows::{FlowQuery, FlowRequests, key_of};
 use crate::functions::{Asked, Denied, Functions};
 use crate::logging::LogHandle;
 use crate::order::{Order, Request, read_again};
+use crate::ports::PortSpreading;
 use crate::recorder::Recorder;
 use crate::records::RecordWriter;
 use crate::sockets::{Sent, Sockets};
@@ -286,7 +287,8 @@ impl Shell {
 
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::DataPlaneReady if self.phase == Phase::Starting => {
+            Order::DataPlaneReady(spreading) if self.phase == Phase::Starting => {
+                self.switch.set_spreads(spreading.into_iter().map(|of_port| spread(&self.config, of_port)).collect());
                 self.phase = Phase::Running;
                 if let Some(accept) = self.accept.take() {
                     // The thread of connections ends only with this one.
@@ -297,7 +299,7 @@ impl Shell {
                 let started_ms = self.clock.now().0 / 1_000_000;
                 tracing::info!(started_ms, "ready for calls");
             }
-            Order::DataPlaneReady => {}
+            Order::DataPlaneReady(_) => {}
             Order::Terminate => self.terminate(),
             Order::Reload => read_again(self.config_path.clone(), self.order.clone()),
             Order::Apply(read) => self.apply(read),
@@ -478,6 +480,13 @@ impl Shell {
             not_ready,
         }
     }
+}
+
+/// How a port spreads what it receives, with the subnets that it is about.
+fn spread(config: &Config, of_port: PortSpreading) -> Spread {
+    let nets = config.ports.get(of_port.port).map(|port| port.addresses.as_slice()).unwrap_or_default();
+    let subnets = nets.iter().map(|net| SourceNet { address: net.address, prefix_len: net.prefix_len }).collect();
+    Spread { subnets, key: of_port.key, table: of_port.table }
 }
 
 /// The lists of a configuration as workers use them.

@@ -22,7 +22,7 @@ use crate::http::{self, HttpError};
 use crate::logging::LogHandle;
 use crate::node::Node;
 use crate::order::{Order, forward_signals};
-use crate::ports::PortReader;
+use crate::ports::{PortReader, PortSpreading};
 use crate::recorder::Recorder;
 use crate::records::{RecordWriter, RecordsError};
 use crate::shell::{Phase, Shell};
@@ -211,11 +211,12 @@ impl Control {
         })
     }
 
-    /// Workers run and poll: calls are taken from now on. `ports` reads what the ports' drivers count.
-    pub fn data_plane_ready(&self, ports: PortReader) {
+    /// Workers run and poll: calls are taken from now on. `ports` reads what the ports' drivers count; `spreading` tells of those
+    /// that spread what they receive over the workers.
+    pub fn data_plane_ready(&self, ports: PortReader, spreading: Vec<PortSpreading>) {
         // A second reader would be a second start, which there is not.
         let _ = self.node.ports.set(ports);
-        self.order(Order::DataPlaneReady);
+        self.order(Order::DataPlaneReady(spreading));
     }
 
     /// As SIGTERM does.

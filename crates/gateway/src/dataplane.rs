@@ -17,7 +17,7 @@ use dpdk::queue::QueuePair;
 use tandem_codec::Level;
 use tandem_config::{Cidr, CodecLevel, Config, HugePages};
 use tandem_contract::{ClipId, Command, Event, WorkerCounters, WorkerId};
-use tandem_control::{PortReader, PortReading, WorkerLink};
+use tandem_control::{PortReader, PortReading, PortSpreading, WorkerLink};
 use tandem_media::{Checksums, Defence, Engine, EngineConfig, LocalAddress, Prefix};
 use tandem_packet_io::{PacketIo, Several};
 use tandem_wire::ethernet::{MacAddress, VlanId};
@@ -196,6 +196,24 @@ impl DataPlane {
             };
             ports.iter().filter_map(reading).collect()
         })
+    }
+
+    /// How the ports spread what they receive over the workers' queues, where they do and say how. On the others workers hand
+    /// packets over.
+    pub(crate) fn spreading(&self) -> Vec<PortSpreading> {
+        let workers = self.workers.len();
+        let spreading = |(place, (name, port)): (usize, &(String, Arc<Port>))| {
+            let rss = port.rss().ok().filter(|rss| {
+                let reaches_workers = rss.table.iter().all(|queue| usize::from(*queue) < workers);
+                rss.udp_ports && rss.table.len().is_power_of_two() && reaches_workers
+            });
+            match &rss {
+                Some(rss) => tracing::info!(port = name, entries = rss.table.len(), "the device spreads by address and port"),
+                None => tracing::info!(port = name, "the device does not say how it spreads: workers hand packets over"),
+            }
+            rss.map(|rss| PortSpreading { port: place, key: rss.key, table: rss.table })
+        };
+        if workers < 2 { Vec::new() } else { self.ports.iter().enumerate().filter_map(spreading).collect() }
     }
 
     /// Stops and joins the workers, then gives port, memory and EAL back.

@@ -86,6 +86,8 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) neighbours: Neighbours<B>,
     pub(crate) events: EventQueue,
     pub(crate) counters: Arc<WorkerCounters>,
+    /// Another worker handed over the burst that is being looked at.
+    pub(crate) handed_over: bool,
     pub(crate) echo_limit: RateLimit,
     pub(crate) announcements: Announcements,
     neighbours_due: Nanos,
@@ -137,6 +139,7 @@ impl<B: PacketBuf> Engine<B> {
             neighbours: Neighbours::new(config.neighbour_capacity),
             events: EventQueue::new(EVENT_CAPACITY),
             counters,
+            handed_over: false,
             echo_limit: RateLimit::new(ECHO_REPLIES_PER_SECOND),
             announcements: Announcements::new(),
             neighbours_due: Nanos(0),
@@ -163,6 +166,7 @@ impl<B: PacketBuf> Engine<B> {
             Origin::Worker { received_at } => received_at,
         };
         let from_worker = origin != Origin::Device;
+        self.handed_over = from_worker;
         let mut datagrams = ArrayVec::<(B, Datagram), BURST_CAPACITY>::new();
         for frame in burst.drain(..) {
             match self.classifier.classify(&frame, &self.links, &self.ports, from_worker) {

@@ -343,7 +343,8 @@ impl<B: PacketBuf> Engine<B> {
         }
         let (slot, leg) = leg_of(datagram.stream);
         if let Some(flow) = &self.flows[slot as usize] {
-            stream.on_accepted(now, rtp.payload().len(), flow.id, leg, datagram.source, &mut self.events);
+            let source = (datagram.source, self.handed_over);
+            stream.on_accepted(now, rtp.payload().len(), flow.id, leg, source, &mut self.events);
         }
         if stream.packets_received == 1 {
             self.on_first_packet(slot);

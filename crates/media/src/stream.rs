@@ -236,7 +236,7 @@ impl Stream {
         octets: usize,
         id: FlowId,
         leg: LegSide,
-        remote: SocketAddr,
+        (remote, handed_over): (SocketAddr, bool),
         events: &mut EventQueue,
     ) {
         self.last_accepted = now;
@@ -244,7 +244,7 @@ impl Stream {
         self.packets_received += 1;
         self.octets_received += octets as u64;
         if !self.started_reported {
-            self.started_reported = events.push(Event::MediaStarted { flow: id, leg, remote });
+            self.started_reported = events.push(Event::MediaStarted { flow: id, leg, remote, handed_over });
         }
     }
 

@@ -189,7 +189,7 @@ impl Play {
         let leg = if how.is_multiple_of(2) { LegSide::A } else { LegSide::B };
         let event = match how % 8 {
             0 | 1 => Event::MediaTimeout { flow, leg, idle_ms: 5_000 },
-            2 => Event::MediaStarted { flow, leg, remote: ALICE },
+            2 => Event::MediaStarted { flow, leg, remote: ALICE, handed_over: false },
             3 => Event::Updated { flow, epoch: Epoch(99) },
             4 => Event::Refused { flow, epoch: Epoch(99), reason: Refusal::UnknownFlow },
             5 => Event::Counters { flow, counters: self.stage.counters },

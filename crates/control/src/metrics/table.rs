@@ -154,6 +154,16 @@ pub(super) const METRICS: &[Metric] = &[
         "Requests answered 503 because too many transactions were under way.",
     ),
     counter(
+        "tandem_legs_near",
+        Switch(|switch| switch.counters.legs_near),
+        "Callers' legs whose port was chosen by the device's spreading (RSS), and whose packets came to the worker of the call.",
+    ),
+    counter(
+        "tandem_legs_astray",
+        Switch(|switch| switch.counters.legs_astray),
+        "Such legs whose packets came to another worker all the same; where many do, ports are no longer chosen so.",
+    ),
+    counter(
         "tandem_worker_refusals",
         Switch(|switch| switch.counters.worker_refusals),
         "Commands that a worker did not take.",

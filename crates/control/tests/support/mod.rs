@@ -83,9 +83,10 @@ http: {{listen: \"127.0.0.1:0\"}}
     }
 
     pub fn data_plane_ready(&self) {
-        self.control.data_plane_ready(PortReader::new(|| {
+        let reader = PortReader::new(|| {
             vec![PortReading { port: "media".to_owned(), counters: vec![("rx_missed".to_owned(), 3)] }]
-        }));
+        });
+        self.control.data_plane_ready(reader, Vec::new());
     }
 
     /// Replaces a part of the configuration file and has it read again.

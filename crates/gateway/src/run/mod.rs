@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             return Err(failure);
         }
     };
-    control.data_plane_ready(data_plane.port_reader());
+    control.data_plane_ready(data_plane.port_reader(), data_plane.spreading());
 
     let ended = control.wait().context("control")?;
     data_plane.stop()?;
