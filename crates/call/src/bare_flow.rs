@@ -144,7 +144,7 @@ impl BareFlows {
         }
         let ticket = self.ticket();
         let first = FlowNumber(self.next_number);
-        for (Reservation { worker, flow, local }, legs) in reserved.into_iter().zip(wanted) {
+        for (Reservation { worker, flow, local, .. }, legs) in reserved.into_iter().zip(wanted) {
             let number = FlowNumber(self.next_number);
             self.next_number += 1;
             let configured = LegSide::BOTH.map(|side| {

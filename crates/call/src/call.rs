@@ -420,7 +420,7 @@ impl Call {
 
     pub(crate) fn snapshot(&self, now: Nanos) -> CallSnapshot {
         let [a, b] = &self.legs;
-        let Reservation { worker, flow, local } = self.media.reservation;
+        let Reservation { worker, flow, local, .. } = self.media.reservation;
         CallSnapshot {
             number: self.number,
             state: match self.phase {

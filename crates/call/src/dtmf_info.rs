@@ -66,10 +66,7 @@ impl Call {
         let Some(key) = content_type.and_then(|kind| Key::parse(kind, request.body())) else { return false };
         let reservation = self.media.reservation;
         let function = Function::SendKey { leg: to, code: key.code, duration_ms: key.duration_ms };
-        exchange.command(
-            reservation.worker,
-            Command::Function { flow: reservation.flow, request: REQUEST, function },
-        );
+        exchange.command(reservation.worker, Command::Function { flow: reservation.flow, request: REQUEST, function });
         true
     }
 

@@ -38,7 +38,7 @@ pub use config::{
 pub use connections::ConnectionCounters;
 pub use output::{CallNumber, CallSnapshot, CallState, Output, SwitchCounters};
 pub use record::{CallRecord, Ended, LegRecord, UnixMillis};
-pub use switch::Switch;
 pub use spread::Spread;
+pub use switch::Switch;
 pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};
 pub use tandem_sip::{ConnectionId, Transport};

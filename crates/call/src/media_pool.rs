@@ -306,7 +306,11 @@ mod tests {
             let reserved = pool.reserve(Nanos::default(), ADDRESSES, Some(caller)).expect("room");
             assert!(reserved.is_placed);
             assert_eq!(pool.spreads.queue(caller, reserved.local[0]), Some(reserved.worker.0));
-            assert_eq!(usize::from(reserved.local[0].port() / 2) % 2, usize::from(reserved.worker.0), "it owns the port");
+            assert_eq!(
+                usize::from(reserved.local[0].port() / 2) % 2,
+                usize::from(reserved.worker.0),
+                "it owns the port"
+            );
         }
         // Nothing is known of whom, or of the device.
         assert!(!pool.reserve(Nanos::default(), ADDRESSES, None).expect("room").is_placed);
@@ -324,7 +328,10 @@ mod tests {
             placed += usize::from(reserved.is_placed);
             assert!(pool.release(Nanos::default(), reserved.worker, reserved.flow));
         }
-        assert!((1..=4).contains(&placed), "of eight ports every one rests in the end: {placed} of four calls were placed");
+        assert!(
+            (1..=4).contains(&placed),
+            "of eight ports every one rests in the end: {placed} of four calls were placed"
+        );
     }
 
     #[test]
@@ -332,7 +339,8 @@ mod tests {
         let mut pool = pool(&[200, 200], 20_000, 29_999);
         pool.spreads = spreads();
         let caller = "192.0.2.1:4000".parse().ok();
-        let mut is_placed = |pool: &mut MediaPool| pool.reserve(Nanos::default(), ADDRESSES, caller).expect("room").is_placed;
+        let is_placed =
+            |pool: &mut MediaPool| pool.reserve(Nanos::default(), ADDRESSES, caller).expect("room").is_placed;
         (0..64).for_each(|n| pool.spreads.on_started(n % 8 == 0));
         assert!(is_placed(&mut pool), "some are behind address translation");
         (0..64).for_each(|n| pool.spreads.on_started(n % 2 == 0));

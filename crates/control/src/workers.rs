@@ -89,7 +89,11 @@ impl Workers {
         self.sources.retain(|lists| Arc::strong_count(lists) > 1);
         let lists = Arc::new(lists);
         self.sources.push(Arc::clone(&lists));
-        self.each.iter_mut().fold(true, |all, one| one.link.sources.push(Arc::clone(&lists)).is_ok() && all)
+        let mut has_room = true;
+        for one in &mut self.each {
+            has_room &= one.link.sources.push(Arc::clone(&lists)).is_ok();
+        }
+        has_room
     }
 
     /// Every worker.

@@ -208,8 +208,12 @@ impl DataPlane {
                 rss.udp_ports && rss.table.len().is_power_of_two() && reaches_workers
             });
             match &rss {
-                Some(rss) => tracing::info!(port = name, entries = rss.table.len(), "the device spreads by address and port"),
-                None => tracing::info!(port = name, "the device does not say how it spreads: workers hand packets over"),
+                Some(rss) => {
+                    tracing::info!(port = name, entries = rss.table.len(), "the device spreads by address and port")
+                }
+                None => {
+                    tracing::info!(port = name, "the device does not say how it spreads: workers hand packets over")
+                }
             }
             rss.map(|rss| PortSpreading { port: place, key: rss.key, table: rss.table })
         };

@@ -161,7 +161,8 @@ fn a_key_is_an_event_on_one_side_and_an_info_on_the_other() {
     // The callee's scenario fails without an INFO that says 5, and without an answer to its own, which says 9.
     let callee = scenarios.join("callee_has_keys_as_info.xml");
     let mut callee = plays(&scratch, &network.callee(), &callee, "10.77.0.3", &[]);
-    let mut caller = plays(&scratch, &network.caller(), &scenarios.join("caller_presses_a_key.xml"), "10.77.0.2", &CALL);
+    let mut caller =
+        plays(&scratch, &network.caller(), &scenarios.join("caller_presses_a_key.xml"), "10.77.0.2", &CALL);
     caller.expect_success(60);
     callee.expect_success(20);
     let record = gateway.records(1).remove(0);

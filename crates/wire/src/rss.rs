@@ -14,10 +14,10 @@ pub fn toeplitz(key: &[u8], input: &[u8]) -> Option<u32> {
     let mut hash = 0;
     for (octet, next) in input.iter().zip(following) {
         for bit in (0..8).rev() {
-            if octet >> bit & 1 == 1 {
+            if (octet >> bit) & 1 == 1 {
                 hash ^= window;
             }
-            window = window << 1 | u32::from(next >> bit & 1);
+            window = (window << 1) | u32::from((next >> bit) & 1);
         }
     }
     Some(hash)
@@ -51,9 +51,9 @@ mod tests {
 
     /// The key of Microsoft's "Verifying the RSS hash calculation", from which the hashes below are too.
     const KEY: [u8; 40] = [
-        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b,
-        0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac,
-        0x01, 0xfa,
+        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca,
+        0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b,
+        0xbe, 0xac, 0x01, 0xfa,
     ];
 
     #[test]
@@ -73,7 +73,8 @@ mod tests {
                 0x4b61_e985,
             ),
         ] {
-            let (source, destination): (SocketAddr, SocketAddr) = (source.parse().unwrap(), destination.parse().unwrap());
+            let (source, destination): (SocketAddr, SocketAddr) =
+                (source.parse().unwrap(), destination.parse().unwrap());
             assert_eq!(udp_hash(&KEY, source, destination), Some(with_ports), "{source} to {destination}");
             let alone = match (source.ip(), destination.ip()) {
                 (IpAddr::V4(from), IpAddr::V4(to)) => toeplitz(&KEY, &[from.octets(), to.octets()].concat()),

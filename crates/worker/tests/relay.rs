@@ -253,7 +253,10 @@ fn a_latching_leg_learns_its_remote_once_and_sends_there() {
             continue;
         }
         let remote = from.parse().unwrap();
-        assert_eq!(rig.events.pop(), Ok(Event::MediaStarted { flow: flow(0), leg: LegSide::A, remote, handed_over: false }));
+        assert_eq!(
+            rig.events.pop(),
+            Ok(Event::MediaStarted { flow: flow(0), leg: LegSide::A, remote, handed_over: false })
+        );
         // What the callee says goes to the learned address.
         let mac = if natted.local.ip() == CALLER.ip() { CALLER_MAC } else { CALLEE_MAC };
         rig.exchange(&callee(Codec::Pcmu).send(&[1; 160], 160), &Endpoint { mac, ..natted.clone() });

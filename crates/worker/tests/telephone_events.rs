@@ -258,7 +258,10 @@ fn a_key_that_control_asks_for_is_an_event_in_place_of_the_speech_and_the_speech
     let of = |duration: u16, end: u8| [11, end | 10, (duration >> 8) as u8, duration as u8];
     let expected = [(160, 0), (320, 0), (480, 0), (640, 0), (800, 0x80), (800, 0x80), (800, 0x80)];
     assert_eq!(payloads, expected.map(|(duration, end)| of(duration, end)));
-    assert!(events.iter().all(|packet| packet.timestamp == events[0].timestamp), "the timestamp is that of its beginning");
+    assert!(
+        events.iter().all(|packet| packet.timestamp == events[0].timestamp),
+        "the timestamp is that of its beginning"
+    );
     assert_eq!(events.iter().filter(|packet| packet.marker).count(), 1);
     // One line of numbers, without the packets that the key replaced.
     assert!(heard.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));

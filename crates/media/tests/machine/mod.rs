@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tandem_contract::{
-    Clip, ClipId, Codec, Command, Counter, Direction, DropReason, Epoch, Event, EventCode, FlowId, ForkTarget, Format, Function,
-    Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, RtcpTransport, SourcePolicy, TapHeader, WorkerCounters,
-    WorkerId,
+    Clip, ClipId, Codec, Command, Counter, Direction, DropReason, Epoch, Event, EventCode, FlowId, ForkTarget, Format,
+    Function, Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, RtcpTransport, SourcePolicy, TapHeader,
+    WorkerCounters, WorkerId,
 };
 use tandem_media::{Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{Burst, PacketBuf};
