@@ -2,8 +2,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use tandem_contract::{Codec, CryptoSuite, Nanos, SourcePolicy, WorkerId};
 use tandem_sdp::{RtcpMux, SrtpPolicy};
-use tandem_sip::{Peer as SipPeer, Transport};
+use tandem_sip::{Limits as MessageLimits, Peer as SipPeer, Transport};
 use thiserror::Error;
+
+use crate::guard::GuardConfig;
 
 /// A signalling socket, counted from 0 in the order of [`SwitchConfig::listeners`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +38,10 @@ pub struct SwitchConfig {
     pub limits: Limits,
     /// The same for connections, and how long they may be silent.
     pub connections: ConnectionLimits,
+    /// Bounds on a message.
+    pub messages: MessageLimits,
+    /// What strangers may send.
+    pub guard: GuardConfig,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// What the wall clock says, for call records.
@@ -356,6 +362,11 @@ impl PortRange {
 }
 
 impl SourceNet {
+    /// One address.
+    pub const fn host(address: IpAddr) -> Self {
+        Self { address, prefix_len: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// Whether `address` is in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
@@ -381,6 +392,12 @@ impl WallClock {
 }
 
 impl SwitchConfig {
+    /// Where peers' messages come from.
+    pub(crate) fn peer_networks(&self) -> impl Iterator<Item = SourceNet> + '_ {
+        let own = self.peers.iter().map(|peer| SourceNet::host(peer.address.ip()));
+        own.chain(self.peers.iter().flat_map(|peer| peer.sources.iter().copied()))
+    }
+
     /// Checks what types cannot say.
     pub fn validate(&self) -> Result<(), SwitchConfigError> {
         if self.listeners.is_empty() {

@@ -17,6 +17,7 @@ use tandem_sip::{
 use crate::admission::Admission;
 use crate::config::{Listener, ListenerId, Peer, SwitchConfig};
 use crate::connections::{Connections, Due, Way};
+use crate::guard::{Guard, Offence, Verdict};
 use crate::media_pool::MediaPool;
 use crate::output::{CallNumber, Output, SwitchCounters};
 use crate::record::CallRecord;
@@ -42,6 +43,7 @@ pub(crate) struct Exchange {
     pub(crate) admission: Admission,
     pub(crate) transactions: Transactions,
     pub(crate) connections: Connections,
+    pub(crate) guard: Guard,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) counters: SwitchCounters,
     /// Dialogs by Call-ID and our tag.
@@ -132,16 +134,21 @@ impl Exchange {
             timers,
             max_transactions: config.limits.max_transactions as usize,
             overload_retry_after_s: config.limits.retry_after_s,
+            limits: config.messages,
             ..TransactionConfig::default()
         };
         let mut keys = ChaCha20Rng::from_seed(seed);
         keys.set_stream(1);
+        let mut places = ChaCha12Rng::from_seed(seed);
+        places.set_stream(2);
+        let guard = Guard::new(config.guard.clone(), config.peer_networks(), || places.next_u64());
         Self {
             routing: Routing::new(&config),
             pool: MediaPool::new(&config.media),
             admission: Admission::default(),
             transactions: Transactions::new(transactions, Identifiers::new(SecureRandom(ChaCha12Rng::from_seed(seed)))),
-            connections: Connections::new(config.connections, tandem_sip::Limits::default()),
+            connections: Connections::new(config.connections, config.messages),
+            guard,
             outputs: VecDeque::new(),
             counters: SwitchCounters::default(),
             dialogs: HashMap::new(),
@@ -248,6 +255,11 @@ impl Exchange {
             let port = via.port.unwrap_or(from.transport.default_port());
             self.connections.alias(connection, SocketAddr::new(from.remote.ip(), port));
         }
+    }
+
+    /// Reads a message, if its source is heard, and acts on it; `false` where its source is banned.
+    pub(crate) fn take(&mut self, now: Nanos, from: SipPeer, bytes: &[u8]) -> bool {
+        take(&mut self.guard, &mut self.transactions, now, from, bytes)
     }
 
     /// Closes a connection.
@@ -394,6 +406,40 @@ impl Invitation {
     pub(crate) fn new(call: CallNumber, leg: LegSide, dialog: Dialog, home: SipPeer) -> Self {
         Self { call, leg, wanted: true, dialog: Box::new(dialog), home, acks: Vec::new() }
     }
+}
+
+/// [`Exchange::take`] while something else of the exchange is in use.
+pub(crate) fn take(
+    guard: &mut Guard,
+    transactions: &mut Transactions,
+    now: Nanos,
+    from: SipPeer,
+    bytes: &[u8],
+) -> bool {
+    let source = from.remote.ip();
+    match guard.admit(now, source) {
+        Verdict::Heard => {}
+        Verdict::OverBudget => return true,
+        Verdict::Denied | Verdict::Banned => return false,
+    }
+    match Message::parse(bytes, &transactions.config().limits) {
+        Ok(message) => {
+            if let Message::Request(request) = &message
+                && let Some(agent) = request.value(HeaderName::UserAgent)
+                && guard.is_scanner(now, source, agent)
+            {
+                guard.strike(now, source, Offence::Scanner);
+                return false;
+            }
+            transactions.on_message(instant(now), from, message);
+        }
+        Err(error) => {
+            if transactions.on_unread(from, bytes, error).is_err() {
+                guard.strike(now, source, Offence::Malformed);
+            }
+        }
+    }
+    true
 }
 
 /// Where a response goes whose connection is gone: a new one to where the request's topmost Via says (RFC 3261 §18.2.2).

@@ -19,6 +19,7 @@ mod connections;
 mod dtmf_info;
 mod ending;
 mod exchange;
+mod guard;
 mod in_dialog;
 mod leg;
 mod media_pool;
@@ -36,9 +37,10 @@ pub use config::{
     SwitchConfig, SwitchConfigError, Timeouts, WallClock, WorkerSlots,
 };
 pub use connections::ConnectionCounters;
+pub use guard::{Ban, GuardConfig, GuardCounters, Offence};
 pub use output::{CallNumber, CallSnapshot, CallState, Output, SwitchCounters};
 pub use record::{CallRecord, Ended, LegRecord, UnixMillis};
 pub use spread::Spread;
 pub use switch::Switch;
 pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};
-pub use tandem_sip::{ConnectionId, Transport};
+pub use tandem_sip::{ConnectionId, Limits as MessageLimits, Transport};

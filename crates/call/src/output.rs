@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use tandem_contract::{Codec, Command, CryptoSuite, FlowId, Nanos, WorkerId};
 
-use crate::{CallRecord, ConnectionCounters, ConnectionId, ListenerId};
+use crate::{CallRecord, ConnectionCounters, ConnectionId, GuardCounters, ListenerId};
 
 /// A call's number: unique while the process runs, never reused, not the SIP Call-ID of either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -153,10 +153,12 @@ pub struct SwitchCounters {
     pub legs_near: u64,
     /// Those whose packets came by another queue all the same.
     pub legs_astray: u64,
-    /// Requests answered 503 because too many transactions were under way.
+    /// Requests answered 503 because too many transactions were under way, or of overload.
     pub dropped_requests: u64,
     /// SIP retransmissions that were absorbed or repeated.
     pub retransmissions: u64,
     /// Connections that carry SIP.
     pub connections: ConnectionCounters,
+    /// What was not heard.
+    pub guard: GuardCounters,
 }

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use tandem_contract::{Event, LegSide, Nanos, WorkerId};
@@ -13,7 +13,8 @@ use crate::bare_flow::{BareFlows, FlowLeg, FlowNumber, FlowTicket, FlowsDone, Fl
 use crate::call::{Call, RecordState};
 use crate::config::{ListenerId, MediaPlane, PeerId, SwitchConfig, SwitchConfigError, WallClock};
 use crate::ending::Ending;
-use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant, nanos};
+use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant, nanos, take};
+use crate::guard::{Ban, Offence, Verdict};
 use crate::in_dialog::relay_answer;
 use crate::output::{CallNumber, CallSnapshot, Output, SwitchCounters};
 use crate::routing::Routing;
@@ -48,15 +49,18 @@ impl Switch {
     pub fn on_datagram(&mut self, now: Nanos, listener: ListenerId, remote: SocketAddr, bytes: &[u8]) {
         let Some(known) = self.exchange.config.listeners.get(usize::from(listener.0)) else { return };
         let from = known.peer(remote);
-        // The transaction layer counts what cannot be read.
-        let _ = self.exchange.transactions.on_bytes(instant(now), from, bytes);
-        self.pump(now);
+        if self.exchange.take(now, from, bytes) {
+            self.pump(now);
+        }
     }
 
     /// Somebody connects to `listener`; `None` where it is to be refused at once. Handshakes follow, then
     /// [`Switch::on_connected`].
     pub fn on_accepted(&mut self, now: Nanos, listener: ListenerId, remote: SocketAddr) -> Option<ConnectionId> {
         let peer = self.exchange.config.listeners.get(usize::from(listener.0))?.peer(remote);
+        if self.exchange.guard.admit(now, remote.ip()) != Verdict::Heard {
+            return None;
+        }
         self.exchange.connections.accept(now, listener, peer)
     }
 
@@ -73,10 +77,11 @@ impl Switch {
         let Some((from, framer)) = exchange.connections.framer(connection) else { return };
         framer.on_bytes(bytes);
         let mut frames = 0;
+        let mut unheard = false;
         let lost = loop {
             match framer.poll_frame() {
                 Ok(Some(Frame::Message(message))) => {
-                    let _ = exchange.transactions.on_bytes(instant(now), from, message);
+                    unheard |= !take(&mut exchange.guard, &mut exchange.transactions, now, from, message);
                 }
                 Ok(Some(Frame::Ping)) => {
                     exchange.outputs.push_back(Output::Stream { connection, bytes: b"\r\n".to_vec() });
@@ -84,6 +89,7 @@ impl Switch {
                 Ok(None) => break false,
                 Err(FramingError { error, bytes }) => {
                     exchange.transactions.on_malformed(from, &bytes, &error);
+                    exchange.guard.strike(now, from.remote.ip(), Offence::Malformed);
                     break true;
                 }
             }
@@ -91,8 +97,8 @@ impl Switch {
         };
         exchange.connections.heard(now, connection, frames);
         self.pump(now);
-        if lost {
-            self.exchange.connections.counters.closed_malformed += 1;
+        if lost || unheard {
+            self.exchange.connections.counters.closed_malformed += u64::from(lost);
             self.exchange.disconnect(now, connection);
             self.pump(now);
         }
@@ -101,9 +107,33 @@ impl Switch {
     /// A whole message came over a connection that frames by itself (RFC 7118 §5).
     pub fn on_frame(&mut self, now: Nanos, connection: ConnectionId, bytes: &[u8]) {
         let Some(from) = self.exchange.connections.peer(connection) else { return };
-        let _ = self.exchange.transactions.on_bytes(instant(now), from, bytes);
+        let is_heard = self.exchange.take(now, from, bytes);
         self.exchange.connections.heard(now, connection, 1);
         self.pump(now);
+        if !is_heard {
+            self.exchange.disconnect(now, connection);
+            self.pump(now);
+        }
+    }
+
+    /// Sources that are not heard for some time.
+    pub fn bans(&self, now: Nanos) -> Vec<Ban> {
+        self.exchange.guard.bans(now)
+    }
+
+    /// Does not hear `source` for so many seconds; `false` for a configured peer, which is always heard.
+    pub fn ban(&mut self, now: Nanos, source: IpAddr, seconds: u32) -> bool {
+        self.exchange.guard.ban(now, source, seconds, Offence::Operator)
+    }
+
+    /// Lifts a ban; `false` where there was none.
+    pub fn unban(&mut self, now: Nanos, source: IpAddr) -> bool {
+        self.exchange.guard.unban(now, source)
+    }
+
+    /// Whether the machine has more to do than it can: what would begin something new is then answered 503.
+    pub const fn set_overloaded(&mut self, is_overloaded: bool) {
+        self.exchange.transactions.set_overloaded(is_overloaded);
     }
 
     /// A connection is gone, or did not come about.
@@ -229,6 +259,7 @@ impl Switch {
         let wall_clock = self.exchange.config.wall_clock;
         self.exchange.routing = Routing::new(&config);
         self.exchange.connections.set_limits(config.connections);
+        self.exchange.guard.reconfigure(config.guard.clone(), config.peer_networks());
         self.exchange.config = SwitchConfig { wall_clock, ..config };
         let peers = &self.exchange.config.peers;
         for leg in self.calls.values_mut().flat_map(|call| &mut call.legs) {
@@ -305,6 +336,7 @@ impl Switch {
             dropped_requests: sip.refused_for_overload,
             retransmissions: sip.request_retransmissions_received + sip.retransmissions_sent,
             connections: self.exchange.connections.counters(),
+            guard: self.exchange.guard.counters,
             ..self.exchange.counters
         }
     }
@@ -398,6 +430,7 @@ impl Switch {
         let Some(source) = exchange.routing.peer_of(from.remote) else {
             // No call attempt, and no record: anybody on the Internet can send these.
             exchange.counters.refused_strangers += 1;
+            exchange.guard.strike(now, from.remote.ip(), Offence::Stranger);
             let tag = exchange.tag();
             return exchange.refuse(now, tx, &request, StatusCode::FORBIDDEN, &tag);
         };

@@ -13,6 +13,7 @@
 mod check;
 mod dataplane;
 mod document;
+mod guard;
 mod load;
 mod problem;
 mod reference;
@@ -25,6 +26,7 @@ pub use dataplane::{CodecLevel, Defence, Dpdk, HugePages, Media, Port, Workers};
 pub use document::{
     Config, Http, Limits, Log, LogFormat, LogLevel, Node, Recording, RecordingFormat, Records, Shutdown,
 };
+pub use guard::{Guard, Messages};
 pub use load::{LoadError, MAX_FILE_BYTES, load, parse};
 pub use problem::Problem;
 pub use reference::{json_schema, reference_markdown, reference_yaml};

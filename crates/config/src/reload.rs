@@ -7,11 +7,12 @@ use crate::check::Document;
 use crate::document::{Config, Limits};
 
 /// What can change while the gateway runs: fields, and sections with all that is in them.
-pub const CHANGEABLE: [&str; 12] = [
+pub const CHANGEABLE: [&str; 13] = [
     "ports[].addresses",
     "defence.allow",
     "defence.deny",
     "sip.connections",
+    "sip.guard",
     "sip.no_answer_timeout_s",
     "limits.max_calls",
     "limits.retry_after_s",
@@ -60,6 +61,7 @@ impl Reload {
         config.defence.allow = wanted.defence.allow;
         config.defence.deny = wanted.defence.deny;
         config.sip.connections = wanted.sip.connections;
+        config.sip.guard = wanted.sip.guard;
         config.sip.no_answer_timeout_s = wanted.sip.no_answer_timeout_s;
         config.limits = Limits { max_transactions: running.limits.max_transactions, ..wanted.limits };
         config.peers = wanted.peers;

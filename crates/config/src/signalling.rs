@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{is_domain, is_name, is_user_part};
+use crate::guard::{Guard, Messages};
 use crate::transport::{Connections, Listener};
 use crate::value::{Cidr, Endpoint};
 
@@ -21,6 +22,14 @@ pub struct Sip {
     #[serde(default)]
     #[garde(dive)]
     pub connections: Connections,
+    /// Who is heard. Configured peers always are; the rest is about everybody else.
+    #[serde(default)]
+    #[garde(dive)]
+    pub guard: Guard,
+    /// Bounds on a message.
+    #[serde(default)]
+    #[garde(dive)]
+    pub messages: Messages,
     /// How long a callee may ring, in seconds; then it is cancelled and the caller hears 408.
     #[serde(default = "default_no_answer_timeout_s")]
     #[garde(range(min = 1, max = 3600))]

@@ -19,6 +19,7 @@ mod clock;
 mod flows;
 mod functions;
 mod http;
+mod load;
 mod logging;
 mod metrics;
 mod node;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use tandem_call::{CallNumber, CallSnapshot, FlowLeg, FlowNumber, FlowsRefused, InstalledFlow, RemovedFlow};
+use tandem_call::{Ban, CallNumber, CallSnapshot, FlowLeg, FlowNumber, FlowsRefused, InstalledFlow, RemovedFlow};
 use tandem_config::{Cidr, Config, LoadError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
@@ -44,6 +44,11 @@ pub(crate) enum Request {
     InstallFlows(Vec<[FlowLeg; 2]>, oneshot::Sender<Result<Vec<InstalledFlow>, FlowsRefused>>),
     /// Those of these numbers that were there.
     RemoveFlows(RangeInclusive<FlowNumber>, oneshot::Sender<Vec<RemovedFlow>>),
+    Bans(oneshot::Sender<Vec<Ban>>),
+    /// For so many seconds; `false` for a peer.
+    Ban(IpAddr, u32, oneshot::Sender<bool>),
+    /// Whether there was one.
+    Unban(IpAddr, oneshot::Sender<bool>),
     /// How many calls are left.
     Drain(oneshot::Sender<u64>),
     Addresses(oneshot::Sender<Vec<AddressView>>),

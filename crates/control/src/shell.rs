@@ -15,6 +15,7 @@ use crate::addresses::{AddressAnswer, AddressChange, AddressError, Addresses};
 use crate::clock::Clock;
 use crate::flows::{FlowQuery, FlowRequests, key_of};
 use crate::functions::{Asked, Denied, Functions};
+use crate::load::Load;
 use crate::logging::LogHandle;
 use crate::order::{Order, Request, read_again};
 use crate::ports::PortSpreading;
@@ -71,6 +72,7 @@ pub(crate) struct Shell {
     /// Who waits for flows without a call.
     pub(crate) flow_requests: FlowRequests,
     pub(crate) next_watch: Nanos,
+    pub(crate) load: Load,
 }
 
 /// Where the process is between its start and its end.
@@ -91,6 +93,7 @@ impl Shell {
     pub(crate) async fn run(mut self) -> Ended {
         loop {
             let now = self.clock.now();
+            self.load.wakes(now);
             self.take_events(now);
             if self.switch.next_deadline().is_some_and(|deadline| deadline <= now) {
                 self.switch.on_timeout(now);
@@ -103,10 +106,19 @@ impl Shell {
                 return Ended { calls_cut, records_lost };
             }
             let wake = self.clock.instant(self.next_wake(now));
+            if self.load.rests(self.clock.now()) {
+                self.switch.set_overloaded(self.load.percent() > self.config.sip.guard.max_load_percent);
+            }
             let listening = self.phase != Phase::Starting;
             tokio::select! {
-                () = poll_fn(|context| self.sockets.poll_readable(context)), if listening => self.receive(),
-                Some(arrival) = self.arrivals.recv() => self.on_arrivals(arrival),
+                () = poll_fn(|context| self.sockets.poll_readable(context)), if listening => {
+                    self.load.wakes(self.clock.now());
+                    self.receive();
+                }
+                Some(arrival) = self.arrivals.recv() => {
+                    self.load.wakes(self.clock.now());
+                    self.on_arrivals(arrival);
+                }
                 Some(order) = self.orders.recv() => self.on_order(order),
                 Some(call) = self.records.written.recv() => self.on_written(call),
                 Some(request) = self.requests.recv() => self.on_request(request),
@@ -424,6 +436,15 @@ impl Shell {
             Request::RemoveFlows(numbers, answer) => {
                 self.flow_requests.remove(self.switch.remove_flows(numbers), answer);
             }
+            Request::Bans(answer) => {
+                let _ = answer.send(self.switch.bans(now));
+            }
+            Request::Ban(source, seconds, answer) => {
+                let _ = answer.send(self.switch.ban(now, source, seconds));
+            }
+            Request::Unban(source, answer) => {
+                let _ = answer.send(self.switch.unban(now, source));
+            }
             Request::Drain(answer) => {
                 self.drain(now);
                 let _ = answer.send(self.switch.calls_in_progress() as u64);
@@ -475,6 +496,7 @@ impl Shell {
             counters: self.switch.counters(),
             sip: self.sip,
             calls: self.switch.calls_in_progress() as u64,
+            load_percent: self.load.percent(),
             max_calls: self.config.limits.max_calls.into(),
             draining: self.draining,
             not_ready,

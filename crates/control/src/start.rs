@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::flows::FlowRequests;
 use crate::functions::Functions;
 use crate::http::{self, HttpError};
+use crate::load::Load;
 use crate::logging::LogHandle;
 use crate::node::Node;
 use crate::order::{Order, forward_signals};
@@ -195,6 +196,7 @@ impl Control {
                     addresses,
                     flow_requests: FlowRequests::default(),
                     next_watch: clock.now(),
+                    load: Load::new(clock.now()),
                 };
                 Ok(shell.run().await)
             })

@@ -24,6 +24,8 @@ pub(crate) struct SwitchStatus {
     pub(crate) counters: SwitchCounters,
     pub(crate) sip: SipCounters,
     pub(crate) calls: u64,
+    /// How busy the switch's thread is.
+    pub(crate) load_percent: u8,
     pub(crate) max_calls: u64,
     pub(crate) draining: bool,
     /// Why the node is not ready; empty when it is.

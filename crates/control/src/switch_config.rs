@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use tandem_call::{
-    ConnectionLimits, Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux,
-    SourceNet, SrtpPolicy, SwitchConfig, Timeouts, Transport, WallClock, WorkerSlots,
+    ConnectionLimits, GuardConfig, Limits, Listener, ListenerId, MediaPlane, MessageLimits, Peer, PeerId, PortRange,
+    Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy, SwitchConfig, Timeouts, Transport, WallClock, WorkerSlots,
 };
-use tandem_config::{ClientCertificates, CodecName, Config, Source, Srtp, SuiteName};
+use tandem_config::{Cidr, ClientCertificates, CodecName, Config, Source, Srtp, SuiteName};
 use tandem_contract::{Codec, CryptoSuite, Learning, SourcePolicy, WorkerId};
 
 /// How long a worker may take to confirm a command, in milliseconds: some thousand times what one needs.
@@ -52,6 +52,8 @@ pub fn switch_config(config: &Config, slots: u32, wall_clock: WallClock) -> Swit
             max_transactions: config.limits.max_transactions,
         },
         connections: connection_limits(&config.sip.connections),
+        messages: message_limits(&config.sip.messages),
+        guard: guard(&config.sip.guard),
         timeouts: Timeouts {
             no_answer_s: config.sip.no_answer_timeout_s,
             max_call_s: config.limits.max_call_s,
@@ -148,6 +150,29 @@ const fn connection_limits(limits: &tandem_config::Connections) -> ConnectionLim
         message_ms: limits.message_timeout_s as u32 * 1000,
         idle_s: limits.idle_timeout_s,
         keep_alive_s: limits.keep_alive_s,
+    }
+}
+
+fn message_limits(limits: &tandem_config::Messages) -> MessageLimits {
+    MessageLimits {
+        max_bytes: limits.max_bytes.into(),
+        max_head_bytes: limits.max_head_bytes.into(),
+        max_headers: limits.max_headers.into(),
+        max_uri_bytes: limits.max_uri_bytes.into(),
+    }
+}
+
+fn guard(guard: &tandem_config::Guard) -> GuardConfig {
+    let networks =
+        |list: &[Cidr]| list.iter().map(|net| SourceNet { address: net.address, prefix_len: net.prefix_len }).collect();
+    GuardConfig {
+        allow: networks(&guard.allow),
+        deny: networks(&guard.deny),
+        messages_per_s: guard.messages_per_s,
+        burst: guard.burst,
+        ban_after: guard.ban_after,
+        ban_s: guard.ban_s,
+        scanners: guard.scanners.clone(),
     }
 }
 

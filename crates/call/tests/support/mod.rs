@@ -11,8 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use phone::{Phone, Sip, sdp};
 use tandem_call::{
-    CallRecord, ConnectionLimits, Limits, Listener, ListenerId, MediaPlane, Output, Peer, PeerId, PortRange, Rewrite,
-    Route, RtcpMux, SrtpPolicy, Switch, SwitchConfig, Timeouts, Transport, WallClock, WorkerSlots,
+    CallRecord, ConnectionLimits, GuardConfig, Limits, Listener, ListenerId, MediaPlane, MessageLimits, Output, Peer,
+    PeerId, PortRange, Rewrite, Route, RtcpMux, SrtpPolicy, Switch, SwitchConfig, Timeouts, Transport, WallClock,
+    WorkerSlots,
 };
 use tandem_contract::{
     Codec, Command, Event, FlowId, Learning, LegConfig, LegCounters, Nanos, Refusal, SourcePolicy, WorkerId,
@@ -82,6 +83,8 @@ pub fn config() -> SwitchConfig {
         },
         limits: Limits { max_calls: 8, retry_after_s: 7, max_transactions: 1_000 },
         connections: ConnectionLimits::default(),
+        messages: MessageLimits::default(),
+        guard: GuardConfig::default(),
         timeouts: Timeouts { no_answer_s: 60, max_call_s: 3_600, worker_reply_ms: 500 },
         // 2026-01-01T00:00:00Z.
         wall_clock: WallClock { at: Nanos(0), unix_ns: 1_767_225_600_000_000_000 },

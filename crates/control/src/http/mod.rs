@@ -3,6 +3,7 @@
 //! There is no authentication: the address is loopback unless the configuration says otherwise, and a request that
 //! changes something is refused when it comes from a web page, which a browser marks with `Origin`.
 
+mod bans;
 mod flows;
 mod functions;
 
@@ -29,7 +30,7 @@ use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
 
 /// What there is to ask: method, path, meaning.
-const ROUTES: [(&str, &str, &str); 20] = [
+const ROUTES: [(&str, &str, &str); 23] = [
     ("GET", "/metrics", "metrics, in the text format of OpenMetrics, which Prometheus reads"),
     ("GET", "/healthz", "200 while the process handles calls; 503 when it should be restarted"),
     ("GET", "/readyz", "200 while the node takes calls; 503 and the reasons, one per line, when it does not"),
@@ -70,6 +71,9 @@ const ROUTES: [(&str, &str, &str); 20] = [
         "sends a copy of what that leg says to another RTP address",
     ),
     ("DELETE", "/v1/calls/{number}/fork?leg=LEG", "ends that"),
+    ("GET", "/v1/bans", "addresses that are not heard, with what they did and for how long yet"),
+    ("POST", "/v1/bans", "does not hear an address: `{\"source\": \"192.0.2.1\", \"seconds\": 600}`; 409 for a peer's"),
+    ("DELETE", "/v1/bans/{source}", "hears it again; 404 where it is not banned"),
     ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
 ];
 
@@ -128,6 +132,8 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/stats", get(stats))
         .route("/v1/addresses", get(addresses).post(add_address))
         .route("/v1/addresses/{address}", delete(remove_address))
+        .route("/v1/bans", get(bans::list).post(bans::add))
+        .route("/v1/bans/{source}", delete(bans::remove))
         .route("/v1/drain", post(drain))
         .layer(middleware::from_fn(refuse_web_pages))
         .with_state(node)

@@ -133,6 +133,32 @@ pub(super) const METRICS: &[Metric] = &[
         Switch(|switch| switch.counters.connections.closed_malformed),
         "Connections closed because it could not be known where the next message begins.",
     ),
+    gauge(
+        "tandem_switch_load_percent",
+        Switch(|switch| switch.load_percent.into()),
+        "How busy the thread that handles calls is; above sip.guard.max_load_percent new requests are answered 503.",
+    ),
+    counter(
+        "tandem_sip_denied",
+        Switch(|switch| switch.counters.guard.denied),
+        "SIP messages and connections from networks that sip.guard does not let in.",
+    ),
+    counter(
+        "tandem_sip_banned",
+        Switch(|switch| switch.counters.guard.banned),
+        "SIP messages and connections from banned addresses.",
+    ),
+    counter(
+        "tandem_sip_over_budget",
+        Switch(|switch| switch.counters.guard.over_budget),
+        "SIP messages and connections beyond sip.guard.messages_per_s of one address.",
+    ),
+    counter(
+        "tandem_sip_scanners",
+        Switch(|switch| switch.counters.guard.scanners),
+        "Requests whose User-Agent is a scanner's; nothing is answered.",
+    ),
+    counter("tandem_sip_bans", Switch(|switch| switch.counters.guard.bans), "Bans pronounced."),
     counter(
         "tandem_sip_malformed",
         Switch(|switch| switch.counters.malformed_datagrams),
@@ -151,7 +177,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter(
         "tandem_sip_requests_dropped",
         Switch(|switch| switch.counters.dropped_requests),
-        "Requests answered 503 because too many transactions were under way.",
+        "Requests answered 503 because too many transactions were under way, or of overload.",
     ),
     counter(
         "tandem_legs_near",

@@ -1,5 +1,6 @@
 //! `tandem ctl`: a running gateway's HTTP interface, for people and scripts.
 
+mod bans;
 mod client;
 mod functions;
 mod table;
@@ -38,6 +39,9 @@ enum Command {
     /// The media ports' addresses, while calls are up.
     #[command(subcommand)]
     Address(Address),
+    /// Addresses whose SIP is not heard.
+    #[command(subcommand)]
+    Bans(bans::Bans),
     /// Records a call to files.
     #[command(subcommand)]
     Record(functions::Record),
@@ -107,6 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Flows => told(arguments.json, &client.get("/v1/flows")?, flows),
         Command::Stats => told(arguments.json, &client.get("/v1/stats")?, stats),
         Command::Address(command) => address(&client, arguments.json, command)?,
+        Command::Bans(command) => bans::run(&client, arguments.json, command)?,
         Command::Drain => told(arguments.json, &client.post("/v1/drain")?, |answer| {
             format!("draining, {} calls are up\n", answer["calls"])
         }),

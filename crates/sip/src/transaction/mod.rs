@@ -166,7 +166,7 @@ pub struct TransactionCounters {
     pub unmatched_cancels: u64,
     /// Requests that came by two ways; answered with 482 (section 8.2.2.2).
     pub merged_requests: u64,
-    /// Requests answered with 503 because [`TransactionConfig::max_transactions`] was reached.
+    /// Requests answered with 503 because [`TransactionConfig::max_transactions`] was reached, or of overload.
     pub refused_for_overload: u64,
     /// Transactions that ended by Timer B, F or H, or after CANCEL.
     pub timeouts: u64,

@@ -30,6 +30,7 @@ pub struct Transactions {
     pub(super) deadlines: Deadlines,
     pub(super) outputs: VecDeque<Output>,
     pub(super) counters: TransactionCounters,
+    is_overloaded: bool,
     /// Keys are written here before they are looked up.
     key: String,
 }
@@ -54,6 +55,7 @@ impl Transactions {
             deadlines: Deadlines::default(),
             outputs: VecDeque::new(),
             counters: TransactionCounters::default(),
+            is_overloaded: false,
             key: String::new(),
         }
     }
@@ -70,15 +72,27 @@ impl Transactions {
                 self.on_message(now, from, message);
                 Ok(())
             }
-            Err(error) if error.is_keep_alive() => {
-                self.counters.keep_alives += 1;
-                Ok(())
-            }
-            Err(error) => {
-                self.on_malformed(from, bytes, &error);
-                Err(error)
-            }
+            Err(error) => self.on_unread(from, bytes, error),
         }
+    }
+
+    /// Acts on what [`Message::parse`] refused with `error`: counts a keep-alive, counts and answers anything else.
+    ///
+    /// # Errors
+    ///
+    /// The same error, where it was no keep-alive.
+    pub fn on_unread(&mut self, from: Peer, bytes: &[u8], error: ParseError) -> Result<(), ParseError> {
+        if error.is_keep_alive() {
+            self.counters.keep_alives += 1;
+            return Ok(());
+        }
+        self.on_malformed(from, bytes, &error);
+        Err(error)
+    }
+
+    /// Whether requests that would begin something new are answered 503, since the machine has enough to do.
+    pub const fn set_overloaded(&mut self, is_overloaded: bool) {
+        self.is_overloaded = is_overloaded;
     }
 
     /// Counts and answers what could not be read, or could not even be framed.
@@ -162,7 +176,8 @@ impl Transactions {
         // A tenth is kept, so that dialogs that are up can be changed and ended.
         let most = self.config.max_transactions;
         let begins_nothing_new = request.to_tag().is_some();
-        if self.live() >= if begins_nothing_new { most } else { most - most / 10 } {
+        let overloaded = self.is_overloaded && !begins_nothing_new && takes_work(request.method());
+        if overloaded || self.live() >= if begins_nothing_new { most } else { most - most / 10 } {
             self.refuse_for_overload(from, &request);
             return;
         }
@@ -383,6 +398,11 @@ impl Transactions {
         self.deadlines.len()
     }
 
+    /// How it behaves.
+    pub const fn config(&self) -> &TransactionConfig {
+        &self.config
+    }
+
     /// What has been counted.
     pub const fn counters(&self) -> &TransactionCounters {
         &self.counters
@@ -461,6 +481,11 @@ impl Transactions {
             [transaction.repeat, transaction.limit].iter().flatten().any(|armed| armed.at == deadline.at)
         })
     }
+}
+
+/// Whether a request outside of dialogs is refused under overload: CANCEL relieves, and OPTIONS is how others learn of it.
+const fn takes_work(method: &Method) -> bool {
+    !matches!(method, Method::Cancel | Method::Options)
 }
 
 fn event_of(status: StatusCode) -> Event {

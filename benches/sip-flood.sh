@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Calls through a gateway that is flooded with junk: SIPp calls SIPp at a steady rate while datagrams that nobody wants
+# come from 256 addresses: octets at random, halves of messages, scanners, calls from strangers. No call may fail.
+#
+# usage: benches/sip-flood.sh [--bin DIR] [--seconds N] [--rate CALLS] [--junk DATAGRAMS]
+# The gateway's worker has the last core; everything else, the gateway's SIP included, shares the others.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=${CARGO_TARGET_DIR:-target}/release seconds=20 rate=100 junk=50000
+while (($#)); do
+    case $1 in
+        --bin) bin=${2:?}; shift 2 ;;
+        --seconds) seconds=${2:?}; shift 2 ;;
+        --rate) rate=${2:?}; shift 2 ;;
+        --junk) junk=${2:?}; shift 2 ;;
+        *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    esac
+done
+for tool in sipp python3 jq; do
+    command -v "$tool" >/dev/null || { echo "sip-flood: $tool is missing: run 'make setup'" >&2; exit 1; }
+done
+[[ -x $bin/tandem ]] || { echo "sip-flood: $bin/tandem is not built: run 'make build'" >&2; exit 1; }
+bin=$(realpath "$bin")
+work=$(mktemp -d)
+pids=()
+finish() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+
+cat >"$work/tandem.yaml" <<YAML
+dpdk: { huge_pages: off, memory_mib: 128, file_prefix: "flood$$" }
+ports:
+  - { name: media, device: net_null0, addresses: [10.77.9.1/24] }
+workers: { cores: [$(($(nproc) - 1))] }
+sip: { listen: [{ name: main, address: "127.0.0.1:25062" }] }
+limits: { max_calls: 4000 }
+peers:
+  - { name: caller, address: "127.0.0.2:25062", codecs: [PCMU] }
+  - { name: callee, address: "127.0.0.3:25062", codecs: [PCMU] }
+routes:
+  - { from: caller, prefix: "service", peer: callee }
+records: { directory: "$work/records" }
+http: { listen: "127.0.0.1:25082" }
+shutdown: { drain_timeout_s: 1 }
+log: { level: warn }
+YAML
+cat >"$work/junk.py" <<'PYTHON'
+import os, random, socket, sys, time
+rate, seconds = int(sys.argv[1]), int(sys.argv[2])
+random.seed(4475)
+sockets = []
+for host in range(256):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((f"127.1.0.{host}" if host else "127.1.1.1", 0))
+    s.connect(("127.0.0.1", 25062))
+    s.setblocking(False)
+    sockets.append(s)
+def request(method, agent, number):
+    return (f"{method} sip:100@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.1.0.1:5060;branch=z9hG4bK{number}\r\n"
+            f"From: <sip:100@127.1.0.1>;tag={number}\r\nTo: <sip:100@127.0.0.1>\r\nCall-ID: {number}\r\n"
+            f"CSeq: 1 {method}\r\nContact: <sip:100@127.1.0.1>\r\nMax-Forwards: 70\r\n{agent}Content-Length: 0\r\n\r\n").encode()
+messages = []
+for number in range(1024):
+    whole = request("INVITE", "", number)
+    messages += [os.urandom(random.randrange(20, 600)), whole[:random.randrange(40, len(whole))], whole,
+                 request("OPTIONS", "User-Agent: friendly-scanner\r\n", number), request("REGISTER", "", number)]
+sent = unsent = 0
+begin = time.monotonic()
+while (now := time.monotonic() - begin) < seconds:
+    due = int(now * rate)
+    for number in range(sent, min(due, sent + 500)):
+        try:
+            sockets[number % 256].send(messages[number % len(messages)])
+        except OSError:
+            unsent += 1
+    sent = min(due, sent + 500) if due > sent else sent
+    if due - sent < 100:
+        time.sleep(0.001)
+print(f"{sent / seconds:.0f} datagrams/s of junk, {unsent} of {sent} not taken by the kernel")
+PYTHON
+"$bin/tandem" run --config "$work/tandem.yaml" 2>"$work/gateway.log" &
+gateway=$!
+pids+=($gateway)
+for _ in {1..100}; do
+    "$bin/tandem" ctl --server 127.0.0.1:25082 ready >/dev/null 2>&1 && break
+    kill -0 $gateway 2>/dev/null || { cat "$work/gateway.log" >&2; exit 1; }
+    sleep 0.1
+done
+(cd "$work" && exec sipp -sn uas -i 127.0.0.3 -p 25062 -mi 127.0.0.3 -mp 30000 -nostdin >/dev/null 2>&1) &
+pids+=($!)
+sleep 0.5
+python3 "$work/junk.py" "$junk" "$((seconds + 2))" >"$work/junk.log" &
+flood=$!
+sleep 1
+(cd "$work" && exec sipp -sn uac -i 127.0.0.2 -p 25062 -mi 127.0.0.2 -mp 20000 -d 0 -r "$rate" -m $((rate * seconds)) -l 4000 \
+    -trace_stat -stf "$work/uac.csv" -fd 1 -nostdin -timeout $((seconds + 40))s 127.0.0.1:25062 >/dev/null 2>&1) || true
+wait $flood
+column() { awk -F';' -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i } END { print $c }' "$work/uac.csv"; }
+cat "$work/junk.log"
+echo "calls: $(column 'TotalCallCreated') made, $(column 'SuccessfulCall(C)') answered, $(column 'FailedCall(C)') failed," \
+    "$(column 'Retransmissions(C)') retransmissions"
+"$bin/tandem" ctl --server 127.0.0.1:25082 stats --json |
+    jq -c '{received: .sip.received, guard: .switch.guard, malformed: .switch.malformed_datagrams, strangers: .switch.refused_strangers}'
+awk -v udp="$(printf '%04X' 25062)" '$2 ~ ":" udp "$" { print "datagrams lost in the gateway'"'"'s socket: " $13 }' /proc/net/udp | head -1
+[[ $(column 'FailedCall(C)') == 0 && $(column 'SuccessfulCall(C)') == $((rate * seconds)) ]] || { echo "calls failed"; exit 1; }
+echo "no call failed"
