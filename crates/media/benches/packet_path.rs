@@ -217,6 +217,7 @@ fn main() {
                     engine.on_burst(Nanos(now), Origin::Device, &mut received, &mut returned);
                     // Nothing waits for more than its burst: the bench's buffers are no more than a burst.
                     engine.on_round_end(Nanos(now), true, &mut returned);
+                    while engine.poll_event().is_some() {}
                 } else {
                     returned.0.extend(received.drain(..));
                 }

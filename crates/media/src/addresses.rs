@@ -74,13 +74,13 @@ impl<B: PacketBuf> Engine<B> {
         let (slot, leg) = leg_of(index);
         let Some(flow) = &self.flows[slot as usize] else { return };
         let [receives, sends] = [leg, leg.other()].map(|leg: LegSide| self.ports.is_present(flow.locals[leg.index()]));
-        let stream = &mut self.streams[index.at()];
+        let rare = &mut self.rare[index.at()];
         if receives {
-            stream.address_lost_reported = false;
-        } else if !stream.address_lost_reported {
-            stream.address_lost_reported = self.events.push(Event::AddressLost { flow: flow.id, leg });
+            rare.address_lost_reported = false;
+        } else if !rare.address_lost_reported {
+            rare.address_lost_reported = self.events.push(Event::AddressLost { flow: flow.id, leg });
         }
-        let stands_still = matches!(stream.exit, Exit::Closed(DropReason::AddressLost));
+        let stands_still = matches!(self.streams[index.at()].exit, Exit::Closed(DropReason::AddressLost));
         if sends == stands_still {
             self.open_exit(now, index, egress);
         }

@@ -132,7 +132,7 @@ impl<B: PacketBuf> Engine<B> {
                 Ok(made) => self.send_made(now, stream, Some(frame), received_at, &mut pipeline, nth, made, egress),
                 Err(_) => Err(DropReason::PayloadLengthBad),
             };
-            self.streams[stream.at()].pipeline = Some(pipeline);
+            self.rare[stream.at()].pipeline = Some(pipeline);
             if let Err(reason) = sent {
                 self.drop_datagram(stream, reason);
             }

@@ -10,8 +10,9 @@ use crate::departure::Departure;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::{Flow, leg_of, stream_of};
+use crate::peer::Peer;
 use crate::port_table::{AddressIndex, StreamIndex};
-use crate::stream::{Exit, Stream, Treatment, treatment};
+use crate::stream::{Exit, Rare, Stream, Treatment, treatment};
 use crate::transcode::Conversion;
 
 impl<B: PacketBuf> Engine<B> {
@@ -70,10 +71,10 @@ impl<B: PacketBuf> Engine<B> {
         }
         for (leg, from, to) in [(LegSide::A, a, b), (LegSide::B, b, a)] {
             let index = stream_of(id.slot, leg);
-            let mut stream = Stream::vacant();
+            let (stream, rare) = (&mut self.streams[index.at()], &mut self.rare[index.at()]);
+            (*stream, *rare) = (Stream::vacant(), Rare::vacant());
             stream.last_accepted = now;
-            stream.configure(now, from, to);
-            self.streams[index.at()] = stream;
+            stream.configure(rare, now, from, to);
         }
         self.secure(None, &flow);
         self.admit(now, flow, egress);
@@ -102,8 +103,8 @@ impl<B: PacketBuf> Engine<B> {
         }
         for leg in LegSide::BOTH {
             let (from, to) = (&legs[leg.index()], &legs[leg.other().index()]);
-            let stream = &mut self.streams[stream_of(id.slot, leg).at()];
-            stream.configure(now, from, to);
+            let at = stream_of(id.slot, leg).at();
+            self.streams[at].configure(&mut self.rare[at], now, from, to);
         }
         self.secure(Some(&before), &flow);
         self.admit(now, flow, egress);
@@ -118,7 +119,7 @@ impl<B: PacketBuf> Engine<B> {
             self.ports.occupy(flow.locals[leg.index()], flow.legs[leg.index()].local.port(), index);
             let ptime_ms = flow.legs[leg.other().index()].format.map_or(0, |format| format.ptime_ms);
             self.treat(index, flow.treatment(leg), ptime_ms);
-            if let Some(window) = self.streams[index.at()].window {
+            if let Some(window) = self.rare[index.at()].window {
                 let from = &flow.legs[leg.index()];
                 self.windows.configure(window, from.reorder_packets, from.format.map_or(20, |format| format.ptime_ms));
             }
@@ -131,26 +132,39 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Sets what happens to a stream's payload. The codecs' state is kept where codecs and packet time stay.
     fn treat(&mut self, index: StreamIndex, treatment: Treatment, ptime_ms: u8) {
-        let stream = &mut self.streams[index.at()];
-        let kept = stream.pipeline.as_ref().is_some_and(|pipeline| pipeline.packets.makes(ptime_ms));
+        let (stream, rare) = (&mut self.streams[index.at()], &mut self.rare[index.at()]);
+        let kept = rare.pipeline.as_ref().is_some_and(|pipeline| pipeline.packets.makes(ptime_ms));
         if kept && stream.treatment == treatment {
             return;
         }
         stream.treatment = treatment;
-        self.pipelines.extend(stream.pipeline.take());
+        self.pipelines.extend(rare.pipeline.take());
         self.end_noise(index);
-        let stream = &mut self.streams[index.at()];
-        if let Some(window) = stream.window.take() {
+        let (stream, rare) = (&mut self.streams[index.at()], &mut self.rare[index.at()]);
+        if let Some(window) = rare.window.take() {
             self.windows.give_back(window, index);
         }
         if let Treatment::Transcode(Conversion::Linear(pair)) = treatment {
             // That there are enough was checked before.
-            stream.pipeline = self.pipelines.pop().map(|mut pipeline| {
+            rare.pipeline = self.pipelines.pop().map(|mut pipeline| {
                 pipeline.reset(pair, ptime_ms);
                 pipeline
             });
-            stream.window = self.windows.take();
+            rare.window = self.windows.take();
             stream.continuity.interrupt();
+        }
+    }
+
+    /// A leg has begun to be heard, and control does not know.
+    #[cold]
+    pub(crate) fn on_media_start(&mut self, index: StreamIndex, peer: Peer) {
+        let (slot, leg) = leg_of(index);
+        let stream = &mut self.streams[index.at()];
+        if let Some(flow) = &self.flows[slot as usize] {
+            stream.report_start(flow.id, leg, (peer, self.handed_over), &mut self.events);
+        }
+        if stream.packets_received == 1 {
+            self.on_first_packet(slot);
         }
     }
 
@@ -173,18 +187,18 @@ impl<B: PacketBuf> Engine<B> {
         for leg in LegSide::BOTH {
             self.ports.free(flow.locals[leg.index()], flow.legs[leg.index()].local.port());
             let index = stream_of(id.slot, leg);
-            let stream = &mut self.streams[index.at()];
+            let (stream, rare) = (&self.streams[index.at()], &mut self.rare[index.at()]);
             if let Exit::Open(departure) = stream.exit {
                 self.neighbours.release(departure.next_hop, &self.counters);
             }
-            self.pipelines.extend(stream.pipeline.take());
-            if let Some(window) = stream.window.take() {
+            self.pipelines.extend(rare.pipeline.take());
+            if let Some(window) = rare.window.take() {
                 self.windows.give_back(window, index);
             }
             self.release_srtp(index);
             self.release_rtcp_next_hop(index);
             self.end_noise(index);
-            self.streams[index.at()] = Stream::vacant();
+            (self.streams[index.at()], self.rare[index.at()]) = (Stream::vacant(), Rare::vacant());
         }
         self.on_first_packet(id.slot);
         if let Some(flow) = &mut self.flows[id.slot as usize] {
@@ -200,7 +214,8 @@ impl<B: PacketBuf> Engine<B> {
             return [LegCounters::default(); 2];
         }
         LegSide::BOTH.map(|leg| {
-            let receives = &self.streams[stream_of(id.slot, leg).at()];
+            let index = stream_of(id.slot, leg);
+            let (receives, rare) = (&self.streams[index.at()], &self.rare[index.at()]);
             let sends = &self.streams[stream_of(id.slot, leg.other()).at()];
             LegCounters {
                 packets_received: receives.packets_received,
@@ -208,13 +223,13 @@ impl<B: PacketBuf> Engine<B> {
                 packets_sent: sends.packets_sent,
                 octets_sent: sends.octets_sent,
                 packets_lost: receives.reception.lost(),
-                packets_dropped: receives.packets_dropped,
+                packets_dropped: rare.packets_dropped,
                 jitter_us: receives.jitter_us(),
-                round_trip_us: receives.reporting.round_trip_us,
-                peer_packets_lost: receives.reporting.peer_packets_lost,
-                peer_jitter_us: receives.reporting.peer_jitter_us,
-                mos_received: receives.mos_received(),
-                mos_sent: receives.mos_sent(sends.packets_sent),
+                round_trip_us: rare.reporting.round_trip_us,
+                peer_packets_lost: rare.reporting.peer_packets_lost,
+                peer_jitter_us: rare.reporting.peer_jitter_us,
+                mos_received: rare.mos_received(receives),
+                mos_sent: rare.mos_sent(sends.packets_sent),
             }
         })
     }
@@ -268,7 +283,7 @@ impl<B: PacketBuf> Engine<B> {
             return Exit::Closed(DropReason::PeerNotReady);
         };
         let to = &flow.legs[leg.other().index()];
-        let remote = self.streams[index.reverse().at()].remote();
+        let remote = self.rare[index.reverse().at()].remote();
         let Some(remote) = remote.filter(|remote| to.format.is_some() && remote.port() != 0) else {
             return Exit::Closed(DropReason::PeerNotReady);
         };

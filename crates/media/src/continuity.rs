@@ -55,8 +55,8 @@ pub(crate) struct Continuity {
     /// A pair of timestamps that mean the same instant.
     base_in: u32,
     base_out: u32,
-    in_khz: u32,
-    out_khz: u32,
+    in_khz: u8,
+    out_khz: u8,
     last_sequence: u16,
     last_in: u32,
     last_out: u32,
@@ -64,7 +64,7 @@ pub(crate) struct Continuity {
 }
 
 impl Continuity {
-    pub(crate) fn new(start: Start, in_khz: u32, out_khz: u32) -> Self {
+    pub(crate) fn new(start: Start, in_khz: u8, out_khz: u8) -> Self {
         Self {
             start,
             state: State::Fresh,
@@ -93,7 +93,7 @@ impl Continuity {
     }
 
     /// The leg or what feeds it was configured anew.
-    pub(crate) fn reconfigure(&mut self, start: Start, in_khz: u32, out_khz: u32) {
+    pub(crate) fn reconfigure(&mut self, start: Start, in_khz: u8, out_khz: u8) {
         if start != self.start {
             *self = Self::new(start, in_khz, out_khz);
         } else if (in_khz, out_khz) != (self.in_khz, self.out_khz) {
@@ -125,7 +125,7 @@ impl Continuity {
     }
 
     /// The numbers under which a packet is sent on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn number(&mut self, heard: Heard) -> Numbered {
         let mut is_newest = !matches!(heard.verdict, Verdict::Reordered);
         let mut marker = heard.marker;
@@ -149,7 +149,7 @@ impl Continuity {
                 // The pair moves along, so that the distance to it never exceeds half the number range; between two clocks
                 // only by whole milliseconds, which scale without rounding.
                 let same_clock = self.in_khz == self.out_khz;
-                if same_clock || heard.timestamp.wrapping_sub(self.base_in).is_multiple_of(self.in_khz) {
+                if same_clock || heard.timestamp.wrapping_sub(self.base_in).is_multiple_of(self.in_khz.into()) {
                     (self.base_in, self.base_out) = (heard.timestamp, timestamp);
                 }
             }
@@ -189,7 +189,7 @@ impl Continuity {
         } else {
             let elapsed_us = heard.now_us.saturating_sub(self.last_us);
             let elapsed = (elapsed_us.saturating_mul(self.out_khz.into()) / 1000) as u32;
-            self.last_out.wrapping_add(elapsed.max(USUAL_PTIME_MS * self.out_khz))
+            self.last_out.wrapping_add(elapsed.max(USUAL_PTIME_MS * u32::from(self.out_khz)))
         };
     }
 }

@@ -18,6 +18,8 @@ const IPV6: usize = ipv6::HEADER_LEN;
 /// Ethernet, one tag, IPv6, UDP.
 const MAX_LEN: usize = TAGGED + IPV6 + udp::HEADER_LEN;
 const TIME_TO_LIVE: u8 = 64;
+/// Octets of a hardware address.
+const MAC: usize = 6;
 
 /// What all packets of a port have in common.
 #[derive(Clone, Copy, Debug)]
@@ -63,11 +65,12 @@ pub(crate) struct Departure {
     l3_len: u8,
     checksum_offload: bool,
     mtu: u16,
-    headers: [u8; MAX_LEN],
-    /// The IPv4 header without its length.
-    ip_sum: Sum,
-    /// Pseudo-header and ports, without lengths.
-    udp_sum: Sum,
+    /// From the source's hardware address on: the destination's is known to the neighbour table alone.
+    headers: [u8; MAX_LEN - MAC],
+    /// Of the IPv4 header without its length, folded.
+    ip_sum: u16,
+    /// Of pseudo-header and ports, without lengths, folded.
+    udp_sum: u16,
 }
 
 /// The packet is longer than the port's MTU.
@@ -116,7 +119,15 @@ impl Departure {
             Sum::of_pseudo_header(local.ip(), remote.ip(), udp::PROTOCOL).and_u16(local.port()).and_u16(remote.port());
         let (checksum_offload, mtu) = (link.checksum_offload, link.mtu);
         let (l2_len, l3_len) = (l2_len as u8, l3_len as u8);
+        let (ip_sum, udp_sum) = (ip_sum.fold(), udp_sum.fold());
+        let headers = *headers.last_chunk()?;
         Some(Self { next_hop, l2_len, l3_len, checksum_offload, mtu, headers, ip_sum, udp_sum })
+    }
+
+    /// Something of it, for the cache.
+    #[inline(always)]
+    pub(crate) fn touch(&self) -> u16 {
+        self.mtu ^ self.udp_sum
     }
 
     /// Octets of all headers before the UDP payload.
@@ -126,7 +137,7 @@ impl Departure {
     }
 
     /// Fills in the headers of `frame`, whose UDP payload is final and starts at [`Departure::header_len`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write<B: PacketBuf>(&self, frame: &mut B, mac: MacAddress) -> Result<(), TooLong> {
         let (l2_len, l3_len) = (usize::from(self.l2_len), usize::from(self.l3_len));
         if frame.len() > l2_len + usize::from(self.mtu) {
@@ -144,14 +155,14 @@ impl Departure {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_headers<const LEN: usize, const L3_LEN: usize, B: PacketBuf>(&self, frame: &mut B, mac: MacAddress) {
         const { assert!(LEN <= MAX_LEN && LEN >= PLAIN + L3_LEN + udp::HEADER_LEN) };
         let Some((headers, payload)) = frame.data_mut().split_first_chunk_mut::<LEN>() else {
             return;
         };
-        headers.copy_from_slice(&self.headers[..LEN]);
-        headers[..6].copy_from_slice(&mac.0);
+        headers[..MAC].copy_from_slice(&mac.0);
+        headers[MAC..].copy_from_slice(&self.headers[..LEN - MAC]);
         let udp_at = LEN - udp::HEADER_LEN;
         let ip_at = udp_at - L3_LEN;
         let udp_len = (udp::HEADER_LEN + payload.len()) as u16;
@@ -160,14 +171,15 @@ impl Departure {
             let ip_len = udp_len + IPV4 as u16;
             headers[ip_at + 2..ip_at + 4].copy_from_slice(&ip_len.to_be_bytes());
             if !self.checksum_offload {
-                headers[ip_at + 10..ip_at + 12].copy_from_slice(&self.ip_sum.and_u16(ip_len).checksum());
+                headers[ip_at + 10..ip_at + 12]
+                    .copy_from_slice(&Sum::of_folded(self.ip_sum).and_u16(ip_len).checksum());
             }
         } else {
             headers[ip_at + 4..ip_at + 6].copy_from_slice(&udp_len.to_be_bytes());
         }
         if !self.checksum_offload {
             // The length counts twice: in the pseudo-header and in the header.
-            let sum = self.udp_sum.and_u16(udp_len).and_u16(udp_len).and(Sum::of(payload));
+            let sum = Sum::of_folded(self.udp_sum).and_u16(udp_len).and_u16(udp_len).and(Sum::of(payload));
             headers[udp_at + 6..udp_at + 8].copy_from_slice(&sum.udp_checksum());
         }
     }

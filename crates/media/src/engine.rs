@@ -28,7 +28,7 @@ use crate::rate_limit::RateLimit;
 use crate::reorder::Windows;
 use crate::rtp_path::Arrival;
 use crate::srtp_path::Contexts;
-use crate::stream::Stream;
+use crate::stream::{Rare, Stream};
 use crate::transcode::Pair;
 
 /// Unasked events that can wait to be polled.
@@ -70,6 +70,8 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) flows: Box<[Option<Flow>]>,
     /// Two per flow: what leg A receives, what leg B receives.
     pub(crate) streams: Box<[Stream]>,
+    /// The rest of each stream.
+    pub(crate) rare: Box<[Rare]>,
     pub(crate) batches: Batches<B>,
     /// Codec states that no stream has.
     pub(crate) pipelines: Vec<Box<Pipeline>>,
@@ -128,6 +130,7 @@ impl<B: PacketBuf> Engine<B> {
             ports: PortTable::new(addresses, &config.rtp_ports)?,
             flows: (0..capacity).map(|_| None).collect(),
             streams: (0..capacity * 2).map(|_| Stream::vacant()).collect(),
+            rare: (0..capacity * 2).map(|_| Rare::vacant()).collect(),
             batches: Batches::new(u64::from(config.batch_deadline_us) * 1000),
             pipelines: (0..config.transcoder_capacity).map(|_| Box::new(Pipeline::new(unused, 20))).collect(),
             windows: Windows::new(config.transcoder_capacity),
@@ -169,8 +172,17 @@ impl<B: PacketBuf> Engine<B> {
         self.handed_over = from_worker;
         let mut datagrams = ArrayVec::<(B, Datagram), BURST_CAPACITY>::new();
         for frame in burst.drain(..) {
+            if let Some(datagram) = Classifier::ordinary(&frame, &self.links, &self.ports) {
+                let octets = frame.data();
+                // The closure has a copy, so that the datagram itself stays in registers.
+                match self.gatekeeper.admit(now, move || datagram.source(octets).ip()) {
+                    Ok(()) => datagrams.push((frame, datagram)),
+                    Err(reason) => self.drop_datagram(datagram.stream, reason),
+                }
+                continue;
+            }
             match self.classifier.classify(&frame, &self.links, &self.ports, from_worker) {
-                Class::Datagram(datagram) => match self.gatekeeper.admit(now, datagram.source.ip()) {
+                Class::Datagram(datagram) => match self.gatekeeper.admit(now, || datagram.source(frame.data()).ip()) {
                     Ok(()) => datagrams.push((frame, datagram)),
                     Err(reason) => self.drop_datagram(datagram.stream, reason),
                 },
@@ -183,7 +195,7 @@ impl<B: PacketBuf> Engine<B> {
         }
         self.fetch(&datagrams);
         egress.stage_ended(Stage::Classify);
-        for (frame, datagram) in datagrams {
+        for (frame, datagram) in datagrams.drain(..) {
             let stream = datagram.stream;
             if let Err(reason) = self.on_datagram(now, received_at, frame, datagram, egress) {
                 self.drop_datagram(stream, reason);
@@ -205,7 +217,7 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Reads a little of each part of each stream, so that the cache misses of a burst overlap rather than queue up.
-    #[inline]
+    #[inline(always)]
     fn fetch(&self, datagrams: &[(B, Datagram)]) {
         let touched = datagrams.iter().fold(0, |touched, (_, d)| touched ^ self.streams[d.stream.at()].touch());
         std::hint::black_box(touched);

@@ -41,6 +41,7 @@ impl<B: PacketBuf> Engine<B> {
         };
         let leg = leg.index();
         let khz = flow.legs[leg].format.map_or(Codec::Pcmu, |format| format.codec).clock_rate_hz() / 1000;
+        let khz = khz as u8;
         let (address, local) = (flow.locals[leg], flow.legs[leg].local);
         let departure = self.departure(now, address, local, target.remote, egress).map_err(|_| Refusal::Unreachable)?;
         let ForkTarget { ssrc, first_sequence, first_timestamp, .. } = target;

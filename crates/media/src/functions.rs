@@ -1,6 +1,8 @@
 //! What is done with a flow's media beside passing it on: clips played, packets copied to the recorder, packets copied to
 //! somebody else.
 
+use std::net::SocketAddr;
+
 use tandem_contract::{FlowId, Function, LegSide, Nanos, Refusal, TapHeader};
 use tandem_packet_io::PacketBuf;
 
@@ -81,7 +83,7 @@ impl<B: PacketBuf> Engine<B> {
         let at = usize::from(datagram.at);
         let Some(rtp) = frame.data().get(at..at + usize::from(datagram.len)) else { return };
         if beside.is_recorded {
-            self.record(received_at, rtp, datagram, packet, egress);
+            self.record(received_at, rtp, datagram.source(frame.data()), datagram, packet, egress);
         }
         if let Some(fork) = beside.fork {
             let payload = &rtp[packet.header_len..packet.header_len + packet.payload_len];
@@ -93,6 +95,7 @@ impl<B: PacketBuf> Engine<B> {
         &self,
         received_at: Nanos,
         rtp: &[u8],
+        source: SocketAddr,
         datagram: &Datagram,
         packet: &Packet,
         egress: &mut E,
@@ -107,7 +110,7 @@ impl<B: PacketBuf> Engine<B> {
             codec: format.codec,
             is_beside_speech: packet.content != Content::Speech,
             received_at,
-            source: datagram.source,
+            source,
             local: config.local,
             rtp_len: datagram.len,
         };

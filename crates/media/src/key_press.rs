@@ -89,7 +89,7 @@ impl<B: PacketBuf> Engine<B> {
                 return Progress::IsOver;
             };
             let ptime_ms = usual_ptime_ms(format.ptime_ms);
-            let khz = self.streams[index.at()].receive_khz;
+            let khz = self.streams[index.at()].receive_khz.into();
             let Some(heard) = pace.next(now, ptime_ms, khz) else { return Progress::GoesOn };
             let event = press.next(ptime_ms, format.codec.clock_rate_hz() / 1000);
             // All its packets have the timestamp of its beginning.

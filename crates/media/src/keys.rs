@@ -199,7 +199,7 @@ impl<B: PacketBuf> Engine<B> {
                 }
             }
         }
-        self.streams[index.at()].pipeline = Some(pipeline);
+        self.rare[index.at()].pipeline = Some(pipeline);
         self.counters.frames_consumed.add(1);
         Ok(())
     }

@@ -83,6 +83,23 @@ impl Latch {
         self.remote
     }
 
+    /// Whose packets alone are taken without a question, once that is settled.
+    pub(crate) fn settled_on(&self) -> Option<SocketAddr> {
+        self.speaker.filter(|_| self.settled)
+    }
+
+    /// When the speaker was heard last.
+    pub(crate) const fn heard_at(&self) -> Nanos {
+        self.heard_at
+    }
+
+    /// Whom it has settled on was heard, as late as `at`.
+    pub(crate) fn heard(&mut self, at: Nanos) {
+        if self.settled {
+            self.heard_at = self.heard_at.max(at);
+        }
+    }
+
     /// Whether a packet from `source` is taken. `is_other_ssrc`: it is not of the synchronisation source heard so far.
     #[inline]
     pub(crate) fn admit(&mut self, now: Nanos, source: SocketAddr, is_other_ssrc: bool) -> Admission {

@@ -38,6 +38,7 @@ mod latch;
 mod links;
 mod neighbours;
 mod noise;
+mod peer;
 mod pipeline;
 mod playback;
 mod port_table;

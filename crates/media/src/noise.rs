@@ -33,13 +33,13 @@ impl<B: PacketBuf> Engine<B> {
     pub(crate) fn begin_noise(&mut self, now: Nanos, index: StreamIndex, ticks: usize) {
         let noise = Noise { stream: index, due: now.plus(ns(ticks + ticks / 2)) };
         // There is room for one of each stream that has a pipeline.
-        self.streams[index.at()].noise = Some(self.noises.len() as u32);
+        self.rare[index.at()].noise = Some(self.noises.len() as u32);
         self.noises.push(noise);
     }
 
     /// A packet of noise is made out of turn, because it is described anew; `false` where that happens all too often.
     pub(crate) fn put_off_noise(&mut self, now: Nanos, index: StreamIndex, ticks: usize) -> bool {
-        let place = self.streams[index.at()].noise;
+        let place = self.rare[index.at()].noise;
         let Some(noise) = place.and_then(|at| self.noises.get_mut(at as usize)) else { return false };
         let due = noise.due.plus(ns(ticks));
         let is_sensible = due <= now.plus(MAX_AHEAD_NS);
@@ -51,11 +51,11 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Speech goes on, or the stream ends.
     pub(crate) fn end_noise(&mut self, index: StreamIndex) {
-        let Some(at) = self.streams[index.at()].noise.take() else { return };
+        let Some(at) = self.rare[index.at()].noise.take() else { return };
         let at = at as usize;
         self.noises.swap_remove(at);
         if let Some(moved) = self.noises.get(at) {
-            self.streams[moved.stream.at()].noise = Some(at as u32);
+            self.rare[moved.stream.at()].noise = Some(at as u32);
         }
     }
 
@@ -88,11 +88,11 @@ impl<B: PacketBuf> Engine<B> {
         let ticks = pipeline.packets.ticks_per_packet();
         if let (Carry::ToTones(law), true) = (pair.keys, pipeline.keys.is_sounding()) {
             let goes_on = self.make_tone(now, law, index, &mut pipeline, egress);
-            self.streams[index.at()].pipeline = Some(pipeline);
+            self.rare[index.at()].pipeline = Some(pipeline);
             return goes_on.then_some(ticks);
         }
         let Some(frame) = self.originate(egress) else {
-            self.streams[index.at()].pipeline = Some(pipeline);
+            self.rare[index.at()].pipeline = Some(pipeline);
             return Some(ticks);
         };
         self.counters.frames_of_noise.add(1);

@@ -197,7 +197,7 @@ impl<B: PacketBuf> Engine<B> {
                 playback.position_ms = 0;
             }
             let ptime_ms = usual_ptime_ms(format.ptime_ms);
-            let khz = self.streams[index.at()].receive_khz;
+            let khz = self.streams[index.at()].receive_khz.into();
             let Some(heard) = pace.next(now, ptime_ms, khz) else { return Progress::GoesOn };
             let from_ms = playback.position_ms;
             playback.position_ms += ptime_ms;

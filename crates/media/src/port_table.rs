@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 use arrayvec::ArrayVec;
@@ -96,6 +96,14 @@ impl PortTable {
     #[inline]
     pub(crate) fn address(&self, address: IpAddr) -> Option<AddressIndex> {
         let index = self.places.iter().position(|place| place.local.address == address)?;
+        self.places[index].present.then_some(AddressIndex(index as u8))
+    }
+
+    /// The same for one of IPv4.
+    #[inline(always)]
+    pub(crate) fn address_v4(&self, address: Ipv4Addr) -> Option<AddressIndex> {
+        let is_it = |place: &Place| matches!(place.local.address, IpAddr::V4(local) if local == address);
+        let index = self.places.iter().position(is_it)?;
         self.places[index].present.then_some(AddressIndex(index as u8))
     }
 

@@ -50,7 +50,7 @@ pub(crate) struct Reception {
 
 impl Reception {
     /// Judges one packet and takes it into account unless it is to be dropped.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn on_packet(&mut self, ssrc: u32, sequence: u16) -> Verdict {
         if !self.started || ssrc != self.ssrc {
             self.start(ssrc, sequence);
@@ -103,6 +103,7 @@ impl Reception {
         self.started = false;
     }
 
+    #[cold]
     fn start(&mut self, ssrc: u32, sequence: u16) {
         let first_ever = self.received == 0;
         self.lost_before = if self.started { self.lost() } else { self.lost_before };

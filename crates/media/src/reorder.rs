@@ -178,7 +178,7 @@ impl<B: PacketBuf> Engine<B> {
         egress: &mut E,
     ) -> Result<(), DropReason> {
         // Every stream that needs one was given one when it was configured.
-        let window = self.streams[index.at()].window.ok_or(DropReason::NotNegotiated)?;
+        let window = self.rare[index.at()].window.ok_or(DropReason::NotNegotiated)?;
         self.windows.offer(now, window, sequence, starts, arrival).map_err(|_| DropReason::TooLate)?;
         self.release(now, index, window, egress);
         Ok(())
@@ -205,7 +205,7 @@ impl<B: PacketBuf> Engine<B> {
         let mut at = 0;
         while let Some(index) = self.windows.waiting.get(at).copied() {
             at += 1;
-            let Some(window) = self.streams[index.at()].window else { continue };
+            let Some(window) = self.rare[index.at()].window else { continue };
             self.release(now, index, window, egress);
             if self.windows.windows[window.0 as usize].held.is_empty() {
                 at -= 1;
@@ -217,7 +217,7 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Lets everything go on that a stream's window holds.
     pub(crate) fn flush_window<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, egress: &mut E) {
-        let Some(window) = self.streams[index.at()].window else { return };
+        let Some(window) = self.rare[index.at()].window else { return };
         self.windows.windows[window.0 as usize].flush();
         self.release(now, index, window, egress);
     }

@@ -20,7 +20,7 @@ use crate::flow::{leg_of, stream_of};
 use crate::neighbours::NeighbourId;
 use crate::port_table::{AddressIndex, StreamIndex};
 use crate::quality::{Bursts, GMIN, Heard, Rating};
-use crate::stream::{Exit, Stream, Treatment};
+use crate::stream::{Exit, Rare, Stream, Treatment};
 
 /// Round trips longer than this are taken for a mistake: 10 s in 65536ths of a second.
 const MAX_ROUND_TRIP: u32 = 10 << 16;
@@ -64,7 +64,7 @@ impl<B: PacketBuf> Engine<B> {
     /// Takes in the RTCP of a leg's peer.
     pub(crate) fn on_rtcp(&mut self, now: Nanos, frame: &B, datagram: &Datagram) -> Result<(), DropReason> {
         let our_ssrc = self.streams[datagram.stream.reverse().at()].continuity.ssrc();
-        let stream = &mut self.streams[datagram.stream.at()];
+        let (stream, rare) = (&mut self.streams[datagram.stream.at()], &mut self.rare[datagram.stream.at()]);
         if stream.gate == Err(DropReason::NotNegotiated) {
             return Err(DropReason::NotNegotiated);
         }
@@ -73,21 +73,21 @@ impl<B: PacketBuf> Engine<B> {
             Some(RtcpTransport::To(address)) => Some(address.ip()),
             _ => None,
         };
-        let source = datagram.source.ip();
-        if stream.remote().is_none_or(|remote| remote.ip() != source && named != Some(source)) {
+        let source = datagram.source(frame.data());
+        if rare.remote().is_none_or(|remote| remote.ip() != source.ip() && named != Some(source.ip())) {
             return Err(DropReason::SourceNotAllowed);
         }
         let at = usize::from(datagram.at);
         let compound = frame.data().get(at..at + usize::from(datagram.len)).ok_or(DropReason::FrameTruncated)?;
         // Nothing of a damaged compound is believed.
         check(compound).map_err(|_| DropReason::RtcpMalformed)?;
-        stream.reporting.source = Some(datagram.source);
-        stream.reporting.is_multiplexed = datagram.port.is_multiple_of(2);
+        rare.reporting.source = Some(source);
+        rare.reporting.is_multiplexed = datagram.port.is_multiple_of(2);
         let mut rest = compound;
         while let Ok((packet, remaining)) = Rtcp::split(rest) {
             rest = remaining;
             if let Some(metrics) = packet.voip_metrics().find(|metrics| metrics.ssrc == our_ssrc) {
-                stream.reporting.peer_mos = metrics.mos_lq.filter(|mos| (10..=50).contains(mos));
+                rare.reporting.peer_mos = metrics.mos_lq.filter(|mos| (10..=50).contains(mos));
             }
             if packet.leaving().any(|source| !stream.reception.is_other(source)) {
                 // Whoever sends after that has begun anew; what lies between was not lost.
@@ -95,14 +95,14 @@ impl<B: PacketBuf> Engine<B> {
             }
             let Some(report) = packet.report() else { continue };
             if let Some(sender) = report.sender {
-                stream.reporting.last_sender_report = Some(((sender.ntp >> 16) as u32, now));
+                rare.reporting.last_sender_report = Some(((sender.ntp >> 16) as u32, now));
             }
             for block in report.blocks().filter(|block| block.ssrc == our_ssrc) {
-                stream.hear_report(now, &block);
+                rare.hear_report(now, stream.receive_khz, &block);
             }
         }
         // Silence that was described may last; its sender is known to live by its reports.
-        if stream.may_leave_out_silence {
+        if rare.may_leave_out_silence {
             stream.last_accepted = now;
         }
         self.counters.reports_received.add(1);
@@ -136,7 +136,7 @@ impl<B: PacketBuf> Engine<B> {
     fn is_report_due(&mut self, now: Nanos, index: StreamIndex) -> bool {
         let mean_ns = u64::from(self.report_interval_ms) * 1_000_000;
         let ssrc = self.streams[index.reverse().at()].continuity.ssrc();
-        let reporting = &mut self.streams[index.at()].reporting;
+        let reporting = &mut self.rare[index.at()].reporting;
         let is_due = reporting.due.is_some_and(|due| now >= due);
         if is_due || reporting.due.is_none() {
             reporting.due = Some(now.plus(randomized(mean_ns, ssrc, now)));
@@ -190,18 +190,18 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Option<Departure> {
         let (slot, leg) = leg_of(index);
         let flow = self.flows[slot as usize].as_ref()?;
-        let stream = &self.streams[index.at()];
-        let remote = stream.remote()?;
+        let rare = &self.rare[index.at()];
+        let remote = rare.remote()?;
         let config = &flow.legs[leg.index()];
         let mut local = config.local;
-        if config.rtcp != RtcpTransport::Multiplexed && !stream.reporting.is_multiplexed {
+        if config.rtcp != RtcpTransport::Multiplexed && !rare.reporting.is_multiplexed {
             local.set_port(local.port().checked_add(1)?);
         }
         let is_still = |source: &SocketAddr| {
             let named = matches!(config.rtcp, RtcpTransport::To(to) if to.ip() == source.ip());
             source.ip() == remote.ip() || named
         };
-        let to = match (config.rtcp, stream.reporting.source.filter(is_still)) {
+        let to = match (config.rtcp, rare.reporting.source.filter(is_still)) {
             (RtcpTransport::Multiplexed, _) => remote,
             (_, Some(source)) => source,
             (RtcpTransport::To(to), None) => to,
@@ -227,19 +227,19 @@ impl<B: PacketBuf> Engine<B> {
         egress: &mut E,
     ) -> Option<NeighbourId> {
         let hop = self.ports.local(address).next_hop(to)?;
-        match self.streams[index.at()].reporting.next_hop {
+        match self.rare[index.at()].reporting.next_hop {
             Some((known, next_hop)) if known == hop => return Some(next_hop),
             _ => self.release_rtcp_next_hop(index),
         }
         let link = (self.ports.link(address), local);
         let next_hop = self.neighbours.acquire(now, hop, link, &self.links, &self.counters, egress)?;
-        self.streams[index.at()].reporting.next_hop = Some((hop, next_hop));
+        self.rare[index.at()].reporting.next_hop = Some((hop, next_hop));
         Some(next_hop)
     }
 
     /// Nothing more is reported over a way of its own.
     pub(crate) fn release_rtcp_next_hop(&mut self, index: StreamIndex) {
-        if let Some((_, next_hop)) = self.streams[index.at()].reporting.next_hop.take() {
+        if let Some((_, next_hop)) = self.rare[index.at()].reporting.next_hop.take() {
             self.neighbours.release(next_hop, &self.counters);
         }
     }
@@ -256,19 +256,19 @@ impl<B: PacketBuf> Engine<B> {
         let sends = &self.streams[index.reverse().at()];
         let (ssrc, sent, octets) = (sends.continuity.ssrc(), sends.packets_sent, sends.octets_sent);
         let timestamp = sends.continuity.timestamp_at(now.0 / 1000);
-        let stream = &mut self.streams[index.at()];
-        let sender = timestamp.filter(|_| sent != stream.reporting.sent_before).map(|rtp_timestamp| SenderInfo {
+        let (stream, rare) = (&self.streams[index.at()], &mut self.rare[index.at()]);
+        let sender = timestamp.filter(|_| sent != rare.reporting.sent_before).map(|rtp_timestamp| SenderInfo {
             ntp: ntp(now),
             rtp_timestamp,
             packets: sent as u32,
             octets: octets as u32,
         });
-        stream.reporting.sent_before = sent;
-        let block = stream.report_block(now);
+        rare.reporting.sent_before = sent;
+        let block = rare.report_block(now, stream);
         if sender.is_none() && block.is_none() && occasion == Occasion::Interval {
             return None;
         }
-        let metrics = block.and_then(|block| stream.voip_metrics(block.ssrc));
+        let metrics = block.and_then(|block| rare.voip_metrics(stream, block.ssrc));
         let (slot, leg) = leg_of(index);
         let host = self.flows[slot as usize].as_ref()?.legs[leg.index()].local.ip();
         let mut cname = ArrayString::<CNAME_LEN>::new();
@@ -293,26 +293,26 @@ enum Occasion {
     End,
 }
 
-impl Stream {
+impl Rare {
     /// So many packets are missing before the one that just came.
     #[cold]
-    pub(crate) fn on_loss(&mut self, lost: u16) {
-        let received = self.packets_received.saturating_sub(self.reporting.received_at_loss);
+    pub(crate) fn on_loss(&mut self, packets_received: u64, lost: u16) {
+        let received = packets_received.saturating_sub(self.reporting.received_at_loss);
         self.reporting.bursts.on_loss(u32::try_from(received).unwrap_or(u32::MAX), lost.into());
-        self.reporting.received_at_loss = self.packets_received;
+        self.reporting.received_at_loss = packets_received;
     }
 
     /// How the peer's stream is heard here; `None` before its first packet.
-    fn heard(&self) -> Option<Heard> {
-        let (codec, _) = self.receive_format.filter(|_| self.packets_received > 0)?;
+    fn heard(&self, stream: &Stream) -> Option<Heard> {
+        let (codec, _) = self.receive_format.filter(|_| stream.packets_received > 0)?;
         // A playout buffer takes about twice the jitter.
-        let delay_us = self.reporting.round_trip_us / 2 + self.jitter_us().saturating_mul(2);
-        let (lost, received) = (self.reception.lost(), self.packets_received);
+        let delay_us = self.reporting.round_trip_us / 2 + stream.jitter_us().saturating_mul(2);
+        let (lost, received) = (stream.reception.lost(), stream.packets_received);
         Some(Heard::new(codec, lost, received, &self.reporting.bursts, delay_us as f32 / 1000.0))
     }
 
-    pub(crate) fn mos_received(&self) -> u16 {
-        self.heard().map_or(0, |heard| heard.listening().mos_hundredths())
+    pub(crate) fn mos_received(&self, stream: &Stream) -> u16 {
+        self.heard(stream).map_or(0, |heard| heard.listening().mos_hundredths())
     }
 
     /// What the peer says of what it hears, of `sent` packets, in its own words or by its losses.
@@ -327,10 +327,10 @@ impl Stream {
     }
 
     /// How the peer's stream is heard, as an extended report has it.
-    fn voip_metrics(&self, ssrc: u32) -> Option<VoipMetrics> {
-        let heard = self.heard()?;
+    fn voip_metrics(&self, stream: &Stream, ssrc: u32) -> Option<VoipMetrics> {
+        let heard = self.heard(stream)?;
         let (_, ptime_ms) = self.receive_format?;
-        let since_loss = self.packets_received.saturating_sub(self.reporting.received_at_loss);
+        let since_loss = stream.packets_received.saturating_sub(self.reporting.received_at_loss);
         let distribution = self.reporting.bursts.distribution(since_loss, ptime_ms.into());
         let tenths = |rating: Rating| ((rating.mos_hundredths() + 5) / 10) as u8;
         Some(VoipMetrics {
@@ -349,15 +349,15 @@ impl Stream {
             r_factor: Some(heard.conversational().r_factor()),
             mos_lq: Some(tenths(heard.listening())),
             mos_cq: Some(tenths(heard.conversational())),
-            receiver: if matches!(self.treatment, Treatment::Relay) { 0 } else { CONCEALS },
+            receiver: if matches!(stream.treatment, Treatment::Relay) { 0 } else { CONCEALS },
         })
     }
 
     /// What the peer says about what we send it.
-    fn hear_report(&mut self, now: Nanos, block: &ReportBlock) {
+    fn hear_report(&mut self, now: Nanos, khz: u8, block: &ReportBlock) {
         self.reporting.is_heard = true;
         self.reporting.peer_packets_lost = block.cumulative_lost.max(0) as u32;
-        self.reporting.peer_jitter_us = (u64::from(block.jitter) * 1000 / u64::from(self.receive_khz)) as u32;
+        self.reporting.peer_jitter_us = (u64::from(block.jitter) * 1000 / u64::from(khz)) as u32;
         if block.last_sender_report != 0 {
             let sent_and_held = block.last_sender_report.wrapping_add(block.delay_since_last);
             let round_trip = ((ntp(now) >> 16) as u32).wrapping_sub(sent_and_held);
@@ -368,12 +368,12 @@ impl Stream {
     }
 
     /// What we say about what the peer sends; `None` before its first packet.
-    fn report_block(&mut self, now: Nanos) -> Option<ReportBlock> {
-        let (ssrc, highest_sequence) = self.reception.source()?;
-        let lost = self.reception.lost();
+    fn report_block(&mut self, now: Nanos, stream: &Stream) -> Option<ReportBlock> {
+        let (ssrc, highest_sequence) = stream.reception.source()?;
+        let lost = stream.reception.lost();
         let lost_since = lost.saturating_sub(self.reporting.lost_before);
-        let expected_since = lost_since + self.packets_received.saturating_sub(self.reporting.received_before);
-        (self.reporting.lost_before, self.reporting.received_before) = (lost, self.packets_received);
+        let expected_since = lost_since + stream.packets_received.saturating_sub(self.reporting.received_before);
+        (self.reporting.lost_before, self.reporting.received_before) = (lost, stream.packets_received);
         let (last_sender_report, delay_since_last) = match self.reporting.last_sender_report {
             Some((stamp, at)) => (stamp, (u128::from(now.since(at)) * 65_536 / 1_000_000_000) as u32),
             None => (0, 0),
@@ -383,7 +383,7 @@ impl Stream {
             fraction_lost: (lost_since * 256).checked_div(expected_since).unwrap_or(0).min(255) as u8,
             cumulative_lost: i32::try_from(lost).unwrap_or(i32::MAX),
             highest_sequence,
-            jitter: self.reception.jitter(),
+            jitter: stream.reception.jitter(),
             last_sender_report,
             delay_since_last,
         })

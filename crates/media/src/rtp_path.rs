@@ -12,7 +12,6 @@ use crate::classify::Datagram;
 use crate::continuity::Heard;
 use crate::egress::Egress;
 use crate::engine::Engine;
-use crate::flow::leg_of;
 use crate::keys::Carry;
 use crate::latch::Admission;
 use crate::pipeline::{Join, Pipeline};
@@ -46,7 +45,7 @@ pub(crate) struct Packet {
 
 impl<B: PacketBuf> Engine<B> {
     /// Takes one datagram for a leg; an error is the reason to drop it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn on_datagram<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
@@ -55,7 +54,9 @@ impl<B: PacketBuf> Engine<B> {
         mut datagram: Datagram,
         egress: &mut E,
     ) -> Result<(), DropReason> {
-        self.open(&mut frame, &mut datagram)?;
+        if self.streams[datagram.stream.at()].srtp.is_some() {
+            self.open(&mut frame, &mut datagram)?;
+        }
         match datagram.kind {
             Kind::Rtp => {}
             Kind::Rtcp => return self.on_rtcp(now, &frame, &datagram),
@@ -111,7 +112,7 @@ impl<B: PacketBuf> Engine<B> {
             _ => (at, usize::from(datagram.len)),
         };
         place(&mut frame, rtp_at, rtp_len, datagram.stream, &self.streams)?;
-        self.send_rtp(datagram.stream, frame, received_at, packet.heard, packet.content, egress)
+        self.number_and_send(datagram.stream, frame, received_at, packet.heard, packet.content, egress)
     }
 
     /// Takes a packet on that everything before it has come or was given up for. `verdict` says how much was.
@@ -172,7 +173,7 @@ impl<B: PacketBuf> Engine<B> {
         let is_description = is_noise || (describes_silence && payload_len == SID_OCTETS);
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
         if pipeline.keys.is_sounding() {
-            self.streams[index.at()].pipeline = Some(pipeline);
+            self.rare[index.at()].pipeline = Some(pipeline);
             return Err(DropReason::Replaced);
         }
         let arrival = match pair.keys {
@@ -180,7 +181,7 @@ impl<B: PacketBuf> Engine<B> {
                 match self.listen_for_keys(now, law, index, &mut pipeline, arrival, verdict, egress) {
                     Ok(Some(arrival)) => arrival,
                     taken => {
-                        self.streams[index.at()].pipeline = Some(pipeline);
+                        self.rare[index.at()].pipeline = Some(pipeline);
                         return taken.map(|_| ());
                     }
                 }
@@ -194,10 +195,10 @@ impl<B: PacketBuf> Engine<B> {
             (true, Silence::Described) => Came::Noise { ticks: FRAME_TICKS },
             (true, Silence::AsSpeech) => Came::Noise { ticks },
         };
-        if is_description && self.streams[index.at()].noise.is_some() {
+        if is_description && self.rare[index.at()].noise.is_some() {
             // It changes the noise, whose time goes on as it does.
             if !self.put_off_noise(now, index, ticks) {
-                self.streams[index.at()].pipeline = Some(pipeline);
+                self.rare[index.at()].pipeline = Some(pipeline);
                 self.counters.frames_consumed.add(1);
                 return Ok(());
             }
@@ -224,11 +225,11 @@ impl<B: PacketBuf> Engine<B> {
         index: StreamIndex,
         egress: &mut E,
     ) -> Result<Box<Pipeline>, DropReason> {
-        if self.streams[index.at()].pipeline.is_none() {
+        if self.rare[index.at()].pipeline.is_none() {
             self.run_batch(now, pair.kind(), egress);
         }
         // Every stream that needs one was given one when it was configured.
-        self.streams[index.at()].pipeline.take().ok_or(DropReason::NotNegotiated)
+        self.rare[index.at()].pipeline.take().ok_or(DropReason::NotNegotiated)
     }
 
     /// Numbers an event among the packets of speech that are made anew.
@@ -243,13 +244,26 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Result<Heard, DropReason> {
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
         let cut = pipeline.packets.event(verdict, arrival.timestamp, arrival.marker);
-        self.streams[index.at()].pipeline = Some(pipeline);
+        self.rare[index.at()].pipeline = Some(pipeline);
         Ok(cut.heard(now, true))
     }
 
     /// Numbers and sends an RTP packet that stands at the end of the departure's headers.
-    #[inline]
     pub(crate) fn send_rtp<E: Egress<Buf = B>>(
+        &mut self,
+        index: StreamIndex,
+        frame: B,
+        received_at: Nanos,
+        heard: Heard,
+        content: Content,
+        egress: &mut E,
+    ) -> Result<(), DropReason> {
+        self.number_and_send(index, frame, received_at, heard, content, egress)
+    }
+
+    /// The same within the caller.
+    #[inline(always)]
+    fn number_and_send<E: Egress<Buf = B>>(
         &mut self,
         index: StreamIndex,
         mut frame: B,
@@ -276,7 +290,9 @@ impl<B: PacketBuf> Engine<B> {
         let rtp_len = frame.len().saturating_sub(rtp_at);
         let header = frame.data_mut().get_mut(rtp_at..).and_then(|rtp| rtp.first_chunk_mut());
         fields.rewrite(header.ok_or(DropReason::FrameTruncated)?);
-        self.seal(index, &mut frame, rtp_at)?;
+        if stream.is_sealed {
+            self.seal(index, &mut frame, rtp_at)?;
+        }
         let stream = &mut self.streams[index.at()];
         let Exit::Open(departure) = &stream.exit else {
             return Err(DropReason::PeerNotReady);
@@ -298,12 +314,12 @@ impl<B: PacketBuf> Engine<B> {
     /// Counts a datagram that ends here, for its leg and for the worker.
     #[inline]
     pub(crate) fn drop_datagram(&mut self, stream: StreamIndex, reason: DropReason) {
-        self.streams[stream.at()].packets_dropped += 1;
+        self.rare[stream.at()].packets_dropped += 1;
         self.counters.dropped(reason);
     }
 
     /// Checks a packet and takes it into account.
-    #[inline]
+    #[inline(always)]
     fn receive<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
@@ -320,10 +336,13 @@ impl<B: PacketBuf> Engine<B> {
         if stream.is_own(rtp.ssrc()) {
             return Err(DropReason::OwnSsrc);
         }
-        match stream.latch.admit(now, datagram.source, stream.reception.is_other(rtp.ssrc())) {
-            Admission::Admitted => {}
-            Admission::Learned => self.open_exit(now, datagram.stream.reverse(), egress),
-            Admission::Refused => return Err(DropReason::SourceNotAllowed),
+        let peer = datagram.peer(frame.data());
+        if !stream.admits(now, peer) {
+            match stream.admit_other(&mut self.rare[datagram.stream.at()], now, peer, rtp.ssrc()) {
+                Admission::Admitted => {}
+                Admission::Learned => self.open_exit(now, datagram.stream.reverse(), egress),
+                Admission::Refused => return Err(DropReason::SourceNotAllowed),
+            }
         }
         let stream = &mut self.streams[datagram.stream.at()];
         if !stream.budget.permit(now, self.flow_budget) {
@@ -333,7 +352,9 @@ impl<B: PacketBuf> Engine<B> {
         match verdict {
             Verdict::Duplicate => return Err(DropReason::Duplicate),
             Verdict::TooLate => return Err(DropReason::TooLate),
-            Verdict::Next { skipped } if skipped > 0 => stream.on_loss(skipped),
+            Verdict::Next { skipped } if skipped > 0 => {
+                self.rare[datagram.stream.at()].on_loss(stream.packets_received, skipped);
+            }
             Verdict::Next { .. } | Verdict::Reordered | Verdict::Started => {}
         }
         let now_us = now.0 / 1000;
@@ -341,13 +362,8 @@ impl<B: PacketBuf> Engine<B> {
             let arrival = (now_us * u64::from(stream.receive_khz) / 1000) as u32;
             stream.reception.on_arrival(arrival, rtp.timestamp());
         }
-        let (slot, leg) = leg_of(datagram.stream);
-        if let Some(flow) = &self.flows[slot as usize] {
-            let source = (datagram.source, self.handed_over);
-            stream.on_accepted(now, rtp.payload().len(), flow.id, leg, source, &mut self.events);
-        }
-        if stream.packets_received == 1 {
-            self.on_first_packet(slot);
+        if stream.on_accepted(now, rtp.payload().len()) {
+            self.on_media_start(datagram.stream, peer);
         }
         let heard = Heard {
             now_us,
@@ -362,7 +378,7 @@ impl<B: PacketBuf> Engine<B> {
 }
 
 /// Makes the frame end with the RTP packet at `rtp_at` and begin with room for the headers of its departure before it.
-#[inline]
+#[inline(always)]
 fn place<B: PacketBuf>(
     frame: &mut B,
     rtp_at: usize,

@@ -71,7 +71,9 @@ impl<B: PacketBuf> Engine<B> {
     pub(crate) fn secure(&mut self, before: Option<&Flow>, flow: &Flow) {
         for leg in LegSide::BOTH {
             let (config, before) = (&flow.legs[leg.index()], before.map(|before| &before.legs[leg.index()]));
-            let stream = &mut self.streams[stream_of(flow.id.slot, leg).at()];
+            let index = stream_of(flow.id.slot, leg);
+            self.streams[index.reverse().at()].is_sealed = config.crypto.is_some();
+            let stream = &mut self.streams[index.at()];
             if config.crypto.is_none() {
                 self.srtp_contexts.extend(stream.srtp.take().map(wiped));
                 continue;
@@ -93,7 +95,7 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Opens what a leg received in place, where the leg speaks SRTP: the datagram is the plain one then, or it is to be
     /// dropped and nothing remembers it.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn open(&mut self, frame: &mut B, datagram: &mut Datagram) -> Result<(), DropReason> {
         let stream = &mut self.streams[datagram.stream.at()];
         match &mut stream.srtp {
@@ -103,7 +105,7 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Seals the RTP packet that stands at `at` up to the end of the frame, where the leg that sends this stream speaks SRTP.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn seal(&mut self, index: StreamIndex, frame: &mut B, at: usize) -> Result<(), DropReason> {
         match self.streams[index.reverse().at()].srtp.as_mut().and_then(|contexts| contexts.ends.as_mut()) {
             None => Ok(()),

@@ -10,7 +10,8 @@ use crate::departure::Departure;
 use crate::event_queue::EventQueue;
 use crate::functions::Beside;
 use crate::keys::Carry;
-use crate::latch::Latch;
+use crate::latch::{Admission, Latch};
+use crate::peer::Peer;
 use crate::pipeline::Pipeline;
 use crate::reception::Reception;
 use crate::reorder::WindowIndex;
@@ -53,9 +54,10 @@ pub(crate) enum Content {
     Noise,
 }
 
+/// What each packet of a stream needs, and nothing else: the less there is of it, the more streams are in the caches.
+/// [`Rare`] is the rest.
 #[repr(align(64))]
 pub(crate) struct Stream {
-    // What is looked at first, for each packet.
     pub(crate) gate: Gate,
     receive_payload_type: u8,
     receive_event_type: u8,
@@ -63,42 +65,74 @@ pub(crate) struct Stream {
     send_payload_type: u8,
     send_event_type: u8,
     send_noise_type: u8,
+    /// Clock of the received codec, in ticks per millisecond.
+    pub(crate) receive_khz: u8,
     pub(crate) treatment: Treatment,
+    started_reported: bool,
+    silence_reported: bool,
+    /// The leg that sends this stream speaks SRTP: the memory for that is with the other direction.
+    pub(crate) is_sealed: bool,
     /// The SSRC that we send with to the peer whom this stream comes from, unless it may come back.
     refused_ssrc: Option<u32>,
-    pub(crate) latch: Latch,
+    /// Whom the latch has settled on, and when that was last heard.
+    settled_on: Peer,
+    settled_heard_at: Nanos,
     /// Packets that it may still accept.
     pub(crate) budget: Bucket,
     pub(crate) beside: Beside,
-    /// Clock of the received codec, in ticks per millisecond.
-    pub(crate) receive_khz: u32,
-    /// Codec and packet time of the receiving leg; `None` before anything is negotiated.
-    pub(crate) receive_format: Option<(Codec, u8)>,
     pub(crate) reception: Reception,
     pub(crate) last_accepted: Nanos,
-    started_reported: bool,
-    silence_reported: bool,
-    /// The peer sends nothing where it has nothing to say.
-    pub(crate) may_leave_out_silence: bool,
-    pub(crate) address_lost_reported: bool,
     pub(crate) packets_received: u64,
     pub(crate) octets_received: u64,
-    pub(crate) packets_dropped: u64,
-    pub(crate) reporting: Reporting,
-    pub(crate) hearing: Hearing,
     /// The receiving leg's SRTP, where it speaks that: opens what it gets and seals what it sends.
     pub(crate) srtp: Option<Box<Contexts>>,
     // What is needed to send.
     pub(crate) continuity: Continuity,
     pub(crate) exit: Exit,
+    pub(crate) packets_sent: u64,
+    pub(crate) octets_sent: u64,
+}
+
+/// What a stream's packets need seldom, or only those that are decoded.
+pub(crate) struct Rare {
+    pub(crate) latch: Latch,
+    /// Codec and packet time of the receiving leg; `None` before anything is negotiated.
+    pub(crate) receive_format: Option<(Codec, u8)>,
+    /// The peer sends nothing where it has nothing to say.
+    pub(crate) may_leave_out_silence: bool,
+    pub(crate) address_lost_reported: bool,
+    pub(crate) packets_dropped: u64,
+    pub(crate) reporting: Reporting,
+    pub(crate) hearing: Hearing,
     /// The codecs' state; a packet that waits in a batch has it with it.
     pub(crate) pipeline: Option<Box<Pipeline>>,
     /// The place of the noise that is made for as long as nothing is sent.
     pub(crate) noise: Option<u32>,
     /// Where packets wait for those before them, beside the pipeline.
     pub(crate) window: Option<WindowIndex>,
-    pub(crate) packets_sent: u64,
-    pub(crate) octets_sent: u64,
+}
+
+impl Rare {
+    /// That of a stream that belongs to no flow.
+    pub(crate) fn vacant() -> Self {
+        Self {
+            latch: Latch::new(None, SourcePolicy::new(Learning::Off)),
+            receive_format: None,
+            may_leave_out_silence: false,
+            address_lost_reported: false,
+            packets_dropped: 0,
+            reporting: Reporting::default(),
+            hearing: Hearing::default(),
+            pipeline: None,
+            noise: None,
+            window: None,
+        }
+    }
+
+    /// Where the receiving leg's peer is: learned or signalled.
+    pub(crate) const fn remote(&self) -> Option<SocketAddr> {
+        self.latch.remote()
+    }
 }
 
 impl Stream {
@@ -113,37 +147,30 @@ impl Stream {
             send_payload_type: 0,
             send_event_type: NO_PAYLOAD_TYPE,
             send_noise_type: NO_PAYLOAD_TYPE,
-            treatment: Treatment::Relay,
-            refused_ssrc: None,
-            latch: Latch::new(None, SourcePolicy::new(Learning::Off)),
-            budget: Bucket::FULL,
-            beside: Beside::default(),
             receive_khz: 8,
-            receive_format: None,
-            reception: Reception::default(),
-            last_accepted: Nanos(0),
+            treatment: Treatment::Relay,
             started_reported: false,
             silence_reported: false,
-            may_leave_out_silence: false,
-            address_lost_reported: false,
+            is_sealed: false,
+            refused_ssrc: None,
+            settled_on: Peer::NOBODY,
+            settled_heard_at: Nanos(0),
+            budget: Bucket::FULL,
+            beside: Beside::default(),
+            reception: Reception::default(),
+            last_accepted: Nanos(0),
             packets_received: 0,
             octets_received: 0,
-            packets_dropped: 0,
-            reporting: Reporting::default(),
-            hearing: Hearing::default(),
             srtp: None,
             continuity: Continuity::new(start, 8, 8),
             exit: Exit::Closed(DropReason::PeerNotReady),
-            pipeline: None,
-            noise: None,
-            window: None,
             packets_sent: 0,
             octets_sent: 0,
         }
     }
 
     /// Takes over a configuration: `from` receives, `to` sends.
-    pub(crate) fn configure(&mut self, now: Nanos, from: &LegConfig, to: &LegConfig) {
+    pub(crate) fn configure(&mut self, rare: &mut Rare, now: Nanos, from: &LegConfig, to: &LegConfig) {
         let gate = match from.format {
             None => Err(DropReason::NotNegotiated),
             Some(_) if !from.direction.receives() => Err(DropReason::DirectionInactive),
@@ -156,8 +183,11 @@ impl Stream {
             self.silence_reported = false;
         }
         self.gate = gate;
-        self.may_leave_out_silence = from.format.is_some_and(|format| format.describes_silence());
-        self.latch.configure(now, from.remote, from.source);
+        rare.may_leave_out_silence = from.format.is_some_and(|format| format.describes_silence());
+        rare.latch.heard(self.settled_heard_at);
+        rare.latch.configure(now, from.remote, from.source);
+        self.settled_on = rare.latch.settled_on().map_or(Peer::NOBODY, Peer::from);
+        self.settled_heard_at = rare.latch.heard_at();
         self.refused_ssrc = (!from.echoes).then_some(from.ssrc);
         self.receive_payload_type = from.format.map_or(NO_PAYLOAD_TYPE, |f| f.receive_payload_type.get());
         let number = from.format.and_then(|format| format.receive_telephone_event.or(format.telephone_event));
@@ -166,9 +196,9 @@ impl Stream {
         self.send_payload_type = to.format.map_or(0, |f| f.payload_type.get());
         self.send_event_type = Self::event_type(to.format);
         self.send_noise_type = Self::noise_type(to.format);
-        let khz = |format: Option<Format>| format.map_or(8, |f| f.codec.clock_rate_hz() / 1000);
+        let khz = |format: Option<Format>| format.map_or(8, |f| (f.codec.clock_rate_hz() / 1000) as u8);
         self.receive_khz = khz(from.format);
-        self.receive_format = from.format.map(|format| (format.codec, format.ptime_ms));
+        rare.receive_format = from.format.map(|format| (format.codec, format.ptime_ms));
         let start = Start { ssrc: to.ssrc, first_sequence: to.first_sequence, first_timestamp: to.first_timestamp };
         self.continuity.reconfigure(start, self.receive_khz, khz(to.format));
     }
@@ -181,16 +211,17 @@ impl Stream {
         format.and_then(|f| f.comfort_noise).map_or(NO_PAYLOAD_TYPE, |t| t.get())
     }
 
-    /// Something of what is looked at first, of the numbers in both directions, and of the headers to send.
-    #[inline]
+    /// Something of each cache line, so that the misses of a burst overlap rather than queue up.
+    #[inline(always)]
     pub(crate) fn touch(&self) -> u64 {
+        let srtp = self.srtp.as_ref().map_or(0, |contexts| contexts.touch());
         let next_hop = match &self.exit {
-            Exit::Open(departure) => departure.header_len(),
+            Exit::Open(departure) => departure.touch(),
             Exit::Closed(_) => 0,
         };
-        let numbers = self.packets_received ^ self.packets_sent ^ u64::from(self.continuity.ssrc());
-        let srtp = self.srtp.as_ref().map_or(0, |contexts| contexts.touch());
-        srtp ^ numbers ^ next_hop as u64 ^ u64::from(self.reception.jitter()) ^ u64::from(self.receive_payload_type)
+        let numbers =
+            self.packets_sent ^ u64::from(self.continuity.ssrc()) ^ self.settled_heard_at.0 ^ u64::from(next_hop);
+        srtp ^ numbers ^ u64::from(self.refused_ssrc.unwrap_or(0)) ^ u64::from(self.receive_payload_type)
     }
 
     /// What a payload type means on the receiving leg.
@@ -223,29 +254,47 @@ impl Stream {
         self.refused_ssrc == Some(ssrc) || self.continuity.ssrc() == ssrc
     }
 
-    /// Where the receiving leg's peer is: learned or signalled.
-    pub(crate) const fn remote(&self) -> Option<SocketAddr> {
-        self.latch.remote()
+    /// Whether a packet comes from whom the latch has settled on: nearly every one does.
+    #[inline(always)]
+    pub(crate) fn admits(&mut self, now: Nanos, peer: Peer) -> bool {
+        let is_settled_on = self.settled_on == peer;
+        if is_settled_on {
+            self.settled_heard_at = now;
+        }
+        is_settled_on
     }
 
-    /// Takes note of an accepted packet.
-    #[inline]
-    pub(crate) fn on_accepted(
-        &mut self,
-        now: Nanos,
-        octets: usize,
-        id: FlowId,
-        leg: LegSide,
-        (remote, handed_over): (SocketAddr, bool),
-        events: &mut EventQueue,
-    ) {
+    /// What a packet from anybody else means, whose synchronisation source is `ssrc`.
+    #[cold]
+    pub(crate) fn admit_other(&mut self, rare: &mut Rare, now: Nanos, peer: Peer, ssrc: u32) -> Admission {
+        rare.latch.heard(self.settled_heard_at);
+        let admission = rare.latch.admit(now, peer.address(), self.reception.is_other(ssrc));
+        self.settled_on = rare.latch.settled_on().map_or(Peer::NOBODY, Peer::from);
+        self.settled_heard_at = rare.latch.heard_at();
+        admission
+    }
+
+    /// Takes note of an accepted packet; whether control has yet to be told that the leg is heard.
+    #[inline(always)]
+    pub(crate) fn on_accepted(&mut self, now: Nanos, octets: usize) -> bool {
         self.last_accepted = now;
         self.silence_reported = false;
         self.packets_received += 1;
         self.octets_received += octets as u64;
-        if !self.started_reported {
-            self.started_reported = events.push(Event::MediaStarted { flow: id, leg, remote, handed_over });
-        }
+        !self.started_reported
+    }
+
+    /// Reports that a leg is heard, when there is room for that.
+    #[cold]
+    pub(crate) fn report_start(
+        &mut self,
+        id: FlowId,
+        leg: LegSide,
+        (peer, handed_over): (Peer, bool),
+        events: &mut EventQueue,
+    ) {
+        let remote = peer.address();
+        self.started_reported = events.push(Event::MediaStarted { flow: id, leg, remote, handed_over });
     }
 
     /// Reports a leg that should receive and does not.
@@ -280,4 +329,14 @@ pub(crate) fn treatment(from: &Format, to: &Format) -> Option<Treatment> {
         return Some(Treatment::Relay);
     }
     Conversion::between(from, to).map(Treatment::Transcode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_packet_needs_is_five_cache_lines() {
+        assert_eq!(size_of::<Stream>(), 5 * 64);
+    }
 }

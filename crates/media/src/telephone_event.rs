@@ -83,15 +83,15 @@ impl<B: PacketBuf> Engine<B> {
         let at = usize::from(datagram.at) + packet.header_len;
         let payload = frame.data().get(at..at + packet.payload_len).unwrap_or_default();
         let Ok(event) = dtmf::Event::parse(payload) else { return };
-        let stream = &mut self.streams[datagram.stream.at()];
-        let Some(over) = stream.hearing.on_packet(packet.heard.timestamp, event) else { return };
+        let rare = &mut self.rare[datagram.stream.at()];
+        let Some(over) = rare.hearing.on_packet(packet.heard.timestamp, event) else { return };
         let (slot, leg) = leg_of(datagram.stream);
         let Some(flow) = self.flows[slot as usize].as_ref().map(|flow| flow.id) else { return };
-        let duration_ms = over.duration / stream.receive_khz;
+        let duration_ms = over.duration / u32::from(self.streams[datagram.stream.at()].receive_khz);
         if self.events.push(Event::TelephoneEvent { flow, leg, code: EventCode(over.code), duration_ms }) {
             self.counters.telephone_events.add(1);
         } else {
-            stream.hearing.not_told();
+            rare.hearing.not_told();
         }
     }
 }

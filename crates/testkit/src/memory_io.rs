@@ -9,8 +9,6 @@ use tandem_wire::{ipv6, udp};
 const ROOM: usize = HEADROOM + 2048;
 const HEADROOM: usize = 128;
 
-type Storage = Box<[u8; ROOM]>;
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -18,28 +16,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A fixed number of buffers. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    free: Arc<Mutex<Vec<Storage>>>,
+    free: Arc<Mutex<Vec<Box<Storage>>>>,
     size: usize,
 }
 
 impl Pool {
     /// A pool of `size` buffers.
     pub fn new(size: usize) -> Self {
-        let free = (0..size).map(|_| Box::new([0; ROOM])).collect();
+        let free = (0..size).map(|_| Box::new(Storage::EMPTY)).collect();
         Self { free: Arc::new(Mutex::new(free)), size }
     }
 
     /// An empty buffer, `None` when all are in use.
     pub fn allocate(&self) -> Option<MemoryBuf> {
-        let storage = lock(&self.free).pop()?;
-        Some(MemoryBuf {
-            storage: Some(storage),
-            start: HEADROOM,
-            end: HEADROOM,
-            rx_checksum: RxChecksum::UNKNOWN,
-            checksum_request: None,
-            pool: self.clone(),
-        })
+        let mut storage = lock(&self.free).pop()?;
+        (storage.start, storage.end) = (HEADROOM, HEADROOM);
+        (storage.rx_checksum, storage.checksum_request) = (RxChecksum::UNKNOWN, None);
+        storage.pool = Some(self.clone());
+        Some(MemoryBuf(Some(storage)))
     }
 
     /// A buffer that holds `frame`, `None` when all are in use.
@@ -58,36 +52,60 @@ impl Pool {
     }
 }
 
-/// A packet buffer on the heap that goes back to its pool.
 #[derive(Debug)]
-pub struct MemoryBuf {
-    storage: Option<Storage>,
+struct Storage {
+    octets: [u8; ROOM],
     start: usize,
     end: usize,
     rx_checksum: RxChecksum,
     checksum_request: Option<(usize, usize)>,
-    pool: Pool,
+    /// Where it goes back to; `None` while it is there.
+    pool: Option<Pool>,
 }
 
+impl Storage {
+    const EMPTY: Self = Self {
+        octets: [0; ROOM],
+        start: HEADROOM,
+        end: HEADROOM,
+        rx_checksum: RxChecksum::UNKNOWN,
+        checksum_request: None,
+        pool: None,
+    };
+}
+
+/// A packet buffer on the heap that goes back to its pool. It is as small as a pointer, as an mbuf is to its holder.
+#[derive(Debug)]
+pub struct MemoryBuf(Option<Box<Storage>>);
+
 impl MemoryBuf {
+    fn storage(&self) -> &Storage {
+        self.0.as_ref().expect("there until it is dropped")
+    }
+
+    fn storage_mut(&mut self) -> &mut Storage {
+        self.0.as_mut().expect("there until it is dropped")
+    }
+
     /// Makes this a freshly received `frame`, without a way through the pool.
     ///
     /// # Panics
     /// When the frame is longer than a buffer: the test is wrong.
     pub fn refill(&mut self, frame: &[u8]) {
-        (self.start, self.end, self.checksum_request) = (HEADROOM, HEADROOM, None);
+        let storage = self.storage_mut();
+        (storage.start, storage.end, storage.checksum_request) = (HEADROOM, HEADROOM, None);
         assert!(self.set_len(frame.len()).is_ok(), "a frame of {} octets fits no buffer", frame.len());
         self.data_mut().copy_from_slice(frame);
     }
 
     /// Lets the device have found this out about the frame.
     pub fn set_rx_checksum(&mut self, verdict: RxChecksum) {
-        self.rx_checksum = verdict;
+        self.storage_mut().rx_checksum = verdict;
     }
 
     /// What the device does on sending: fills in the checksums that were asked for.
     fn finish(&mut self) {
-        let Some((l2_len, l3_len)) = self.checksum_request.take() else {
+        let Some((l2_len, l3_len)) = self.storage_mut().checksum_request.take() else {
             return;
         };
         let (_, packet) = self.data_mut().split_at_mut(l2_len);
@@ -112,44 +130,51 @@ impl MemoryBuf {
 
 impl Drop for MemoryBuf {
     fn drop(&mut self) {
-        if let Some(storage) = self.storage.take() {
-            lock(&self.pool.free).push(storage);
+        if let Some(mut storage) = self.0.take()
+            && let Some(pool) = storage.pool.take()
+        {
+            lock(&pool.free).push(storage);
         }
     }
 }
 
 impl PacketBuf for MemoryBuf {
     fn data(&self) -> &[u8] {
-        self.storage.as_ref().map_or(&[], |storage| &storage[self.start..self.end])
+        let storage = self.storage();
+        &storage.octets[storage.start..storage.end]
     }
 
     fn data_mut(&mut self) -> &mut [u8] {
-        self.storage.as_mut().map_or(&mut [], |storage| &mut storage[self.start..self.end])
+        let storage = self.storage_mut();
+        &mut storage.octets[storage.start..storage.end]
     }
 
     fn len(&self) -> usize {
-        self.end - self.start
+        let storage = self.storage();
+        storage.end - storage.start
     }
 
     fn headroom(&self) -> usize {
-        self.start
+        self.storage().start
     }
 
     fn tailroom(&self) -> usize {
-        ROOM - self.end
+        ROOM - self.storage().end
     }
 
     fn set_len(&mut self, len: usize) -> Result<(), NoRoom> {
-        let available = ROOM - self.start;
+        let storage = self.storage_mut();
+        let available = ROOM - storage.start;
         if len > available {
             return Err(NoRoom { wanted: len, available });
         }
-        self.end = self.start + len;
+        storage.end = storage.start + len;
         Ok(())
     }
 
     fn prepend(&mut self, len: usize) -> Result<(), NoRoom> {
-        self.start = self.start.checked_sub(len).ok_or(NoRoom { wanted: len, available: self.start })?;
+        let storage = self.storage_mut();
+        storage.start = storage.start.checked_sub(len).ok_or(NoRoom { wanted: len, available: storage.start })?;
         Ok(())
     }
 
@@ -158,16 +183,16 @@ impl PacketBuf for MemoryBuf {
         if len > available {
             return Err(NoRoom { wanted: len, available });
         }
-        self.start += len;
+        self.storage_mut().start += len;
         Ok(())
     }
 
     fn rx_checksum(&self) -> RxChecksum {
-        self.rx_checksum
+        self.storage().rx_checksum
     }
 
     fn request_ip_udp_checksum(&mut self, l2_len: usize, l3_len: usize) {
-        self.checksum_request = Some((l2_len, l3_len));
+        self.storage_mut().checksum_request = Some((l2_len, l3_len));
     }
 }
 

@@ -26,11 +26,26 @@ impl Sum {
             // Two 32-bit halves: a packet of 64 KiB cannot overflow 64 bits.
             sum += (word & 0xffff_ffff) + (word >> 32);
         }
-        let mut last = [0; 8];
-        let rest = chunks.remainder();
-        last[..rest.len()].copy_from_slice(rest);
-        let word = u64::from_ne_bytes(last);
-        Self(sum + (word & 0xffff_ffff) + (word >> 32))
+        // The rest piece by piece: a copy of it to be read as one word would have to wait for itself.
+        let mut rest = chunks.remainder();
+        if let Some((four, behind)) = rest.split_first_chunk() {
+            sum += u64::from(u32::from_ne_bytes(*four));
+            rest = behind;
+        }
+        if let Some((two, behind)) = rest.split_first_chunk() {
+            sum += u64::from(u16::from_ne_bytes(*two));
+            rest = behind;
+        }
+        if let [last] = rest {
+            sum += u64::from(u16::from_ne_bytes([*last, 0]));
+        }
+        Self(sum)
+    }
+
+    /// What [`Sum::fold`] gave, to be gone on with.
+    #[inline]
+    pub const fn of_folded(folded: u16) -> Self {
+        Self(folded as u64)
     }
 
     /// This sum and another one.

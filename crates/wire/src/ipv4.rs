@@ -89,7 +89,7 @@ impl<'a> Ipv4<'a> {
     /// From whom.
     #[inline]
     pub fn source(&self) -> Ipv4Addr {
-        octets::<12, 4, HEADER_LEN>(self.fixed).into()
+        source_of(self.fixed)
     }
 
     /// To whom.
@@ -109,6 +109,12 @@ impl<'a> Ipv4<'a> {
     pub const fn payload(&self) -> &'a [u8] {
         self.payload
     }
+}
+
+/// From whom a header says that it is.
+#[inline]
+pub fn source_of(header: &[u8; HEADER_LEN]) -> Ipv4Addr {
+    octets::<12, 4, HEADER_LEN>(header).into()
 }
 
 /// The fields of a header to be written. Packets of ours are never fragmented: DF is set and the identification is 0

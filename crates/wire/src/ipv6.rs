@@ -164,7 +164,7 @@ impl<'a> Ipv6<'a> {
     /// From whom.
     #[inline]
     pub fn source(&self) -> Ipv6Addr {
-        octets::<8, 16, HEADER_LEN>(self.fixed).into()
+        source_of(self.fixed)
     }
 
     /// To whom.
@@ -178,6 +178,12 @@ impl<'a> Ipv6<'a> {
     pub const fn payload(&self) -> &'a [u8] {
         self.payload
     }
+}
+
+/// From whom a header says that it is.
+#[inline]
+pub fn source_of(header: &[u8; HEADER_LEN]) -> Ipv6Addr {
+    octets::<8, 16, HEADER_LEN>(header).into()
 }
 
 /// The fields of a header to be written; the flow label is 0.

@@ -46,7 +46,7 @@ impl<'a> Udp<'a> {
     /// The sender's port.
     #[inline]
     pub const fn source_port(&self) -> u16 {
-        be16::<0, HEADER_LEN>(self.header)
+        source_port_of(self.header)
     }
 
     /// The receiver's port.
@@ -78,6 +78,12 @@ impl<'a> Udp<'a> {
             .and(Sum::of(self.datagram))
             .is_valid()
     }
+}
+
+/// The sender's port that a header says.
+#[inline]
+pub const fn source_port_of(header: &[u8; HEADER_LEN]) -> u16 {
+    be16::<0, HEADER_LEN>(header)
 }
 
 /// The fields of a header to be written.

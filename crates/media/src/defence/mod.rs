@@ -58,11 +58,12 @@ impl Gatekeeper {
     }
 
     /// Whether a packet to a leg may go on.
-    #[inline]
-    pub(crate) fn admit(&mut self, now: Nanos, source: IpAddr) -> Result<(), DropReason> {
-        if self.watches { self.look_at(now, source) } else { Ok(()) }
+    #[inline(always)]
+    pub(crate) fn admit(&mut self, now: Nanos, source: impl FnOnce() -> IpAddr) -> Result<(), DropReason> {
+        if self.watches { self.look_at(now, source()) } else { Ok(()) }
     }
 
+    #[inline(never)]
     fn look_at(&mut self, now: Nanos, source: IpAddr) -> Result<(), DropReason> {
         if !self.lists.allow(source) {
             return Err(DropReason::SourceDenied);
