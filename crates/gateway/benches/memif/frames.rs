@@ -1,0 +1,213 @@
+//! The frames that the source sends.
+
+use std::net::Ipv4Addr;
+
+use clap::ValueEnum;
+use tandem_codec::transcode::Codec;
+use tandem_contract::{CryptoSuite, MasterKey};
+use tandem_srtp::Sender;
+use tandem_wire::arp::{self, Arp, Operation};
+use tandem_wire::ethernet::{
+    ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet, EthernetFields, HEADER_LEN as ETHERNET, MacAddress,
+};
+use tandem_wire::ipv4::{HEADER_LEN as IPV4, Ipv4Fields};
+use tandem_wire::rtp::{HEADER_LEN as RTP, RtpFields};
+use tandem_wire::udp::{self, HEADER_LEN as UDP, UdpFields};
+
+use crate::speech;
+
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 10);
+pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+pub(crate) const PEER_PORT: u16 = 20_000;
+pub(crate) const FIRST_PORT: u16 = 1_024;
+/// Packets to ports where nobody listens, for each packet of a call: 5 million a second beside 1,000 calls.
+pub(crate) const JUNK_PER_PACKET: u32 = 100;
+/// A port that no bench has flows on.
+const NOBODYS_PORT: u16 = 65_000;
+
+const PEER_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
+const ARP_FRAME: usize = ETHERNET + arp::PACKET_LEN;
+const HEADERS: usize = ETHERNET + IPV4 + UDP;
+
+/// What the worker makes of what the source sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Path {
+    Echo,
+    Relay,
+    MuToA,
+    MuToG722,
+    MuToG729,
+    G729ToMu,
+    CmToPlain,
+    PlainToCm,
+    GcmToPlain,
+    PlainToGcm,
+    Flood,
+}
+
+impl Path {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Relay => "relay",
+            Self::MuToA => "mu-to-a",
+            Self::MuToG722 => "mu-to-g722",
+            Self::MuToG729 => "mu-to-g729",
+            Self::G729ToMu => "g729-to-mu",
+            Self::CmToPlain => "cm-to-plain",
+            Self::PlainToCm => "plain-to-cm",
+            Self::GcmToPlain => "gcm-to-plain",
+            Self::PlainToGcm => "plain-to-gcm",
+            Self::Flood => "flood",
+        }
+    }
+
+    /// The suite with which the source seals what it sends.
+    fn sealed_with(self) -> Option<CryptoSuite> {
+        match self {
+            Self::CmToPlain => Some(CryptoSuite::AesCm128HmacSha1_80),
+            Self::GcmToPlain => Some(CryptoSuite::AeadAes128Gcm),
+            _ => None,
+        }
+    }
+}
+
+/// The one key of all legs of a suite.
+pub(crate) fn master_key(suite: CryptoSuite) -> MasterKey {
+    let octets: Vec<u8> = (0..suite.key_and_salt_len()).map(|octet| (octet * 7) as u8).collect();
+    MasterKey::new(suite, &octets).expect("the length is right")
+}
+
+/// The RTP port of a leg: A of flow 0, B of flow 0, A of flow 1, ...
+pub(crate) fn leg_port(leg: u32) -> u16 {
+    FIRST_PORT + 2 * leg as u16
+}
+
+/// What the source sends: the callers' side of every flow in turn, and junk between.
+pub(crate) struct Traffic {
+    flows: Vec<Flow>,
+    payloads: Vec<Vec<u8>>,
+    /// What is only passed on may hold anything, and a source that copies it measures itself.
+    speaks: bool,
+    tag_len: usize,
+    payload_type: u8,
+    junk: Option<[u8; HEADERS]>,
+    junk_due: u32,
+    next: usize,
+}
+
+struct Flow {
+    headers: [u8; HEADERS],
+    sequence: u32,
+    sender: Option<Box<Sender>>,
+}
+
+impl Traffic {
+    pub(crate) fn new(path: Path, flows: u16, gateway: MacAddress) -> Self {
+        let codec = if path == Path::G729ToMu { Codec::G729 } else { Codec::Pcmu };
+        let payloads = speech::payloads(codec);
+        let suite = path.sealed_with();
+        let tag_len = suite.map_or(0, CryptoSuite::tag_len);
+        let len = UDP + RTP + payloads[0].len() + tag_len;
+        let flow = |number: u16| Flow {
+            headers: headers(gateway, leg_port(2 * u32::from(number)), len),
+            sequence: 0,
+            sender: suite.map(|suite| Box::new(Sender::new(&master_key(suite), number.into()))),
+        };
+        Self {
+            flows: (0..flows).map(flow).collect(),
+            payloads,
+            speaks: matches!(path, Path::MuToG722 | Path::MuToG729 | Path::G729ToMu),
+            tag_len,
+            payload_type: if codec == Codec::G729 { 18 } else { 0 },
+            junk: (path == Path::Flood).then(|| headers(gateway, NOBODYS_PORT, len)),
+            junk_due: 0,
+            next: 0,
+        }
+    }
+
+    /// Octets of each frame.
+    pub(crate) fn frame_len(&self) -> usize {
+        HEADERS + RTP + self.payloads[0].len() + self.tag_len
+    }
+
+    /// Writes the next frame; whether it is of a call.
+    pub(crate) fn fill(&mut self, frame: &mut [u8]) -> bool {
+        if let Some(junk) = &self.junk
+            && self.junk_due > 0
+        {
+            self.junk_due -= 1;
+            frame[..HEADERS].copy_from_slice(junk);
+            return false;
+        }
+        self.junk_due = JUNK_PER_PACKET;
+        let flow = &mut self.flows[self.next];
+        let (headers, rest) = frame.split_at_mut(HEADERS);
+        headers.copy_from_slice(&flow.headers);
+        let sequence = flow.sequence;
+        flow.sequence += 1;
+        let fields = RtpFields {
+            marker: false,
+            payload_type: self.payload_type,
+            sequence: sequence as u16,
+            timestamp: sequence.wrapping_mul(160),
+            ssrc: self.next as u32,
+        };
+        let (rtp, room) = rest.split_first_chunk_mut().expect("room");
+        fields.write(rtp);
+        let payload = &self.payloads[(sequence as usize + self.next) % speech::PACKETS];
+        if self.speaks {
+            room[..payload.len()].copy_from_slice(payload);
+        }
+        if let Some(sender) = &mut flow.sender {
+            sender.protect(rest, RTP + payload.len()).expect("numbers go up");
+        }
+        self.next = if self.next + 1 == self.flows.len() { 0 } else { self.next + 1 };
+        true
+    }
+}
+
+/// Ethernet, IPv4 and UDP up to one of the gateway's ports.
+fn headers(gateway: MacAddress, port: u16, len: usize) -> [u8; HEADERS] {
+    let mut headers = [0; HEADERS];
+    let (ethernet, rest) = headers.split_first_chunk_mut::<ETHERNET>().expect("room");
+    let (ip, datagram) = rest.split_first_chunk_mut::<IPV4>().expect("room");
+    EthernetFields { destination: gateway, source: PEER_MAC, ethertype: ETHERTYPE_IPV4 }.write(ethernet);
+    let total_length = (IPV4 + len) as u16;
+    let (source, destination) = (PEER, GATEWAY);
+    Ipv4Fields { traffic_class: 0xb8, total_length, time_to_live: 64, protocol: udp::PROTOCOL, source, destination }
+        .write(ip);
+    // Without a checksum (RFC 768): the kernel of a real peer would make one, which is not what is measured.
+    UdpFields { source_port: PEER_PORT, destination_port: port, length: len as u16 }
+        .write(datagram.first_chunk_mut().expect("room"));
+    headers
+}
+
+/// The question for the gateway's hardware address.
+pub(crate) fn arp_question() -> [u8; ARP_FRAME] {
+    arp_frame(Operation::Request, MacAddress::BROADCAST, GATEWAY)
+}
+
+/// The gateway's hardware address from its answer; the echo sends the question itself, and then it does not matter.
+pub(crate) fn mac_from(frame: &[u8]) -> Option<MacAddress> {
+    let arp = Arp::parse(Ethernet::parse(frame).ok()?.payload()).ok()?;
+    (arp.operation == Operation::Reply || arp.sender_ip == PEER).then_some(arp.sender_mac)
+}
+
+/// The answer to a question for ours.
+pub(crate) fn arp_answer(frame: &[u8]) -> Option<[u8; ARP_FRAME]> {
+    let ethernet = Ethernet::parse(frame).ok().filter(|ethernet| ethernet.ethertype() == ETHERTYPE_ARP)?;
+    let request = Arp::parse(ethernet.payload()).ok()?;
+    let is_for_us = request.operation == Operation::Request && request.target_ip == PEER;
+    is_for_us.then(|| arp_frame(Operation::Reply, request.sender_mac, request.sender_ip))
+}
+
+fn arp_frame(operation: Operation, target_mac: MacAddress, target_ip: Ipv4Addr) -> [u8; ARP_FRAME] {
+    let mut frame = [0; ARP_FRAME];
+    let (header, packet) = frame.split_first_chunk_mut::<ETHERNET>().expect("room");
+    EthernetFields { destination: target_mac, source: PEER_MAC, ethertype: ETHERTYPE_ARP }.write(header);
+    Arp { operation, sender_mac: PEER_MAC, sender_ip: PEER, target_mac, target_ip }
+        .write(packet.first_chunk_mut().expect("room"));
+    frame
+}
