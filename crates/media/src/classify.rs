@@ -364,3 +364,70 @@ const fn ipv6_drop(error: Ipv6Error) -> DropReason {
         Ipv6Error::ExtensionHeaders | Ipv6Error::Routed => DropReason::IpExtensionHeader,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddrV4;
+
+    use proptest::prelude::*;
+    use tandem_packet_io::RxChecksum;
+    use tandem_testkit::{Endpoint, Pool};
+
+    use super::*;
+    use crate::config::Checksums;
+    use crate::port_table::StreamIndex;
+    use tandem_contract::LocalAddress;
+
+    const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
+
+    fn config(verify_udp: bool) -> EngineConfig {
+        let addresses = vec![LocalAddress { address: OURS.into(), prefix_len: 24, gateway: None }];
+        let mut config = EngineConfig::new(MAC, addresses, 10_000..=10_099);
+        config.ports[0].checksums = Checksums { transmit_offload: true, verify_udp };
+        config
+    }
+
+    proptest! {
+        #[test]
+        fn an_ordinary_frame_is_told_apart_as_any_other_would_be(
+            payload_len in 0_usize..200,
+            flips in prop::collection::vec((0_usize..60, any::<u8>()), 0..3),
+            cut in 0_usize..20,
+            verify_udp in any::<bool>(),
+            verdict in prop::sample::select(vec![ChecksumStatus::Unknown, ChecksumStatus::Good, ChecksumStatus::Bad]),
+        ) {
+            let config = config(verify_udp);
+            let (classifier, links) = (Classifier::new(&config), Links::new(&config));
+            let locals = config.ports[0].addresses.iter().map(|local| (crate::links::LinkIndex(0), *local));
+            let mut ports = PortTable::new(locals, &config.rtp_ports).unwrap();
+            ports.occupy(ports.address(OURS.into()).unwrap(), 10_000, StreamIndex(7));
+            let mut endpoint = Endpoint {
+                mac: MacAddress([2, 0, 0, 0, 0, 2]),
+                local: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 4000),
+                peer_mac: MAC,
+                peer: SocketAddrV4::new(OURS, 10_000),
+                payload_type: 0, sequence: 1, timestamp: 1, ssrc: 1, marker: false,
+            };
+            let mut octets = endpoint.send(&vec![0x55; payload_len], 160);
+            for (at, bits) in &flips {
+                if let Some(octet) = octets.get_mut(*at) { *octet ^= bits; }
+            }
+            octets.truncate(octets.len() - cut.min(octets.len()));
+            let mut frame = Pool::new(1).frame(&octets).unwrap();
+            frame.set_rx_checksum(RxChecksum { ip: verdict, l4: verdict });
+            let shown = |datagram: &Datagram| (format!("{datagram:?}"), datagram.source(frame.data()));
+            let as_any = match classifier.classify(&frame, &links, &ports, false) {
+                Class::Datagram(datagram) => Some(shown(&datagram)),
+                _ => None,
+            };
+            let ordinary = Classifier::ordinary(&frame, &links, &ports).map(|datagram| shown(&datagram));
+            prop_assert!(ordinary.is_none() || ordinary == as_any, "{ordinary:?} {as_any:?}");
+            if flips.is_empty() && cut == 0 && verdict != ChecksumStatus::Bad {
+                prop_assert!(ordinary.is_some());
+                let source = ordinary.unwrap().1;
+                prop_assert_eq!(source, "10.0.0.2:4000".parse().unwrap());
+            }
+        }
+    }
+}

@@ -88,7 +88,7 @@ impl Drop for Running {
 struct Measured {
     /// Packets of calls a second that came back.
     rate: f64,
-    /// Packets of calls that the ring took, and that did not come back.
+    /// Packets of calls, and those that did not come back.
     sent: u64,
     lost: u64,
     /// Frames of any kind a second that the ring did not take.
@@ -131,8 +131,7 @@ fn measure_all(seconds: u64, wanted: &str) -> Result<()> {
         }
         rates.push((name, path, flows, measured.rate));
     }
-    println!();
-    println!("{:<42}{:>12}{:>12}{:>14}{:>10}", "at 80 % of that", "packets/s", "added p50", "p99.9 in us", "lost");
+    println!("\n{:<42}{:>12}{:>12}{:>14}{:>10}", "at 80 % of that", "packets/s", "added p50", "p99.9 in us", "lost");
     for (name, path, flows, rate) in rates {
         if flows != 1_000 || !matches!(path, Path::Relay | Path::MuToG729) {
             continue;
@@ -141,10 +140,10 @@ fn measure_all(seconds: u64, wanted: &str) -> Result<()> {
         println!("{name:<42}{:>12.0}{:>12.1}{:>14.1}{:>10}", at.rate, at.p50_us, at.p99_9_us, at.lost);
     }
     if "flood".contains(wanted) {
-        let calls = 50_000 * (1 + u64::from(frames::JUNK_PER_PACKET));
-        let flood = measure(Path::Flood, 1_000, seconds, calls)?;
+        let frames = 50_000 * (1 + u64::from(frames::JUNK_PER_PACKET));
+        let flood = measure(Path::Flood, 1_000, seconds, frames)?;
         println!(
-            "\n1,000 calls of 50 packets/s beside {} packets/s of junk: {} of {} packets of calls lost, {:.0} frames/s refused by the ring",
+            "\n1,000 calls of 50 packets/s beside {} packets/s of junk: {} of {} packets of calls lost, {:.0} frames/s of any kind refused by the ring",
             50_000 * u64::from(frames::JUNK_PER_PACKET),
             flood.lost,
             flood.sent,

@@ -21,18 +21,18 @@ struct Source {
     traffic: Traffic,
     clock: TscClock,
     out: Burst<Mbuf>,
+    /// What the ring does not take is tried again: a stream without gaps. Else it is lost, as on a wire.
+    insists: bool,
     back: Burst<Mbuf>,
-    /// Whether each frame of `out` is of a call, from the lowest bit on.
-    of_calls: u32,
     counts: Counts,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Counts {
-    /// Packets of calls that the ring took, and that came back.
+    /// Packets of calls, and those of them that came back.
     sent: u64,
     back: u64,
-    /// Frames of any kind that it did not take.
+    /// Frames of any kind that the ring did not take.
     refused: u64,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn run(socket: &str, flows: u16, path: Path, seconds: u64, rate: u64)
     // Legs of one side alone: what the others would send is the other direction of the same work.
     let traffic = Traffic::new(path, flows, resolve(&mut queue)?);
     let (out, back, counts) = (Burst::new(), Burst::new(), Counts::default());
-    let mut source = Source { queue, traffic, clock: TscClock::new(), out, back, of_calls: 0, counts };
+    let mut source = Source { queue, traffic, clock: TscClock::new(), out, insists: path != Path::Flood, back, counts };
     let until = Instant::now() + Duration::from_secs(20);
     while source.counts.back == 0 {
         // Gently at first: only a few packets may wait for an answer to ARP.
@@ -98,6 +98,7 @@ impl Source {
         let start: Nanos = self.clock.now();
         while self.clock.now().since(start) < 100_000_000 {
             self.receive();
+            self.queue.tx_burst(&mut self.out);
         }
     }
 
@@ -113,26 +114,26 @@ impl Source {
         }
     }
 
+    /// Sends so many frames more, or fewer where earlier ones still wait.
     fn send(&mut self, frames: usize) {
+        let waiting = self.out.len();
+        let frames = frames.min(self.out.remaining_capacity());
         if frames == BURST_CAPACITY {
             self.queue.mempool().allocate_burst(&mut self.out);
         } else {
             self.out.extend((0..frames).map_while(|_| self.queue.mempool().allocate()));
         }
-        self.of_calls = 0;
         let len = self.traffic.frame_len();
-        for (nth, frame) in self.out.iter_mut().enumerate() {
+        for frame in &mut self.out[waiting..] {
             if frame.set_len(len).is_ok() {
-                self.of_calls |= u32::from(self.traffic.fill(frame.data_mut())) << nth;
+                self.counts.sent += u64::from(self.traffic.fill(frame.data_mut()));
             }
         }
-        let filled = self.out.len();
         self.queue.tx_burst(&mut self.out);
-        let taken = filled - self.out.len();
-        let taken_of_calls = self.of_calls & (u64::MAX >> (64 - taken.max(1))) as u32;
-        self.counts.sent += if taken == 0 { 0 } else { u64::from(taken_of_calls.count_ones()) };
-        self.counts.refused += self.out.len() as u64;
-        self.out.clear();
+        if !self.insists {
+            self.counts.refused += self.out.len() as u64;
+            self.out.clear();
+        }
     }
 }
 
