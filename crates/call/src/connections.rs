@@ -119,6 +119,8 @@ pub(crate) enum Due {
 pub(crate) struct Gone {
     /// The names under which requests of ours may wait for an answer over it; empty where none was sent.
     pub(crate) peers: Vec<SipPeer>,
+    /// The far end of a connection of ours that did not come about.
+    pub(crate) never_opened: Option<SocketAddr>,
 }
 
 const fn millis(ms: u32) -> u64 {
@@ -217,9 +219,10 @@ impl Connections {
         self.live.get(&id).map(|connection| connection.peer)
     }
 
-    /// The framer of a connection on which something was heard.
+    /// The framer of a connection on which something was heard; `None` before its handshakes are done.
     pub(crate) fn framer(&mut self, id: ConnectionId) -> Option<(SipPeer, &mut StreamFramer)> {
-        self.live.get_mut(&id).map(|connection| (connection.peer, &mut connection.framer))
+        let connection = self.live.get_mut(&id)?;
+        matches!(connection.state, State::Open { .. }).then_some((connection.peer, &mut connection.framer))
     }
 
     /// Bytes came, and `messages` of them or pings were complete; looks after the deadlines.
@@ -313,10 +316,10 @@ impl Connections {
                 self.by_source.remove(&source);
             }
         }
-        if matches!(connection.state, State::Opening { .. }) {
-            self.counters.failed += 1;
-        }
-        Some(Gone { peers })
+        let is_opening = matches!(connection.state, State::Opening { .. });
+        self.counters.failed += u64::from(is_opening);
+        let never_opened = (is_opening && !connection.accepted).then_some(connection.peer.remote);
+        Some(Gone { peers, never_opened })
     }
 
     /// The next thing that became due by `now`.

@@ -31,6 +31,11 @@ pub(crate) const METHODS: &[Method] =
 /// The type of a session description.
 pub(crate) const SDP: &str = "application/sdp";
 
+/// Requests longer than this do not leave as datagrams where there is another way (RFC 3261 §18.1.1).
+const MAX_DATAGRAM_BYTES: usize = 1300;
+/// For how long somebody who could not be reached by TCP is not tried again, and how many such are remembered.
+const WITHOUT_TCP_S: u32 = 600;
+const MAX_WITHOUT_TCP: usize = 4096;
 /// At most this many answers to one INVITE are told apart: a downstream proxy that forks more than that is not helped.
 const MAX_FORKS: usize = 8;
 
@@ -52,6 +57,8 @@ pub(crate) struct Exchange {
     pub(crate) invites: HashMap<ServerTx, (CallNumber, LegSide)>,
     /// What our own requests are for.
     pub(crate) requests: HashMap<ClientTx, Purpose>,
+    /// Who could not be reached by TCP, and until when that is believed.
+    without_tcp: HashMap<SocketAddr, Nanos>,
     /// When calls want to be woken.
     pub(crate) alarms: BTreeSet<(Nanos, CallNumber)>,
     /// Records of refused calls that are not confirmed yet.
@@ -154,6 +161,7 @@ impl Exchange {
             dialogs: HashMap::new(),
             invites: HashMap::new(),
             requests: HashMap::new(),
+            without_tcp: HashMap::new(),
             alarms: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
             keys,
@@ -235,6 +243,14 @@ impl Exchange {
     /// A connection is gone: whoever waits for an answer over it hears so.
     pub(crate) fn disconnected(&mut self, now: Nanos, connection: ConnectionId) {
         let Some(gone) = self.connections.remove(connection) else { return };
+        if let Some(remote) = gone.never_opened {
+            if self.without_tcp.len() >= MAX_WITHOUT_TCP {
+                self.without_tcp.retain(|_, until| now < *until);
+            }
+            if self.without_tcp.len() < MAX_WITHOUT_TCP {
+                self.without_tcp.insert(remote, now.plus(seconds(WITHOUT_TCP_S)));
+            }
+        }
         for peer in gone.peers {
             self.transactions.on_transport_error(instant(now), peer);
         }
@@ -343,9 +359,26 @@ impl Exchange {
         purpose: Purpose,
     ) -> Option<ClientTx> {
         let request = request.header(HeaderName::UserAgent, &self.config.user_agent);
-        let tx = self.transactions.send_request(instant(now), to, request).ok()?;
+        let sent = match self.over_tcp(now, &to, &request) {
+            Some(tcp) => self.transactions.send_request_to(instant(now), tcp, &[to], request),
+            None => self.transactions.send_request(instant(now), to, request),
+        };
+        let tx = sent.ok()?;
         self.requests.insert(tx, purpose);
         Some(tx)
+    }
+
+    /// How a request too long for a datagram reaches `to` (RFC 3261 §18.1.1): by TCP, where we listen for that at the same
+    /// address and it is not known of `to` that it does not.
+    fn over_tcp(&self, now: Nanos, to: &SipPeer, request: &RequestBuilder) -> Option<SipPeer> {
+        if to.transport != Transport::Udp || request.estimated_bytes() <= MAX_DATAGRAM_BYTES {
+            return None;
+        }
+        if self.without_tcp.get(&to.remote).is_some_and(|until| now < *until) {
+            return None;
+        }
+        let is_ours = |known: &&Listener| known.transport == Transport::Tcp && known.advertised.ip() == to.local.ip();
+        self.config.listeners.iter().find(is_ours).map(|known| known.peer(to.remote))
     }
 
     /// Ends a dialog with BYE.

@@ -193,8 +193,12 @@ impl Guard {
         } else if place.standing == Standing::Peer || rate == 0 {
             Verdict::Heard
         } else {
-            let earned = (u128::from(now.since(place.seen)) * u128::from(rate) / 1_000_000).min(burst.into()) as u64;
-            place.budget = (place.budget + earned).min(burst);
+            // Parts of a thousandth are not lost: what was not earned yet counts from where it began.
+            let earned = u128::from(now.since(place.seen)) * u128::from(rate) / 1_000_000;
+            let whole = place.seen.plus((earned * 1_000_000 / u128::from(rate)) as u64);
+            let budget = u128::from(place.budget) + earned;
+            place.seen = if budget >= u128::from(burst) { now } else { whole };
+            place.budget = budget.min(burst.into()) as u64;
             match place.budget.checked_sub(1000) {
                 Some(left) => {
                     place.budget = left;
@@ -203,8 +207,6 @@ impl Guard {
                 None => Verdict::OverBudget,
             }
         };
-        // Parts of a thousandth are not lost: what was not earned yet is counted from where it began.
-        place.seen = now;
         match verdict {
             Verdict::Heard => {}
             Verdict::Denied => self.counters.denied += 1,
@@ -384,6 +386,9 @@ mod tests {
         assert_eq!((0..1000).filter(|ms| heard(&mut guard, 1001 + ms)).count(), 10, "a message each 100 ms");
         assert_eq!(guard.counters.over_budget, 15 + 990);
         assert_eq!(guard.admit(Nanos::from_millis(2000), ip("192.0.2.2")), Verdict::Heard, "another source");
+        let flood = (0..50_000_u64).map(|number| Nanos(3_000_000_000 + number * 20_000));
+        let heard = flood.filter(|now| guard.admit(*now, ip("192.0.2.1")) == Verdict::Heard).count();
+        assert_eq!(heard, 5 + 9, "who floods has no less than its share");
     }
 
     #[test]

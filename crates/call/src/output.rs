@@ -155,6 +155,8 @@ pub struct SwitchCounters {
     pub legs_astray: u64,
     /// Requests answered 503 because too many transactions were under way, or of overload.
     pub dropped_requests: u64,
+    /// Requests that were sent to another target, since the first could not be had.
+    pub failovers: u64,
     /// SIP retransmissions that were absorbed or repeated.
     pub retransmissions: u64,
     /// Connections that carry SIP.

@@ -106,7 +106,7 @@ impl Switch {
 
     /// A whole message came over a connection that frames by itself (RFC 7118 §5).
     pub fn on_frame(&mut self, now: Nanos, connection: ConnectionId, bytes: &[u8]) {
-        let Some(from) = self.exchange.connections.peer(connection) else { return };
+        let Some((from, _)) = self.exchange.connections.framer(connection) else { return };
         let is_heard = self.exchange.take(now, from, bytes);
         self.exchange.connections.heard(now, connection, 1);
         self.pump(now);
@@ -334,6 +334,7 @@ impl Switch {
             malformed_datagrams: sip.malformed,
             transaction_timeouts: sip.timeouts,
             dropped_requests: sip.refused_for_overload,
+            failovers: sip.failovers,
             retransmissions: sip.request_retransmissions_received + sip.retransmissions_sent,
             connections: self.exchange.connections.counters(),
             guard: self.exchange.guard.counters,

@@ -16,6 +16,13 @@ proptest! {
     }
 
     #[test]
+    fn whatever_connections_do_none_is_left_and_none_is_forgotten(
+        script in proptest::collection::vec(any::<u8>(), 0..240),
+    ) {
+        support::wires::play(&script);
+    }
+
+    #[test]
     fn calls_that_get_as_far_as_an_answer_end_as_well(
         call in 0_u8..128,
         answer in prop_oneof![Just(3_u8), Just(2), Just(1), Just(4)],

@@ -371,3 +371,39 @@ fn what_was_encrypted_is_not_continued_in_the_clear() {
     let (_, listener, to, _) = wires.asked_for();
     assert_eq!((listener, to.to_string().as_str()), (TLS, "198.51.100.9:5061"));
 }
+
+/// Alice calls Bob, who speaks UDP, with so many codecs that our INVITE is too long for a datagram.
+fn long_call(wires: &mut Wires) {
+    let invite = wires.stage.alice.invite(&format!("2{}", "0".repeat(400)), &sdp(ALICE, 4000, "0 8", ""));
+    wires.stage.alice_sends(invite);
+}
+
+#[test]
+fn a_request_too_long_for_a_datagram_goes_by_tcp() {
+    let mut wires = Wires::new(ListenerId(0));
+    long_call(&mut wires);
+    let (bob, listener, to, _) = wires.asked_for();
+    assert_eq!((listener, to), (TCP, BOB));
+    wires.opened(bob);
+    let (_, invite) = wires.sent();
+    assert!(invite.header("Via").starts_with("SIP/2.0/TCP "));
+    wires.stage.bob.expect_silence();
+}
+
+#[test]
+fn who_does_not_listen_for_tcp_gets_long_requests_as_datagrams_and_is_not_asked_again_for_a_while() {
+    let mut wires = Wires::new(ListenerId(0));
+    long_call(&mut wires);
+    let (bob, ..) = wires.asked_for();
+    wires.gone(bob);
+    assert!(wires.stage.bob.expect_request("INVITE").header("Via").starts_with("SIP/2.0/UDP "));
+    wires.stage.alice.next_call(2);
+    long_call(&mut wires);
+    wires.stage.bob.expect_request("INVITE");
+    assert!(wires.stage.connections.is_empty());
+    wires.stage.pass_ms(600_000);
+    wires.stage.connections.clear();
+    wires.stage.alice.next_call(3);
+    long_call(&mut wires);
+    wires.asked_for();
+}

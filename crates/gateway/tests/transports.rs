@@ -196,6 +196,19 @@ fn a_caller_over_udp_reaches_a_callee_over_tcp() {
     bench.finish(3);
 }
 
+#[test]
+fn a_request_too_long_for_a_datagram_goes_to_a_callee_over_udp_by_tcp() {
+    let bench = Bench::new("udp", "udp");
+    let mut callee = bench.callee("t1", 1);
+    let mut command = bench.sipp("caller_hangs_up", "u1", CALLER, bench.caller_port);
+    let number = format!("8{}", "1".repeat(400));
+    command.args(["-m", "1", "-s", &number, &format!("{SIP}:{}", bench.udp)]);
+    Process::spawn("caller", &mut command, bench.log("caller")).expect_success(65);
+    callee.expect_success(65);
+    assert_eq!(bench.counted("opened"), 1);
+    bench.finish(1);
+}
+
 /// `openssl s_client`, connected to one of the gateway's ports.
 struct SClient(Child);
 

@@ -5,6 +5,7 @@
 
 mod phone;
 pub mod random;
+pub mod wires;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

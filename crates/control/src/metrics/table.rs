@@ -170,6 +170,11 @@ pub(super) const METRICS: &[Metric] = &[
         "SIP retransmissions that were absorbed or repeated.",
     ),
     counter(
+        "tandem_sip_failovers",
+        Switch(|switch| switch.counters.failovers),
+        "Requests that were sent to another target, since the first could not be had.",
+    ),
+    counter(
         "tandem_sip_timeouts",
         Switch(|switch| switch.counters.transaction_timeouts),
         "Requests of the gateway's own that nobody answered.",

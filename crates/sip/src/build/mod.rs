@@ -50,5 +50,5 @@ fn finish(head: String, content_type: Option<&str>, body: &[u8]) -> Vec<u8> {
 }
 
 /// Bounds for what is built here: whatever fits the largest datagram.
-const OWN_LIMITS: crate::Limits =
+pub(crate) const OWN_LIMITS: crate::Limits =
     crate::Limits { max_bytes: 65_535, max_head_bytes: 65_535, max_headers: 1_024, max_uri_bytes: 8_192 };

@@ -45,6 +45,13 @@ impl RequestBuilder {
         &self.uri
     }
 
+    /// About how many bytes it makes, Via included: not fewer, and at most some fifty more.
+    pub fn estimated_bytes(&self) -> usize {
+        // The start line's version and line end, Via, Max-Forwards, Content-Type, Content-Length, empty line.
+        const REST: usize = 240;
+        self.method.as_str().len() + self.uri.len() + self.via.len() + self.lines.len() + self.body.len() + REST
+    }
+
     /// Appends a header line. For the headers that have a method of their own here, use that.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {

@@ -3,11 +3,11 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::engine::{Armed, Cancelling};
+use super::engine::{Armed, Cancelling, Kind};
 use super::table::{self, Action, Event, State, Timer};
 use super::{Output, Peer, Slot, Transactions, Tx};
 use crate::build::{ack_for_failure, cancel_for};
-use crate::{Instant, Request, Response, ResponseBuilder, StatusCode};
+use crate::{Instant, Message, Request, Response, ResponseBuilder, StatusCode};
 
 /// What an event brings along.
 #[derive(Default)]
@@ -24,6 +24,10 @@ impl Transactions {
     pub(super) fn step(&mut self, now: Instant, slot: Slot, event: Event, mut input: Input) {
         let Some(transaction) = self.get_mut(slot) else { return };
         let Some(row) = table::find(transaction.kind.table(), transaction.state, event) else { return };
+        if transaction.gives_up_on(event, input.response.as_ref()) && self.move_on(now, slot, input.response.as_ref()) {
+            return;
+        }
+        let Some(transaction) = self.get_mut(slot) else { return };
         transaction.state = row.next;
         for action in row.actions {
             self.act(now, slot, *action, &mut input);
@@ -45,6 +49,7 @@ impl Transactions {
         let Some(transaction) = self.get_mut(slot) else { return };
         let is_reliable = transaction.peer.transport.is_reliable();
         let is_internal = transaction.is_internal;
+        let has_others = !transaction.others.is_empty();
         let name = transaction.kind.name(slot);
         match action {
             Action::SendRequest | Action::SendResponse => {
@@ -95,6 +100,10 @@ impl Transactions {
                 self.outputs.push_back(Output::TransportFailed { id: name })
             }
             Action::ReportTransportError => {}
+            Action::Arm(timer @ (Timer::B | Timer::F)) if has_others => {
+                let patience = timers.first(timer, is_reliable).map(|whole| whole.min(timers.failover()));
+                self.arm(now, slot, timer, patience);
+            }
             Action::Arm(timer) => self.arm(now, slot, timer, timers.first(timer, is_reliable)),
             Action::ArmAtT2(timer) => self.arm(now, slot, timer, Some(timers.t2)),
             Action::Backoff(timer) => {
@@ -116,6 +125,27 @@ impl Transactions {
                 }
             }
         }
+    }
+
+    /// Tries the next target with a branch of its own (RFC 3263 section 4.3); `false` where there is none.
+    fn move_on(&mut self, now: Instant, slot: Slot, response: Option<&Response>) -> bool {
+        if response.is_some() && self.get(slot).is_some_and(|transaction| transaction.kind == Kind::InviteClient) {
+            self.send_failure_ack(slot, response);
+        }
+        let Some(next) = self.get_mut(slot).and_then(|transaction| transaction.others.pop()) else { return false };
+        let Some(wire) = self.get(slot).and_then(|transaction| transaction.wire.clone()) else { return false };
+        let branch = self.identifiers().branch();
+        let Some(request) = with_top_via(&wire, &self.via(&next, &branch)) else { return false };
+        self.counters.failovers += 1;
+        self.rename_client(slot, &branch, request.method());
+        let Some(transaction) = self.get_mut(slot) else { return false };
+        transaction.peer = next;
+        transaction.wire = Some(request.to_bytes());
+        transaction.invite = (transaction.kind == Kind::InviteClient).then(|| Box::new(request));
+        transaction.state = State::Initial;
+        (transaction.ack, transaction.repeat, transaction.limit) = (None, None, None);
+        self.step(now, slot, Event::Start, Input::default());
+        true
     }
 
     fn arm(&mut self, now: Instant, slot: Slot, timer: Timer, interval: Option<Duration>) {
@@ -167,5 +197,16 @@ impl Transactions {
             transaction.wire = Some(Arc::clone(&bytes));
             self.outputs.push_back(Output::Send { to, bytes });
         }
+    }
+}
+
+/// A request of ours with another topmost Via, which is its second line.
+fn with_top_via(wire: &[u8], via: &str) -> Option<Request> {
+    let start = memchr::memmem::find(wire, b"\r\n")? + 2;
+    let rest = start + memchr::memmem::find(&wire[start..], b"\r\n")? + 2;
+    let bytes = [&wire[..start], b"Via: ", via.as_bytes(), b"\r\n", &wire[rest..]].concat();
+    match Message::parse(&bytes, &crate::build::OWN_LIMITS) {
+        Ok(Message::Request(request)) => Some(request),
+        _ => None,
     }
 }

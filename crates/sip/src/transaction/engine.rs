@@ -3,9 +3,9 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::table::{self, Row, State, Timer};
+use super::table::{self, Event, Row, State, Timer};
 use super::{ClientTx, Peer, ServerTx, Slot, Tx};
-use crate::{Instant, Request};
+use crate::{Instant, Request, Response, StatusCode};
 
 /// A timer that runs.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +50,8 @@ pub(super) struct Transaction {
     pub(super) state: State,
     /// Whom it sends to.
     pub(super) peer: Peer,
+    /// Whom a client tries where that one cannot be had (RFC 3263 section 4.3), the next one last.
+    pub(super) others: Vec<Peer>,
     /// Its key in the map of clients or servers.
     pub(super) key: Box<str>,
     /// Its key in the map of mergeable requests.
@@ -91,6 +93,7 @@ impl Transaction {
             kind,
             state: State::Initial,
             peer,
+            others: Vec::new(),
             key,
             merge_key: None,
             is_internal: false,
@@ -102,6 +105,20 @@ impl Transaction {
             response_tag: None,
             repeat: None,
             limit: None,
+        }
+    }
+
+    /// Whether `event` means that another target is to be tried, where there is one: nothing was heard yet, or 503.
+    pub(super) fn gives_up_on(&self, event: Event, response: Option<&Response>) -> bool {
+        if self.others.is_empty() || self.cancel != Cancelling::No {
+            return false;
+        }
+        match event {
+            Event::TransportError | Event::Fires(Timer::B | Timer::F) => {
+                matches!(self.state, State::Calling | State::Trying)
+            }
+            Event::Failure => response.is_some_and(|response| response.status() == StatusCode::SERVICE_UNAVAILABLE),
+            _ => false,
         }
     }
 

@@ -168,6 +168,8 @@ pub struct TransactionCounters {
     pub merged_requests: u64,
     /// Requests answered with 503 because [`TransactionConfig::max_transactions`] was reached, or of overload.
     pub refused_for_overload: u64,
+    /// Requests that were sent to another target than the first (RFC 3263 section 4.3).
+    pub failovers: u64,
     /// Transactions that ended by Timer B, F or H, or after CANCEL.
     pub timeouts: u64,
 }

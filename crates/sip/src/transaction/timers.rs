@@ -37,6 +37,12 @@ impl TimerValues {
         self.t1.saturating_mul(64)
     }
 
+    /// 8*T1: how long a target may say nothing while there is another to try. RFC 3263 leaves it open; after 64*T1 the
+    /// caller has long hung up.
+    pub fn failover(&self) -> Duration {
+        self.t1.saturating_mul(8)
+    }
+
     /// The first interval of `timer`; `None` when it does not run over this kind of transport. Zero fires at once.
     pub fn first(&self, timer: Timer, is_reliable: bool) -> Option<Duration> {
         let wait = |length| Some(if is_reliable { Duration::ZERO } else { length });

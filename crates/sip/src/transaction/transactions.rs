@@ -259,6 +259,23 @@ impl Transactions {
     ///
     /// When there are too many transactions, or the request is malformed.
     pub fn send_request(&mut self, now: Instant, to: Peer, request: RequestBuilder) -> Result<ClientTx, SendError> {
+        self.send_request_to(now, to, &[], request)
+    }
+
+    /// The same with further targets, to be tried in their order (RFC 3263 section 4.3): the next one where nothing is
+    /// heard of a target within [`TimerValues::failover`](super::TimerValues::failover), where it cannot be reached, and
+    /// where it answers 503. The transaction keeps its name, and what is reported is what became of the last target.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many transactions, or the request is malformed.
+    pub fn send_request_to(
+        &mut self,
+        now: Instant,
+        to: Peer,
+        others: &[Peer],
+        request: RequestBuilder,
+    ) -> Result<ClientTx, SendError> {
         if matches!(request.method(), Method::Ack | Method::Cancel) {
             return Err(SendError::NotATransaction);
         }
@@ -267,10 +284,21 @@ impl Transactions {
         }
         let branch = self.identifiers.branch();
         let request = request.via(&self.via(&to, &branch)).build()?;
-        Ok(ClientTx(self.begin_client(now, to, request, false)))
+        let slot = self.insert_client(to, request, false);
+        if let Some(transaction) = self.get_mut(slot) {
+            transaction.others = others.iter().rev().copied().collect();
+        }
+        self.step(now, slot, Event::Start, Input::default());
+        Ok(ClientTx(slot))
     }
 
     pub(super) fn begin_client(&mut self, now: Instant, to: Peer, request: Request, is_internal: bool) -> Slot {
+        let slot = self.insert_client(to, request, is_internal);
+        self.step(now, slot, Event::Start, Input::default());
+        slot
+    }
+
+    fn insert_client(&mut self, to: Peer, request: Request, is_internal: bool) -> Slot {
         let is_invite = *request.method() == Method::Invite;
         let kind = if is_invite { Kind::InviteClient } else { Kind::NonInviteClient };
         let mut key = core::mem::take(&mut self.key);
@@ -282,9 +310,19 @@ impl Transactions {
         if is_invite {
             transaction.invite = Some(Box::new(request));
         }
-        let slot = self.insert(transaction);
-        self.step(now, slot, Event::Start, Input::default());
-        slot
+        self.insert(transaction)
+    }
+
+    /// From now on the client transaction in `slot` is answered by responses to `branch`.
+    pub(super) fn rename_client(&mut self, slot: Slot, branch: &str, method: &Method) {
+        let mut key = core::mem::take(&mut self.key);
+        matching::write_client_key(&mut key, branch, method);
+        let new: Box<str> = key.as_str().into();
+        self.key = key;
+        let Some(transaction) = self.get_mut(slot) else { return };
+        let old = core::mem::replace(&mut transaction.key, new.clone());
+        self.clients.remove(&old);
+        self.clients.insert(new, slot);
     }
 
     /// Sends the ACK of a 2xx, which is a transaction of its own that nobody answers (section 13.2.2.4). Keep the bytes
@@ -305,7 +343,7 @@ impl Transactions {
         self.outputs.push_back(Output::Send { to, bytes });
     }
 
-    fn via(&self, to: &Peer, branch: &str) -> String {
+    pub(super) fn via(&self, to: &Peer, branch: &str) -> String {
         let transport = to.transport.as_str();
         // A connection of ours may be used for the other end's requests too (RFC 5923 section 4).
         let rport = if to.transport == Transport::Udp { ";rport" } else { ";alias" };
