@@ -154,8 +154,15 @@ impl Connections {
         ConnectionCounters { live: self.live.len() as u64, ..self.counters }
     }
 
-    /// Somebody connects to `listener`; `None` where there is no room for it.
-    pub(crate) fn accept(&mut self, now: Nanos, listener: ListenerId, peer: SipPeer) -> Option<ConnectionId> {
+    /// Somebody connects to `listener`; `None` where there is no room for it. `serves` says whether requests of ours to
+    /// that address may take the connection: over TLS, whoever has shown no certificate may be anybody.
+    pub(crate) fn accept(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        peer: SipPeer,
+        serves: bool,
+    ) -> Option<ConnectionId> {
         let from_there = self.by_source.get(&peer.remote.ip()).copied().unwrap_or(0);
         if self.is_full() || from_there >= self.limits.max_per_source {
             self.counters.refused += 1;
@@ -163,14 +170,20 @@ impl Connections {
         }
         self.counters.accepted += 1;
         self.by_source.insert(peer.remote.ip(), from_there + 1);
-        Some(self.insert(now, listener, peer, true))
+        Some(self.insert(now, listener, peer, (true, serves)))
     }
 
     fn is_full(&self) -> bool {
         self.live.len() >= self.limits.max_connections as usize
     }
 
-    fn insert(&mut self, now: Nanos, listener: ListenerId, peer: SipPeer, accepted: bool) -> ConnectionId {
+    fn insert(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        peer: SipPeer,
+        (accepted, serves): (bool, bool),
+    ) -> ConnectionId {
         let id = ConnectionId(self.next);
         self.next += 1;
         let alarm = now.plus(millis(self.limits.open_ms));
@@ -183,12 +196,14 @@ impl Connections {
             active: now,
             begun: None,
             ping_at: None,
-            far_ends: vec![peer.remote],
+            far_ends: if serves { vec![peer.remote] } else { Vec::new() },
             has_requests: false,
             alarm,
         };
         // The newest connection to a far end is the one most likely alive.
-        self.by_far_end.insert((listener, peer.remote), id);
+        if serves {
+            self.by_far_end.insert((listener, peer.remote), id);
+        }
         self.alarms.insert((alarm, id));
         self.live.insert(id, connection);
         id
@@ -259,7 +274,7 @@ impl Connections {
             }
             None => {
                 self.counters.opened += 1;
-                (self.insert(now, listener, to, false), true)
+                (self.insert(now, listener, to, (false, true)), true)
             }
         };
         let Some(connection) = self.live.get_mut(&id) else { return Way::Nowhere };

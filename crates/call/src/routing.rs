@@ -41,9 +41,11 @@ impl Routing {
         self.peers.get(usize::from(id.0))
     }
 
-    /// The name that the certificate of the peer at `address` must have.
+    /// The name that the certificate of the peer at `address` must have; a peer may speak from several ports.
     pub(crate) fn server_name(&self, address: SocketAddr) -> Option<&str> {
-        self.peers.iter().find(|peer| peer.address == address)?.server_name.as_deref()
+        let exact = self.peers.iter().find(|peer| peer.address == address);
+        let near = || self.peers.iter().find(|peer| peer.address.ip() == address.ip());
+        exact.or_else(near)?.server_name.as_deref()
     }
 
     /// The peer that a source address belongs to: the one at exactly that address and port, else the one with the

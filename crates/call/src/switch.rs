@@ -57,11 +57,12 @@ impl Switch {
     /// Somebody connects to `listener`; `None` where it is to be refused at once. Handshakes follow, then
     /// [`Switch::on_connected`].
     pub fn on_accepted(&mut self, now: Nanos, listener: ListenerId, remote: SocketAddr) -> Option<ConnectionId> {
-        let peer = self.exchange.config.listeners.get(usize::from(listener.0))?.peer(remote);
+        let known = self.exchange.config.listeners.get(usize::from(listener.0))?;
+        let (peer, serves) = (known.peer(remote), known.authenticates || !known.transport.is_secure());
         if self.exchange.guard.admit(now, remote.ip()) != Verdict::Heard {
             return None;
         }
-        self.exchange.connections.accept(now, listener, peer)
+        self.exchange.connections.accept(now, listener, peer, serves)
     }
 
     /// A connection is open, its handshakes done.

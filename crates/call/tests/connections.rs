@@ -271,6 +271,22 @@ fn alias_is_not_believed_about_anothers_address_nor_over_tls_without_a_certifica
 }
 
 #[test]
+fn over_tls_a_connection_from_a_peers_address_is_not_the_peers_without_a_certificate() {
+    let mut wires = Wires::new(TLS);
+    let anybody = wires.accept(TLS, BOB);
+    wires.stage.alice_sends(invite("UDP"));
+    let (connection, ..) = wires.asked_for();
+    assert_ne!(connection, anybody, "a connection whose server shows its certificate is opened");
+
+    let mut config = config_with(TLS);
+    config.listeners[2].authenticates = true;
+    let mut wires = Wires { stage: Stage::with(config) };
+    let bob = wires.accept(TLS, BOB);
+    wires.stage.alice_sends(invite("UDP"));
+    assert_eq!(wires.sent().0, bob);
+}
+
+#[test]
 fn who_sends_a_message_drop_by_drop_is_cut_off() {
     let mut wires = Wires::new(TCP);
     let slow = wires.accept(TCP, ALICE);

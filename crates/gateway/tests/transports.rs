@@ -197,15 +197,16 @@ fn a_caller_over_udp_reaches_a_callee_over_tcp() {
 }
 
 #[test]
-fn a_request_too_long_for_a_datagram_goes_to_a_callee_over_udp_by_tcp() {
+fn a_long_request_reaches_a_callee_over_udp_that_refuses_tcp() {
     let bench = Bench::new("udp", "udp");
-    let mut callee = bench.callee("t1", 1);
+    let mut callee = bench.callee("u1", 1);
     let mut command = bench.sipp("caller_hangs_up", "u1", CALLER, bench.caller_port);
     let number = format!("8{}", "1".repeat(400));
     command.args(["-m", "1", "-s", &number, &format!("{SIP}:{}", bench.udp)]);
     Process::spawn("caller", &mut command, bench.log("caller")).expect_success(65);
     callee.expect_success(65);
-    assert_eq!(bench.counted("opened"), 1);
+    assert_eq!((bench.counted("opened"), bench.counted("failed")), (1, 1), "TCP was tried first");
+    assert_eq!(bench.gateway.ctl_json(&["stats"])["switch"]["failovers"], 1);
     bench.finish(1);
 }
 

@@ -199,7 +199,12 @@ fn stats(stats: &Value) -> String {
     let mut counted = Table::new(&["counter", "value"]);
     for section in ["switch", "sip", "records"] {
         for (name, value) in stats[section].as_object().into_iter().flatten() {
-            counted.row([format!("{section}.{name}"), text(value)]);
+            match value.as_object() {
+                Some(parts) => parts.iter().for_each(|(part, value)| {
+                    counted.row([format!("{section}.{name}.{part}"), text(value)]);
+                }),
+                None => counted.row([format!("{section}.{name}"), text(value)]),
+            }
         }
     }
     page += &counted.to_string();
