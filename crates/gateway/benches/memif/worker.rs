@@ -133,11 +133,6 @@ pub(crate) fn memory(calls: u32) -> Result<()> {
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     let kib: u64 = resident.trim().trim_end_matches(" kB").parse()?;
     println!("{}", kib * 1024);
-    eprintln!(
-        "sender {} receiver {}",
-        std::mem::size_of::<tandem_srtp::Sender>(),
-        std::mem::size_of::<tandem_srtp::Receiver>()
-    );
     drop(engine);
     Ok(())
 }
