@@ -6,7 +6,7 @@ DEMO_CALLS ?= 12
 CAPACITY_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-short test lint manual bench capacity package clean
+.PHONY: help setup build demo demo-short test lint manual bench failover capacity package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ manual: build ## renew what the manual takes from the program
 bench: ## figures of this machine (minutes)
 	@scripts/setup.sh build demo bench
 	scripts/bench.sh
+
+failover: setup ## two gateways, one dies in seven ways: calls lost, gaps of media, duplicates (needs root)
+	benches/failover.sh
 
 capacity: build ## the largest number of calls at a service level, five mixes (an hour and more)
 	$${CARGO_TARGET_DIR:-target}/release/tandem capacity $(CAPACITY_ARGUMENTS)

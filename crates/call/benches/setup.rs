@@ -74,6 +74,9 @@ impl Load {
                     let event = match command {
                         Command::InstallFlow { flow, epoch, .. } => Event::Installed { flow, epoch },
                         Command::UpdateFlow { flow, epoch, .. } => Event::Updated { flow, epoch },
+                        Command::ResumeFlow { .. } | Command::AbandonFlow { .. } | Command::ReadPosition { .. } => {
+                            unreachable!("no other node is told of these calls")
+                        }
                         Command::RemoveFlow { flow } | Command::ReadFlow { flow } => {
                             Event::Removed { flow, counters: Default::default() }
                         }

@@ -75,6 +75,14 @@ impl Admission {
         Ok(())
     }
 
+    /// Lets a call in that is up already: one that another node had.
+    pub(crate) fn admit_always(&mut self, peers: [PeerId; 2]) {
+        self.calls += 1;
+        for id in distinct(peers) {
+            self.count(id);
+        }
+    }
+
     /// A call that was let in is over.
     pub(crate) fn leave(&mut self, peers: [PeerId; 2]) {
         self.calls = self.calls.saturating_sub(1);

@@ -54,7 +54,7 @@ pub(crate) struct Call {
     alarm: Option<Nanos>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Phase {
     Reserving,
     Calling,
@@ -111,6 +111,8 @@ pub(crate) enum Then {
     },
     /// Nothing but what may have come up meanwhile.
     Settle,
+    /// The flow that another node had is here; then this.
+    Resumed(Box<Self>),
 }
 
 impl Media {
@@ -124,6 +126,18 @@ impl Media {
             is_on_worker: false,
             removal_due: None,
         }
+    }
+
+    /// What waits for the worker's answer.
+    pub(crate) fn then(&self) -> Option<&Then> {
+        self.pending.as_ref().map(|pending| match &pending.then {
+            Then::Resumed(then) => then,
+            then => then,
+        })
+    }
+
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// Whether the worker owes an answer.
@@ -220,6 +234,16 @@ impl Call {
         exchange.command(worker, Command::UpdateFlow { flow, epoch, legs });
     }
 
+    /// The flow was on another node and is to come here; what the worker is to be told of its legs.
+    pub(crate) fn resume_with(&mut self, exchange: &Exchange, now: Nanos, then: Then) -> [LegConfig; 2] {
+        let legs = LegSide::BOTH.map(|side| LegConfig { held: self.is_held(side), ..self.leg(side).media() });
+        self.media.sent = legs;
+        self.media.epoch = self.media.epoch.next();
+        self.media.is_on_worker = true;
+        self.pend(exchange, now, Then::Resumed(Box::new(then)));
+        legs
+    }
+
     fn pend(&mut self, exchange: &Exchange, now: Nanos, then: Then) {
         let patience = u64::from(exchange.config.timeouts.worker_reply_ms) * 1_000_000;
         self.media.pending = Some(Pending { epoch: self.media.epoch, due: now.plus(patience), then });
@@ -235,7 +259,8 @@ impl Call {
                 }
             }
             Event::Refused { epoch, reason, .. } => {
-                if self.phase == Phase::Reserving && epoch == self.media.epoch {
+                let is_first = matches!(&self.media.pending, Some(Pending { then: Then::Resumed(_), .. }));
+                if (self.phase == Phase::Reserving || is_first) && epoch == self.media.epoch {
                     // Nothing was installed, so nothing is to be removed.
                     self.media.is_on_worker = false;
                 }
@@ -268,7 +293,8 @@ impl Call {
             }
             Event::AddressLost { leg, .. } => self.on_address_lost(exchange, now, leg),
             Event::MediaStarted { leg, handed_over, .. } => self.on_started(exchange, leg, handed_over),
-            Event::FunctionDone { .. }
+            Event::Position { .. }
+            | Event::FunctionDone { .. }
             | Event::PlaybackEnded { .. }
             | Event::AddressAdded { .. }
             | Event::AddressRemoved { .. }
@@ -302,6 +328,7 @@ impl Call {
             Then::AnswerCaller => self.answer_caller(exchange, now),
             Then::AnswerChange { leg, body, .. } => self.answer_change(exchange, now, leg, &body),
             Then::Settle => self.settle(exchange, now),
+            Then::Resumed(then) => self.proceed(exchange, now, *then),
         }
     }
 

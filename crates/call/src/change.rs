@@ -15,7 +15,7 @@ use crate::leg::Incoming;
 use crate::setup::{Unreachable, mirrored};
 
 /// A re-INVITE of ours that is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Change {
     /// Whom we tell.
     told: LegSide,
@@ -211,7 +211,7 @@ impl Call {
             .header(HeaderName::Allow, ALLOW)
             .body(SDP, body);
         if let Some(response) = exchange.respond(now, incoming.tx, response) {
-            leg.await_ack(exchange, now, incoming.tx, response, awaits_answer);
+            leg.await_ack(exchange, now, (incoming.tx, incoming.request), response, awaits_answer);
         }
     }
 

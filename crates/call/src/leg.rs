@@ -59,11 +59,39 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Unacknowledged {
     tx: ServerTx,
+    /// The INVITE that it answers.
+    request: Box<Request>,
     accepted: Invite2xx,
     /// The ACK brings the answer to our offer.
     pub(crate) awaits_answer: bool,
     /// The call is over: the BYE waits for this ACK (RFC 3261 §15).
     pub(crate) bye_reason: Option<String>,
+}
+
+impl Unacknowledged {
+    /// A 2xx that leaves now, or left once more.
+    pub(crate) fn new(
+        exchange: &Exchange,
+        now: Nanos,
+        (tx, request): (ServerTx, Box<Request>),
+        response: Response,
+        awaits_answer: bool,
+    ) -> Self {
+        let accepted = Invite2xx::new(instant(now), response, exchange.timers());
+        Self { tx, request, accepted, awaits_answer, bye_reason: None }
+    }
+
+    pub(crate) fn with_bye(self, bye_reason: Option<String>) -> Self {
+        Self { bye_reason, ..self }
+    }
+
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    pub(crate) const fn response(&self) -> &Response {
+        self.accepted.response()
+    }
 }
 
 /// What became of a 2xx that waits for its ACK.
@@ -73,6 +101,15 @@ pub(crate) enum Waiting {
     Patiently,
     /// The ACK did not come within 64*T1.
     InVain,
+}
+
+/// Whom a leg is with, and what was said.
+pub(crate) struct LegParts {
+    pub(crate) id: PeerId,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) home: SipPeer,
+    pub(crate) dialog: Dialog,
+    pub(crate) negotiation: Negotiation,
 }
 
 impl Leg {
@@ -88,6 +125,15 @@ impl Leg {
         let session_id = exchange.random() >> 11;
         let (first, second) = (exchange.random(), exchange.random());
         let negotiation = negotiation(&peer, session_id, place.0.local(place.1), keys);
+        // The upper half stays free, so that the sequence does not wrap in the first ten minutes (RFC 3550 §5.1
+        // leaves the choice to us; some receivers mind an early wrap).
+        let numbering = (first as u32, (first >> 32) as u16 & 0x7fff, second as u32);
+        Self::of(LegParts { id, peer, home, dialog, negotiation }, numbering)
+    }
+
+    /// A leg whose packets begin with this SSRC, sequence number and timestamp.
+    pub(crate) fn of(parts: LegParts, (ssrc, first_sequence, first_timestamp): (u32, u16, u32)) -> Self {
+        let LegParts { id, peer, home, dialog, negotiation } = parts;
         Self {
             id,
             home: SipPeer { connection: None, ..home },
@@ -103,12 +149,15 @@ impl Leg {
             incoming: None,
             unacknowledged: None,
             outgoing: None,
-            ssrc: first as u32,
-            // The upper half stays free, so that the sequence does not wrap in the first ten minutes (RFC 3550 §5.1
-            // leaves the choice to us; some receivers mind an early wrap).
-            first_sequence: (first >> 32) as u16 & 0x7fff,
-            first_timestamp: second as u32,
+            ssrc,
+            first_sequence,
+            first_timestamp,
         }
+    }
+
+    /// SSRC, first sequence number and first timestamp.
+    pub(crate) const fn numbering(&self) -> (u32, u16, u32) {
+        (self.ssrc, self.first_sequence, self.first_timestamp)
     }
 
     /// Where requests in the dialog go.
@@ -195,12 +244,11 @@ impl Leg {
         &mut self,
         exchange: &Exchange,
         now: Nanos,
-        tx: ServerTx,
+        invite: (ServerTx, Box<Request>),
         response: Response,
         awaits_answer: bool,
     ) {
-        let accepted = Invite2xx::new(instant(now), response, exchange.timers());
-        self.unacknowledged = Some(Unacknowledged { tx, accepted, awaits_answer, bye_reason: None });
+        self.unacknowledged = Some(Unacknowledged::new(exchange, now, invite, response, awaits_answer));
     }
 
     /// The ACK to our 2xx; `None` for one that nobody waits for.

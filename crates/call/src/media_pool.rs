@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use tandem_contract::{FlowId, LegSide, Nanos, WorkerId};
 
 use crate::config::{MediaPlane, PortRange};
+use crate::restore::RestoreError;
 use crate::spread::Spreads;
 
 /// Free ports that are looked at for one near the caller: with 16 workers one of 16 is, and of 128 hardly ever none.
@@ -131,6 +132,41 @@ impl MediaPool {
         let pool = self.least_loaded(|pool| pool.most_room(now).is_some())?;
         let addresses = pool.most_room(now)?;
         pool.reserve(now, addresses, |_, _| false)
+    }
+
+    /// A slot on the worker that owns these ports, which stand on whatever address: a call of another node has them.
+    pub(crate) fn claim(&mut self, local: [SocketAddr; 2]) -> Result<Reservation, RestoreError> {
+        local.into_iter().for_each(|local| self.know(local.ip()));
+        let count = self.workers.len();
+        let [first, second] = local.map(|local| PortRange::owner(local.port(), count));
+        let in_range = |local: SocketAddr| self.range.rtp_ports().any(|port| port == local.port());
+        if first != second || local[0] == local[1] || !local.into_iter().all(in_range) {
+            return Err(RestoreError::NoSuchPorts(local));
+        }
+        let pool = &mut self.workers[first];
+        let slot = *pool.free_slots.front().ok_or(RestoreError::NoSlot)?;
+        let place = |pool: &mut WorkerPool, local: SocketAddr| {
+            let ports = pool.on(local.ip())?;
+            ports.free.iter().position(|(_, port)| *port == local.port())
+        };
+        if local.into_iter().any(|local| place(pool, local).is_none()) {
+            return Err(RestoreError::PortsTaken(local));
+        }
+        for local in local {
+            if let (Some(position), Some(ports)) = (place(pool, local), pool.on(local.ip())) {
+                ports.free.remove(position);
+            }
+        }
+        pool.free_slots.pop_front();
+        let state = &mut pool.slots[slot as usize];
+        state.generation = state.generation.wrapping_add(1);
+        state.tenant = Some(local);
+        Ok(Reservation {
+            worker: pool.worker,
+            flow: FlowId { slot, generation: state.generation },
+            local,
+            is_placed: false,
+        })
     }
 
     fn least_loaded(&mut self, has_room: impl Fn(&WorkerPool) -> bool) -> Option<&mut WorkerPool> {
@@ -371,6 +407,28 @@ mod tests {
         let second = pool.reserve(Nanos::from_millis(1_500), ADDRESSES, None).expect("rested");
         assert_eq!(second.local, first.local);
         assert_ne!(second.flow, first.flow);
+    }
+
+    #[test]
+    fn the_ports_of_another_nodes_call_are_claimed_once_and_not_given_to_others() {
+        let floating = IpAddr::V4(Ipv4Addr::new(10, 0, 9, 9));
+        let local = [20_000, 20_002].map(|port| SocketAddr::new(floating, port));
+        let mut pool = pool(&[9], 20_000, 20_005);
+        let claimed = pool.claim(local).expect("free");
+        assert_eq!((claimed.local, claimed.worker), (local, WorkerId(0)));
+        assert_eq!(pool.claim(local), Err(RestoreError::PortsTaken(local)));
+        assert_eq!(pool.reserve(Nanos::default(), [floating; 2], None), None, "one port is left there");
+        let outside = [20_000, 20_006].map(|port| SocketAddr::new(OURS[0], port));
+        assert_eq!(pool.claim(outside), Err(RestoreError::NoSuchPorts(outside)));
+        assert!(pool.release(Nanos::default(), claimed.worker, claimed.flow));
+        assert!(pool.reserve(Nanos::from_millis(1_000), [floating; 2], None).is_some());
+    }
+
+    #[test]
+    fn two_ports_of_two_workers_are_no_calls() {
+        let local = [20_000, 20_002].map(|port| SocketAddr::new(OURS[0], port));
+        assert_eq!(pool(&[9, 9], 20_000, 20_005).claim(local), Err(RestoreError::NoSuchPorts(local)));
+        assert_eq!(pool(&[0], 20_000, 20_005).claim(local), Err(RestoreError::NoSlot));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use tandem_contract::{Codec, Command, CryptoSuite, FlowId, Nanos, WorkerId};
 use crate::{CallRecord, ConnectionCounters, ConnectionId, GuardCounters, ListenerId};
 
 /// A call's number: unique while the process runs, never reused, not the SIP Call-ID of either side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct CallNumber(pub u64);
 
 /// What the switch wants done.
@@ -141,6 +141,8 @@ pub struct SwitchCounters {
     pub cancelled: u64,
     /// Calls refused because there were too many, or because the gateway drains.
     pub refused_busy: u64,
+    /// Calls that another node had and that go on, or were recorded, here.
+    pub taken_over: u64,
     /// INVITEs from addresses of no peer, answered 403 and not counted as attempts.
     pub refused_strangers: u64,
     /// Datagrams that are not SIP messages we can answer.

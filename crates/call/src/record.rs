@@ -1,4 +1,5 @@
-use serde::{Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tandem_contract::{Codec, CryptoSuite, LegCounters};
 
 use crate::CallNumber;
@@ -16,8 +17,17 @@ impl Serialize for UnixMillis {
     }
 }
 
+impl<'de> Deserialize<'de> for UnixMillis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = humantime::parse_rfc3339(&text).map_err(D::Error::custom)?;
+        let since_epoch = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(Self(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
 /// Who or what ended a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// The caller hung up or gave up.
@@ -29,17 +39,18 @@ pub enum Ended {
 }
 
 /// One leg's share of a call record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LegRecord {
     /// The peer's name; empty where it never became known.
     pub peer: String,
     /// The SIP Call-ID of this side's dialog; empty where there was none.
     pub call_id: String,
     /// The codec last negotiated.
-    #[serde(serialize_with = "serialize_codec")]
+    #[serde(serialize_with = "serialize_codec", deserialize_with = "deserialize_codec")]
     pub codec: Option<Codec>,
     /// The crypto suite where the leg spoke SRTP.
-    #[serde(serialize_with = "serialize_suite")]
+    #[serde(serialize_with = "serialize_suite", deserialize_with = "deserialize_suite")]
     pub srtp: Option<CryptoSuite>,
     /// Where the peer's RTP went to, last.
     pub local_media: Option<std::net::SocketAddr>,
@@ -64,10 +75,10 @@ pub struct LegRecord {
     /// Packets of ours that did not arrive at the peer, from its RTCP.
     pub peer_packets_lost: u32,
     /// Mean opinion score (ITU-T G.107) of what came from the peer, in hundredths, written as 1.00 to 4.50; null without a packet.
-    #[serde(serialize_with = "serialize_mos")]
+    #[serde(serialize_with = "serialize_mos", deserialize_with = "deserialize_mos")]
     pub mos_received: u16,
     /// The same of what the peer heard, from its RTCP; null where it sent none.
-    #[serde(serialize_with = "serialize_mos")]
+    #[serde(serialize_with = "serialize_mos", deserialize_with = "deserialize_mos")]
     pub mos_sent: u16,
 }
 
@@ -88,7 +99,7 @@ impl LegRecord {
 }
 
 /// What is kept of a call attempt: exactly one per INVITE that began a call, also where it was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRecord {
     /// The call; what [`crate::Switch::on_record_written`] wants back.
     pub number: CallNumber,
@@ -149,4 +160,20 @@ pub(crate) fn serialize_suite<S: Serializer>(suite: &Option<CryptoSuite>, serial
         Some(suite) => serializer.serialize_some(suite.name()),
         None => serializer.serialize_none(),
     }
+}
+
+fn deserialize_mos<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let score = Option::<f64>::deserialize(deserializer)?;
+    Ok(score.map_or(0, |score| (score * 100.0).round().clamp(0.0, 500.0) as u16))
+}
+
+fn deserialize_codec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Codec>, D::Error> {
+    let Some(name) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let known = Codec::ALL.into_iter().find(|codec| codec.encoding_name() == name);
+    known.map(Some).ok_or_else(|| D::Error::custom("no codec of that name"))
+}
+
+fn deserialize_suite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CryptoSuite>, D::Error> {
+    let Some(name) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    CryptoSuite::from_name(&name).map(Some).ok_or_else(|| D::Error::custom("no crypto suite of that name"))
 }

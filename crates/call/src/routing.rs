@@ -48,6 +48,12 @@ impl Routing {
         exact.or_else(near)?.server_name.as_deref()
     }
 
+    /// The peer of that name.
+    pub(crate) fn peer_named(&self, name: &str) -> Option<(PeerId, Arc<Peer>)> {
+        let known = self.peers.iter().zip(0..).find(|(peer, _)| peer.name == name);
+        known.map(|(peer, id)| (PeerId(id), Arc::clone(peer)))
+    }
+
     /// The peer that a source address belongs to: the one at exactly that address and port, else the one with the
     /// longest network prefix around it, where a peer's own address counts as the longest. Ties go to the first.
     pub(crate) fn peer_of(&self, source: SocketAddr) -> Option<PeerId> {

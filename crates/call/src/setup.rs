@@ -240,7 +240,7 @@ impl Call {
             .header(HeaderName::Allow, ALLOW)
             .body(SDP, body);
         if let Some(response) = exchange.respond(now, incoming.tx, response) {
-            leg.await_ack(exchange, now, incoming.tx, response, awaits_answer);
+            leg.await_ack(exchange, now, (incoming.tx, incoming.request), response, awaits_answer);
         }
         self.phase = Phase::Answered;
         self.answered = Some(now);

@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use tandem_contract::{Event, LegSide, Nanos, WorkerId};
+use tandem_contract::{Command, Event, FlowId, LegSide, Nanos, WorkerId};
 use tandem_sip::transaction::Tx;
 use tandem_sip::{
     ClientTx, ConnectionId, Frame, FramingError, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx,
@@ -16,7 +16,10 @@ use crate::ending::Ending;
 use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant, nanos, take};
 use crate::guard::{Ban, Offence, Verdict};
 use crate::in_dialog::relay_answer;
+use crate::media_pool::Reservation;
 use crate::output::{CallNumber, CallSnapshot, Output, SwitchCounters};
+use crate::replica::Replica;
+use crate::restore::{self, MediaPosition, RestoreError};
 use crate::routing::Routing;
 use crate::setup::Unreachable;
 use crate::spread::{Spread, Spreads};
@@ -30,6 +33,8 @@ pub struct Switch {
     /// Which call has which flow.
     flows: BTreeMap<(WorkerId, u32, u32), CallNumber>,
     bare_flows: BareFlows,
+    /// Calls that are not as they were; `None` where nobody wants to know.
+    changed: Option<BTreeSet<CallNumber>>,
 }
 
 impl Switch {
@@ -42,6 +47,7 @@ impl Switch {
             calls: BTreeMap::new(),
             flows: BTreeMap::new(),
             bare_flows: BareFlows::default(),
+            changed: None,
         })
     }
 
@@ -148,6 +154,8 @@ impl Switch {
         let Some(flow) = event.flow() else { return };
         if self.bare_flows.on_event(&mut self.exchange, worker, &event) {
             // It has no call.
+        } else if matches!(event, Event::Position { .. }) {
+            // It is whoever asked for it who wants to know.
         } else if let Some(&number) = self.flows.get(&(worker, flow.slot, flow.generation)) {
             self.with_call(number, |call, exchange| call.on_worker(exchange, now, event));
         }
@@ -328,6 +336,79 @@ impl Switch {
         found.map(|call| call.record.recordings.extend(files)).is_some()
     }
 
+    /// From now on [`Switch::poll_change`] tells which calls are not as they were. Beginning with those that are there.
+    pub fn watch_changes(&mut self) {
+        self.changed = Some(self.calls.keys().copied().collect());
+    }
+
+    /// A call that has changed, or is gone, since this was last said of it; [`Switch::replica`] tells how it is now.
+    pub fn poll_change(&mut self) -> Option<CallNumber> {
+        self.changed.as_mut()?.pop_first()
+    }
+
+    /// A call as another node needs it; `None` where there is none of that number, or nothing is left to be done.
+    pub fn replica(&self, call: CallNumber) -> Option<Replica> {
+        self.calls.get(&call)?.replica(&self.exchange)
+    }
+
+    /// Where the media of a call is; `None` where there is none of that number, or a worker does not have it.
+    pub fn place(&self, call: CallNumber) -> Option<(WorkerId, FlowId)> {
+        let media = &self.calls.get(&call)?.media;
+        media.is_on_worker.then_some((media.reservation.worker, media.reservation.flow))
+    }
+
+    /// Goes on with a call that another node had, under a number of our own. Its local addresses have to be ours by now.
+    ///
+    /// # Errors
+    /// Why that cannot be; then nothing has changed.
+    pub fn restore(
+        &mut self,
+        now: Nanos,
+        replica: &Replica,
+        position: Option<MediaPosition>,
+    ) -> Result<CallNumber, RestoreError> {
+        let number = if replica.is_over() {
+            restore::finish(&mut self.exchange, now, replica)
+        } else {
+            let mut call = Call::restore(&mut self.exchange, now, replica, position)?;
+            call.set_alarm(&mut self.exchange);
+            let place = &call.media.reservation;
+            self.flows.insert((place.worker, place.flow.slot, place.flow.generation), call.number);
+            let number = call.number;
+            self.note_change(number);
+            self.calls.insert(number, call);
+            number
+        };
+        self.exchange.counters.taken_over += 1;
+        self.pump(now);
+        Ok(number)
+    }
+
+    /// Lets go of every call without a word to anybody: another node goes on with them. Workers forget the flows, and no
+    /// record is written here. How many calls that were.
+    pub fn abandon(&mut self) -> usize {
+        self.exchange.transactions.forget_all();
+        self.exchange.outputs.retain(|output| !matches!(output, Output::Datagram { .. } | Output::Stream { .. }));
+        self.exchange.requests.clear();
+        self.exchange.invites.clear();
+        let calls = std::mem::take(&mut self.calls);
+        for call in calls.values() {
+            call.forget(&mut self.exchange);
+            let Reservation { worker, flow, .. } = call.media.reservation;
+            if call.media.is_on_worker {
+                self.exchange.command(worker, Command::AbandonFlow { flow });
+            }
+            self.note_change(call.number);
+        }
+        calls.len()
+    }
+
+    fn note_change(&mut self, call: CallNumber) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(call);
+        }
+    }
+
     /// What was counted since the start.
     pub fn counters(&self) -> SwitchCounters {
         let sip = self.exchange.transactions.counters();
@@ -353,6 +434,7 @@ impl Switch {
         } else {
             call.set_alarm(&mut self.exchange);
         }
+        self.note_change(number);
         Some(done)
     }
 
@@ -450,6 +532,7 @@ impl Switch {
             call.set_alarm(exchange);
             let place = &call.media.reservation;
             self.flows.insert((place.worker, place.flow.slot, place.flow.generation), call.number);
+            self.note_change(call.number);
             self.calls.insert(call.number, call);
         }
     }

@@ -32,6 +32,37 @@ pub(crate) fn is_name(name: &str, _: &()) -> garde::Result {
     Err(garde::Error::new(format_args!("`{name}`: a name has 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_` or `.`")))
 }
 
+/// What keys of a store begin with.
+pub(crate) fn is_prefix(prefix: &str, _: &()) -> garde::Result {
+    let fits = (1..=64).contains(&prefix.len())
+        && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'));
+    if fits {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!("`{prefix}`: 1 to 64 letters, digits, `-`, `_`, `.` or `:` are wanted")))
+}
+
+/// The URL of a store. It is not repeated: it may hold a password.
+pub(crate) fn is_store_url(url: &str, _: &()) -> garde::Result {
+    let host = url.strip_prefix("redis://").or_else(|| url.strip_prefix("rediss://"));
+    let host = host.map(|rest| rest.rsplit_once('@').map_or(rest, |(_, host)| host));
+    if host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', ':']) && host.is_ascii()) {
+        return Ok(());
+    }
+    Err(garde::Error::new("a URL as in redis://host:6379/ or, over TLS, rediss://user:password@host:6379/ is wanted"))
+}
+
+/// What the kernel takes for the name of an interface.
+pub(crate) fn is_interface(name: &str, _: &()) -> garde::Result {
+    let fits = (1..=15).contains(&name.len())
+        && !name.starts_with(['-', '.'])
+        && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+    if fits {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!("`{name}`: the name of an interface has 1 to 15 characters, without `/`")))
+}
+
 /// What DPDK takes into the names of its files.
 pub(crate) fn is_file_prefix(prefix: &str, _: &()) -> garde::Result {
     let fits = (1..=32).contains(&prefix.len())
@@ -128,6 +159,7 @@ impl Sections<'_> {
         self.check_routes();
         self.check_port_range();
         self.check_recording();
+        self.check_replication();
         self.check_http();
     }
 
@@ -272,7 +304,9 @@ impl Sections<'_> {
         let config = self.config;
         self.names_are_distinct("peers", config.peers.iter().map(|peer| peer.name.as_str()));
         let listeners: Vec<&str> = config.sip.listen.iter().map(|listener| listener.name.as_str()).collect();
-        let ours: Vec<IpAddr> = config.ports.iter().flat_map(|port| &port.addresses).map(|cidr| cidr.address).collect();
+        let of_ports = config.ports.iter().flat_map(|port| &port.addresses).map(|cidr| cidr.address);
+        let floating = config.replication.addresses.iter().filter(|floating| floating.interface.is_none());
+        let ours: Vec<IpAddr> = of_ports.chain(floating.map(|floating| floating.address.address)).collect();
         let mut addresses = HashMap::new();
         let first = config.sip.listen.first();
         for (index, peer) in config.peers.iter().enumerate() {
@@ -373,6 +407,45 @@ impl Sections<'_> {
         let formats = &self.config.recording.formats;
         if matches!(formats[..], [first, second] if first == second) {
             self.problem(path!["recording", "formats", 1], "this format is named already".to_owned());
+        }
+    }
+
+    fn check_replication(&mut self) {
+        let config = self.config;
+        let replication = &config.replication;
+        if replication.sentinel_master.is_some() && replication.store.is_empty() {
+            let message = "Sentinels are asked for it: name them in `store`".to_owned();
+            self.problem(path!["replication", "sentinel_master"], message);
+        }
+        if replication.store.len() > 1 && replication.sentinel_master.is_none() {
+            let message = "several URLs are those of Sentinels: name the master in `sentinel_master`".to_owned();
+            self.problem(path!["replication", "store"], message);
+        }
+        if config.node.name.contains('/') {
+            let message = "replication needs a name without `/`".to_owned();
+            self.problem(path!["node", "name"], message);
+        }
+        let ports: Vec<&str> = config.ports.iter().map(|port| port.name.as_str()).collect();
+        let mut seen: HashSet<IpAddr> =
+            config.ports.iter().flat_map(|port| &port.addresses).map(|cidr| cidr.address).collect();
+        for (index, floating) in replication.addresses.iter().enumerate() {
+            let address = floating.address.address;
+            if !floating.address.is_usable() {
+                let message = format!("{address} is no address that a node can have");
+                self.problem(path!["replication", "addresses", index, "address"], message);
+            } else if !seen.insert(address) {
+                let message = format!("{address} is given to a port or stands further ahead already");
+                self.problem(path!["replication", "addresses", index, "address"], message);
+            }
+            if let Some(port) = &floating.port {
+                if floating.interface.is_some() {
+                    let message = "an address is a media port's or the kernel's, not both".to_owned();
+                    self.problem(path!["replication", "addresses", index, "interface"], message);
+                } else if !ports.contains(&port.as_str()) {
+                    let message = format!("no port is called `{port}`; the ports are {}", list(&ports));
+                    self.problem(path!["replication", "addresses", index, "port"], message);
+                }
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::is_name;
 use crate::dataplane::{Defence, Dpdk, Media, Port, Workers};
+use crate::replication::Replication;
 use crate::signalling::{Peer, Route, Sip, Srtp};
+use crate::transport::Listener;
 
 /// Configuration of a Tandem gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
@@ -59,6 +61,10 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub recording: Recording,
+    /// Calls told to a store, so that another node can go on with them.
+    #[serde(default)]
+    #[garde(dive)]
+    pub replication: Replication,
     /// Metrics, health and the control interface of `tandem ctl`.
     #[serde(default)]
     #[garde(dive)]
@@ -77,6 +83,12 @@ impl Config {
     /// Whether any peer may speak SRTP: workers make room for it at the start.
     pub fn has_srtp(&self) -> bool {
         self.peers.iter().any(|peer| peer.srtp != Srtp::Off)
+    }
+
+    /// Whether a listener's address comes and goes with the calls.
+    pub fn floats(&self, listener: &Listener) -> bool {
+        let ip = listener.address.0.ip();
+        self.replication.addresses.iter().any(|floating| floating.interface.is_some() && floating.address.address == ip)
     }
 
     /// Where a peer's RTP comes to: the address that it names, else the ports' first of the family that its SIP is spoken over,

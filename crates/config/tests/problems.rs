@@ -385,3 +385,32 @@ fn a_device_is_one_ports_however_it_is_written() {
     let apart = RIGHT.replacen("\nsip:", &second("net_af_packet1,iface=eth2"), 1);
     assert_eq!(tandem_config::parse("t.yaml", &apart).expect("two devices").ports.len(), 2);
 }
+
+#[test]
+fn replication_is_told_what_does_not_fit_and_never_repeats_a_password() {
+    let with = |section: &str| problems_of(&format!("{RIGHT}replication:\n  {section}\n"));
+    let told = with("store: [\"http://u:secret@h/\"]");
+    assert_eq!(
+        told,
+        [
+            "t.yaml:18:11: replication.store[0]: a URL as in redis://host:6379/ or, over TLS, rediss://user:password@host:6379/ is wanted"
+        ]
+    );
+    let told = with("store: [\"redis://a\", \"redis://b\"]");
+    assert!(told[0].ends_with("several URLs are those of Sentinels: name the master in `sentinel_master`"), "{told:?}");
+    let told = with("addresses: [{address: 10.0.0.10/24}]");
+    assert!(told[0].ends_with("10.0.0.10 is given to a port or stands further ahead already"), "{told:?}");
+    let told = with("addresses: [{address: 10.0.0.9/24, port: inside}]");
+    assert!(told[0].ends_with("no port is called `inside`; the ports are media"), "{told:?}");
+    let told = with("addresses: [{address: 10.0.0.9/24, interface: \"-x\"}]");
+    assert!(told[0].contains("the name of an interface has 1 to 15 characters"), "{told:?}");
+}
+
+#[test]
+fn a_floating_address_is_one_that_a_peers_media_may_come_to_and_a_listener_may_have() {
+    let text = RIGHT.replace("address: 10.0.1.20", "address: 10.0.1.20\n    media_address: 10.0.0.100")
+        + "replication:\n  addresses: [{address: 10.0.0.100/24}, {address: 10.0.1.10/24, interface: eth0}]\n";
+    let config = tandem_config::parse("t.yaml", &text).expect("it is right");
+    assert!(config.floats(&config.sip.listen[0]));
+    assert!(!right().floats(&right().sip.listen[0]));
+}

@@ -1,9 +1,13 @@
 use core::net::IpAddr;
 
-use crate::{Epoch, FlowId, Function, LegConfig, LocalAddress};
+use crate::{Epoch, FlowId, Function, LegConfig, LegPosition, LocalAddress};
 
 /// What control asks of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it crosses a ring, where a box would be allocated on one side and freed on the other"
+)]
 pub enum Command {
     /// Takes a flow into the table; answered by [`crate::Event::Installed`] or [`crate::Event::Refused`].
     InstallFlow {
@@ -13,6 +17,18 @@ pub enum Command {
         epoch: Epoch,
         /// Leg A, leg B.
         legs: [LegConfig; 2],
+    },
+    /// Takes over a flow that another node had: as `InstallFlow`, but numbers, counters and what was learned go on after the
+    /// positions. Codecs begin anew. Answered by [`crate::Event::Installed`] or [`crate::Event::Refused`].
+    ResumeFlow {
+        /// The flow's place in the table.
+        flow: FlowId,
+        /// Confirmed back.
+        epoch: Epoch,
+        /// Leg A, leg B.
+        legs: [LegConfig; 2],
+        /// How far they have come: nothing at or before is sent again.
+        positions: [LegPosition; 2],
     },
     /// Replaces the legs' configuration; positions (sequence, timestamp, codec state where the codec stays) are kept.
     /// Answered by [`crate::Event::Updated`] or [`crate::Event::Refused`].
@@ -26,6 +42,16 @@ pub enum Command {
     },
     /// Forgets a flow; answered by [`crate::Event::Removed`] with its final counters, also when the flow is unknown.
     RemoveFlow {
+        /// The flow.
+        flow: FlowId,
+    },
+    /// Forgets a flow that goes on elsewhere: as `RemoveFlow`, but its peers are not told that it ends.
+    AbandonFlow {
+        /// The flow.
+        flow: FlowId,
+    },
+    /// Asks how far a flow has come; answered by [`crate::Event::Position`], with nothing in it where the flow is unknown.
+    ReadPosition {
         /// The flow.
         flow: FlowId,
     },
@@ -69,6 +95,9 @@ impl Command {
     pub const fn flow(&self) -> Option<FlowId> {
         match self {
             Self::InstallFlow { flow, .. }
+            | Self::ResumeFlow { flow, .. }
+            | Self::AbandonFlow { flow }
+            | Self::ReadPosition { flow }
             | Self::UpdateFlow { flow, .. }
             | Self::RemoveFlow { flow }
             | Self::ReadFlow { flow }

@@ -4,6 +4,8 @@ use crate::{DropReason, LatencyHistogram, Stage};
 
 /// What one leg received and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct LegCounters {
     /// RTP packets accepted from the peer.
     pub packets_received: u64,

@@ -1,6 +1,6 @@
 use core::net::SocketAddr;
 
-use crate::{Epoch, FlowId, LegCounters, LegSide};
+use crate::{Epoch, FlowId, LegCounters, LegPosition, LegSide};
 
 /// Why a worker did not take a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,13 @@ pub enum Event {
         /// Leg A, leg B.
         counters: [LegCounters; 2],
     },
+    /// How far the flow has come.
+    Position {
+        /// The flow.
+        flow: FlowId,
+        /// Leg A, leg B.
+        legs: [LegPosition; 2],
+    },
     /// A leg accepted its first packet (from `remote`).
     MediaStarted {
         /// The flow.
@@ -190,6 +197,7 @@ impl Event {
             | Self::Refused { flow, .. }
             | Self::Removed { flow, .. }
             | Self::Counters { flow, .. }
+            | Self::Position { flow, .. }
             | Self::MediaStarted { flow, .. }
             | Self::MediaTimeout { flow, .. }
             | Self::FunctionDone { flow, .. }

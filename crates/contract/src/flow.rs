@@ -31,6 +31,7 @@ impl Epoch {
 
 /// The two legs of a flow, A towards the caller and B towards the callee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum LegSide {
     /// Towards the caller.
     A,
@@ -61,6 +62,8 @@ impl LegSide {
 
 /// A 7-bit RTP payload type (RFC 3550 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "u8", into = "u8"))]
 pub struct PayloadType(u8);
 
 impl PayloadType {
@@ -78,8 +81,35 @@ impl PayloadType {
     pub const COMFORT_NOISE: Self = Self(13);
 }
 
+impl From<PayloadType> for u8 {
+    fn from(number: PayloadType) -> Self {
+        number.0
+    }
+}
+
+impl TryFrom<u8> for PayloadType {
+    type Error = PayloadTypeTooHigh;
+
+    fn try_from(value: u8) -> Result<Self, PayloadTypeTooHigh> {
+        Self::new(value).ok_or(PayloadTypeTooHigh(value))
+    }
+}
+
+/// No payload type: they end at 127.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadTypeTooHigh(pub u8);
+
+impl core::fmt::Display for PayloadTypeTooHigh {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "{} is no payload type: they end at 127", self.0)
+    }
+}
+
+impl core::error::Error for PayloadTypeTooHigh {}
+
 /// The speech codecs a leg can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Codec {
     /// G.711 µ-law.
     Pcmu,
@@ -135,6 +165,7 @@ impl Codec {
 
 /// What one leg speaks once it is negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Format {
     /// The codec.
     pub codec: Codec,
@@ -181,6 +212,7 @@ impl Format {
 
 /// Which way media goes on a leg, from the gateway's side (RFC 3264 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {
     /// Both ways.
     SendRecv,
@@ -216,6 +248,7 @@ impl Direction {
 
 /// Which ports a leg's RTCP uses, on our side and on the peer's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RtcpTransport {
     /// The port above RTP's on both sides (RFC 3550 §11).
     #[default]

@@ -21,6 +21,7 @@ mod event;
 mod flow;
 mod function;
 mod histogram;
+mod position;
 mod source;
 mod source_lists;
 mod srtp;
@@ -34,9 +35,13 @@ pub use command::Command;
 pub use counters::{Counter, DropCounters, LegCounters, RingDepth, StageTimes, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{Event, EventCode, Refusal};
-pub use flow::{Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, RtcpTransport, WorkerId};
+pub use flow::{
+    Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, PayloadTypeTooHigh, RtcpTransport,
+    WorkerId,
+};
 pub use function::{ForkTarget, Function};
 pub use histogram::{Buckets, LatencyHistogram};
+pub use position::{LegPosition, SentPosition, SrtpPosition};
 pub use source::{Learning, SourcePolicy};
 pub use source_lists::{Prefix, SourceLists};
 pub use srtp::{CryptoSuite, LegCrypto, MasterKey, MasterKeyError};

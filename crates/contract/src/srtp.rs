@@ -4,6 +4,7 @@ use zeroize::Zeroize;
 
 /// What protects an SRTP stream: a cipher, its key length and its tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum CryptoSuite {
     /// `AES_CM_128_HMAC_SHA1_80` (RFC 3711, RFC 4568 §6.2.1).
     AesCm128HmacSha1_80,
@@ -94,6 +95,7 @@ const SALT_MAX: usize = 14;
 /// It is plain data of fixed size, so that it goes over the ring as every other part of a command. It is never shown;
 /// who holds one for long wipes it ([`Zeroize`]) when done.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MasterKey {
     suite: CryptoSuite,
     key: [u8; Self::KEY_MAX],
@@ -187,6 +189,7 @@ impl fmt::Debug for MasterKey {
 
 /// The keys of a leg that speaks SRTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LegCrypto {
     /// Protects what we send.
     pub send: MasterKey,

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tandem_call::WallClock;
 use tandem_contract::Nanos;
 
-/// Monotonic time since the process began.
+/// What the clock shows when the process begins: calls that another node had began before that.
+const ORIGIN: Duration = Duration::from_secs(400 * 86_400);
+
+/// Monotonic time, from a point well before the process began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -17,12 +20,12 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Nanos {
-        Nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Nanos(u64::try_from((ORIGIN + self.start.elapsed()).as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// The same moment as tokio's timers take it.
     pub(crate) fn instant(&self, at: Nanos) -> tokio::time::Instant {
-        (self.start + Duration::from_nanos(at.0)).into()
+        (self.start + Duration::from_nanos(at.0).saturating_sub(ORIGIN)).into()
     }
 
     /// What the wall clock says now.

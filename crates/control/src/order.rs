@@ -15,6 +15,7 @@ use crate::flows::FlowView;
 use crate::functions::{Asked, Denied};
 use crate::ports::PortSpreading;
 use crate::status::SwitchStatus;
+use crate::takeover::{Released, TakenOver};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) enum Order {
     Terminate,
     /// Read the configuration file again.
     Reload,
+    /// The kernel has SIP's floating addresses.
+    AddressesAttached,
     /// The file was read.
     Apply(Result<Box<Config>, LoadError>),
 }
@@ -59,6 +62,10 @@ pub(crate) enum Request {
         answer: AddressAnswer,
     },
     RemoveAddress(IpAddr, AddressAnswer),
+    /// Go on with the calls of the node of this name, or of every other node.
+    TakeOver(Option<String>, oneshot::Sender<TakenOver>),
+    /// Let go of every call and of the floating addresses.
+    Release(oneshot::Sender<Released>),
 }
 
 /// Turns SIGTERM and SIGINT into [`Order::Terminate`] and SIGHUP into [`Order::Reload`], for good.

@@ -21,9 +21,10 @@ use crate::order::{Order, Request, read_again};
 use crate::ports::PortSpreading;
 use crate::recorder::Recorder;
 use crate::records::RecordWriter;
+use crate::replication::{KernelAddress, Replication};
 use crate::sockets::{Sent, Sockets};
 use crate::start::Ended;
-use crate::status::{SipCounters, SwitchStatus};
+use crate::status::{ReplicationStatus, SipCounters, SwitchStatus};
 use crate::streams::{Arrival, Streams};
 use crate::switch_config::switch_config;
 use crate::workers::{Watch, Workers};
@@ -55,6 +56,12 @@ pub(crate) struct Shell {
     pub(crate) functions: Functions,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) records: RecordWriter,
+    /// `None` where no store is configured.
+    pub(crate) replication: Option<Replication>,
+    /// SIP that waits until the kernel has its floating address.
+    pub(crate) held: Option<Vec<Output>>,
+    /// Floating addresses that the kernel has while the calls are here.
+    pub(crate) attached: Vec<KernelAddress>,
     pub(crate) config: Config,
     pub(crate) config_path: PathBuf,
     /// Flows that fit into each worker's table.
@@ -100,6 +107,9 @@ impl Shell {
             }
             self.watch(now);
             self.perform(now);
+            if let Some(replication) = &mut self.replication {
+                replication.turn(now, &mut self.switch, &mut self.workers);
+            }
             if let Some(calls_cut) = self.is_over(now) {
                 // The runtime has nothing else to do any more.
                 let records_lost = self.records.finish();
@@ -197,6 +207,12 @@ impl Shell {
                 self.workers.send_all(command);
             }
             match event {
+                Event::Position { flow, legs } => {
+                    if let Some(replication) = &self.replication {
+                        let unix_ms = self.clock.wall().unix_millis(now);
+                        replication.on_position(unix_ms, worker, flow, legs);
+                    }
+                }
                 Event::FunctionDone { request, outcome, .. } => {
                     self.functions.on_done(&mut self.workers, request, outcome);
                 }
@@ -230,41 +246,49 @@ impl Shell {
     /// Does what the switch wants done.
     fn perform(&mut self, now: Nanos) {
         while let Some(output) = self.switch.poll_output() {
-            match output {
-                Output::Datagram { listener, to, bytes } => match self.sockets.send(listener, to, &bytes) {
-                    Sent::Yes => self.sip.sent += 1,
-                    Sent::Dropped => self.sip.unsent += 1,
-                    Sent::Unreachable => {
-                        self.sip.unsent += 1;
-                        self.switch.on_transport_error(now, listener, to);
-                    }
-                },
-                Output::Connect { connection, listener, to, server_name } => {
-                    self.streams.connect(connection, listener, to, server_name);
+            match (&mut self.held, output) {
+                (Some(held), output @ (Output::Datagram { .. } | Output::Connect { .. })) => held.push(output),
+                (_, output) => self.carry_out(now, output),
+            }
+        }
+    }
+
+    /// Does one thing.
+    pub(crate) fn carry_out(&mut self, now: Nanos, output: Output) {
+        match output {
+            Output::Datagram { listener, to, bytes } => match self.sockets.send(listener, to, &bytes) {
+                Sent::Yes => self.sip.sent += 1,
+                Sent::Dropped => self.sip.unsent += 1,
+                Sent::Unreachable => {
+                    self.sip.unsent += 1;
+                    self.switch.on_transport_error(now, listener, to);
                 }
-                Output::Stream { connection, bytes } => {
-                    let octets = bytes.len() as u64;
-                    if self.streams.send(connection, bytes) {
-                        self.sip.octets_sent += octets;
-                    } else {
-                        self.streams.close(connection);
-                        self.switch.on_disconnected(now, connection);
-                    }
+            },
+            Output::Connect { connection, listener, to, server_name } => {
+                self.streams.connect(connection, listener, to, server_name);
+            }
+            Output::Stream { connection, bytes } => {
+                let octets = bytes.len() as u64;
+                if self.streams.send(connection, bytes) {
+                    self.sip.octets_sent += octets;
+                } else {
+                    self.streams.close(connection);
+                    self.switch.on_disconnected(now, connection);
                 }
-                Output::Disconnect { connection } => self.streams.close(connection),
-                Output::Command { worker, command } => self.workers.send(worker, command),
-                Output::Record(record) => {
-                    tracing::debug!(
-                        call = record.number.0,
-                        status = record.status,
-                        reason = record.reason,
-                        from = record.from,
-                        to = record.to,
-                        duration_ms = record.duration_ms,
-                        "call over"
-                    );
-                    self.records.write(record);
-                }
+            }
+            Output::Disconnect { connection } => self.streams.close(connection),
+            Output::Command { worker, command } => self.workers.send(worker, command),
+            Output::Record(record) => {
+                tracing::debug!(
+                    call = record.number.0,
+                    status = record.status,
+                    reason = record.reason,
+                    from = record.from,
+                    to = record.to,
+                    duration_ms = record.duration_ms,
+                    "call over"
+                );
+                self.records.write(record);
             }
         }
     }
@@ -284,6 +308,7 @@ impl Shell {
         }
         self.next_watch = now.plus(WATCH_MS * 1_000_000);
         self.switch.set_wall_clock(self.clock.wall());
+        self.renew_addresses();
         if self.phase == Phase::Starting {
             return;
         }
@@ -312,6 +337,7 @@ impl Shell {
                 tracing::info!(started_ms, "ready for calls");
             }
             Order::DataPlaneReady(_) => {}
+            Order::AddressesAttached => self.on_attached(self.clock.now()),
             Order::Terminate => self.terminate(),
             Order::Reload => read_again(self.config_path.clone(), self.order.clone()),
             Order::Apply(read) => self.apply(read),
@@ -464,6 +490,12 @@ impl Shell {
             Request::RemoveAddress(address, answer) => {
                 self.change_address(AddressChange::Remove(address), Some(answer));
             }
+            Request::TakeOver(node, answer) => {
+                let _ = answer.send(self.take_over(now, node.as_deref()));
+            }
+            Request::Release(answer) => {
+                let _ = answer.send(self.release(now));
+            }
             Request::Flows(answer) => {
                 let query = FlowQuery::new(now, self.switch.snapshot(now), answer);
                 for (worker, flow) in query.keys() {
@@ -474,7 +506,7 @@ impl Shell {
         }
     }
 
-    fn change_address(&mut self, change: AddressChange, answer: Option<AddressAnswer>) {
+    pub(crate) fn change_address(&mut self, change: AddressChange, answer: Option<AddressAnswer>) {
         if let Some(command) = self.addresses.begin(change, self.workers.count(), answer) {
             self.workers.send_all(command);
         }
@@ -500,6 +532,7 @@ impl Shell {
             max_calls: self.config.limits.max_calls.into(),
             draining: self.draining,
             not_ready,
+            replication: self.replication.as_ref().map(|replication| ReplicationStatus::of(&replication.state)),
         }
     }
 }

@@ -40,12 +40,15 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Binds one listener's address. Nothing is read from it yet.
-pub(crate) fn bind(name: &str, address: SocketAddr) -> Result<std::net::UdpSocket, BindError> {
+/// Binds one listener's address. Nothing is read from it yet. A floating address need not be here.
+pub(crate) fn bind(name: &str, address: SocketAddr, floats: bool) -> Result<std::net::UdpSocket, BindError> {
     let open = || {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
+        }
+        if floats {
+            float(&socket, address)?;
         }
         // The kernel grants what its limit allows, which is not an error.
         socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
@@ -57,11 +60,14 @@ pub(crate) fn bind(name: &str, address: SocketAddr) -> Result<std::net::UdpSocke
 }
 
 /// The same for a listener of connections. They wait in the kernel until they are accepted.
-pub(crate) fn listen(name: &str, address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
+pub(crate) fn listen(name: &str, address: SocketAddr, floats: bool) -> Result<std::net::TcpListener, BindError> {
     let open = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
+        }
+        if floats {
+            float(&socket, address)?;
         }
         // A restart does not wait for connections of the run before.
         socket.set_reuse_address(true)?;
@@ -71,6 +77,11 @@ pub(crate) fn listen(name: &str, address: SocketAddr) -> Result<std::net::TcpLis
         Ok(std::net::TcpListener::from(socket))
     };
     open().map_err(|source| BindError { name: name.to_owned(), protocol: "TCP", address, source })
+}
+
+/// The address may come after the socket is bound to it.
+fn float(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) }
 }
 
 /// All listeners of UDP.
@@ -142,15 +153,21 @@ mod tests {
 
     #[test]
     fn an_address_of_nobody_is_told_with_what_to_look_at() {
-        let error = bind("main", "192.0.2.99:5060".parse().unwrap()).unwrap_err().to_string();
+        let error = bind("main", "192.0.2.99:5060".parse().unwrap(), false).unwrap_err().to_string();
         assert!(error.starts_with("SIP listener `main`: cannot bind UDP 192.0.2.99:5060: "), "{error}");
         assert!(error.ends_with("(no interface has this address: see `ip address`)"), "{error}");
     }
 
     #[test]
+    fn a_floating_address_is_bound_before_it_is_here() {
+        let address = "192.0.2.99:5060".parse().unwrap();
+        assert_eq!(bind("main", address, true).unwrap().local_addr().unwrap(), address);
+    }
+
+    #[test]
     fn an_address_in_use_is_told_with_what_to_look_at() {
-        let first = bind("main", "127.0.0.1:0".parse().unwrap()).unwrap();
-        let error = bind("other", first.local_addr().unwrap()).unwrap_err().to_string();
+        let first = bind("main", "127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let error = bind("other", first.local_addr().unwrap(), false).unwrap_err().to_string();
         assert!(error.ends_with("(another program has it: see `ss -lunpt`)"), "{error}");
     }
 }

@@ -26,6 +26,7 @@ use crate::order::{Order, forward_signals};
 use crate::ports::{PortReader, PortSpreading};
 use crate::recorder::Recorder;
 use crate::records::{RecordWriter, RecordsError};
+use crate::replication::{Replication, ReplicationError};
 use crate::shell::{Phase, Shell};
 use crate::sockets::{self, BindError, Sockets};
 use crate::status::SipCounters;
@@ -73,6 +74,9 @@ pub enum StartError {
     /// Music on hold.
     #[error("media.hold_music: {0}")]
     HoldMusic(#[from] ClipFileError),
+    /// The store of calls.
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
     /// What the switch does not take, though the file's check did.
     #[error("configuration: {0}")]
     Config(#[from] SwitchConfigError),
@@ -113,21 +117,23 @@ impl Control {
         let clock = Clock::start();
         let started = Instant::now();
         let config = setup.config;
-        let switch = Switch::new(switch_config(&config, setup.slots, clock.wall()), random_seed()?)?;
+        let mut switch = Switch::new(switch_config(&config, setup.slots, clock.wall()), random_seed()?)?;
         let (mut sip, mut bound) = (Vec::new(), Vec::new());
         for (listener, id) in config.sip.listen.iter().zip(0..) {
             let id = ListenerId(id);
             if listener.transport.is_stream() {
-                let socket = sockets::listen(&listener.name, listener.address.0)?;
+                let socket = sockets::listen(&listener.name, listener.address.0, config.floats(listener))?;
                 bound.push(Bound { listener: id, socket, config: listener.clone() });
             } else {
-                sip.push((id, sockets::bind(&listener.name, listener.address.0)?));
+                sip.push((id, sockets::bind(&listener.name, listener.address.0, config.floats(listener))?));
             }
         }
         let http_socket = http::bind(config.http.listen)?;
         let http_address = http_socket.local_addr()?;
         let (accept, begin) = oneshot::channel();
         let Started { streams, arrivals, thread: streams_thread } = Streams::start(&config.sip, bound, begin)?;
+        let run = random_seed()?.first_chunk().copied().map_or(1, u64::from_be_bytes);
+        let replication = Replication::start(&config, run, clock, &mut switch)?;
         let hold_music = config.media.hold_music.as_deref().map(clips::load).transpose()?;
         let records = RecordWriter::start(&config.records)?;
         let recorder = config.recording.directory.as_ref().map(|_| Recorder::start(setup.taps)).transpose()?;
@@ -182,6 +188,9 @@ impl Control {
                     workers,
                     recorder,
                     records,
+                    replication,
+                    held: None,
+                    attached: Vec::new(),
                     config,
                     config_path: setup.config_path,
                     slots: setup.slots,

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use tandem_call::SwitchCounters;
 
+use crate::replication::ReplicationState;
+
 /// SIP's datagrams and octets of connections since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct SipCounters {
@@ -30,4 +32,40 @@ pub(crate) struct SwitchStatus {
     pub(crate) draining: bool,
     /// Why the node is not ready; empty when it is.
     pub(crate) not_ready: Vec<String>,
+    /// `None` where no store of calls is configured.
+    pub(crate) replication: Option<ReplicationStatus>,
+}
+
+/// How replication stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct ReplicationStatus {
+    /// The store takes what is written.
+    pub(crate) store_up: bool,
+    /// The copy of other nodes' calls is kept up.
+    pub(crate) following: bool,
+    pub(crate) outages: u64,
+    pub(crate) waiting: u64,
+    pub(crate) written: u64,
+    pub(crate) resyncs: u64,
+    pub(crate) gaps: u64,
+    /// Calls of other nodes that this one could go on with.
+    pub(crate) warm_calls: u64,
+    /// Calls of other nodes that it could not.
+    pub(crate) unreadable: u64,
+}
+
+impl ReplicationStatus {
+    pub(crate) fn of(state: &ReplicationState) -> Self {
+        Self {
+            store_up: state.store.is_up(),
+            following: state.store.is_following(),
+            outages: state.store.outages(),
+            waiting: state.store.waiting(),
+            written: state.store.written(),
+            resyncs: state.store.resyncs(),
+            gaps: state.store.gaps(),
+            warm_calls: state.warm_calls() as u64,
+            unreadable: state.unreadable(),
+        }
+    }
 }

@@ -162,6 +162,7 @@ const fn is_answer(event: &Event) -> bool {
         | Event::Refused { .. }
         | Event::Removed { .. }
         | Event::Counters { .. }
+        | Event::Position { .. }
         | Event::FunctionDone { .. }
         | Event::AddressAdded { .. }
         | Event::AddressRemoved { .. }

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use tandem_contract::{Command, DropReason, Event, FlowId, LegConfig, LegCounters, LegSide, Nanos, Refusal};
+use tandem_contract::{
+    Command, DropReason, Event, FlowId, LegConfig, LegCounters, LegPosition, LegSide, Nanos, Refusal, SentPosition,
+};
 use tandem_packet_io::PacketBuf;
 
 use crate::classify::owner_of;
@@ -20,13 +22,19 @@ impl<B: PacketBuf> Engine<B> {
     pub fn on_command<E: Egress<Buf = B>>(&mut self, now: Nanos, command: &Command, egress: &mut E) -> Event {
         // What waits in a window or a batch was received under the configuration that stands now.
         let slot = command.flow().map(|flow| flow.slot).filter(|slot| self.flows.get(*slot as usize).is_some());
-        if let Some(slot) = slot.filter(|_| !matches!(command, Command::ReadFlow { .. })) {
+        let only_reads = matches!(command, Command::ReadFlow { .. } | Command::ReadPosition { .. });
+        if let Some(slot) = slot.filter(|_| !only_reads) {
             LegSide::BOTH.into_iter().for_each(|leg| self.flush_window(now, stream_of(slot, leg), egress));
         }
-        self.run_due_batches(now, true, egress);
+        if !matches!(command, Command::ReadPosition { .. }) {
+            self.run_due_batches(now, true, egress);
+        }
         match *command {
             Command::InstallFlow { flow, epoch, legs } => self
-                .install(now, flow, &legs, egress)
+                .install(now, flow, (&legs, None), egress)
+                .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
+            Command::ResumeFlow { flow, epoch, legs, positions } => self
+                .install(now, flow, (&legs, Some(&positions)), egress)
                 .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
             Command::UpdateFlow { flow, epoch, legs } => self
                 .update(now, flow, &legs, egress)
@@ -35,6 +43,8 @@ impl<B: PacketBuf> Engine<B> {
                 self.say_goodbye(now, flow, egress);
                 Event::Removed { flow, counters: self.remove(flow) }
             }
+            Command::AbandonFlow { flow } => Event::Removed { flow, counters: self.remove(flow) },
+            Command::ReadPosition { flow } => Event::Position { flow, legs: self.position(now, flow) },
             Command::ReadFlow { flow } => Event::Counters { flow, counters: self.read(flow) },
             Command::Function { flow, request, function } => {
                 let outcome = self.on_function(now, flow, function, egress);
@@ -49,7 +59,7 @@ impl<B: PacketBuf> Engine<B> {
         &mut self,
         now: Nanos,
         id: FlowId,
-        legs: &[LegConfig; 2],
+        (legs, positions): (&[LegConfig; 2], Option<&[LegPosition; 2]>),
         egress: &mut E,
     ) -> Result<(), Refusal> {
         match self.flows.get(id.slot as usize) {
@@ -57,11 +67,14 @@ impl<B: PacketBuf> Engine<B> {
             Some(Some(_)) => return Err(Refusal::SlotTaken),
             Some(None) => {}
         }
+        // A flow that another node had open is open.
+        let is_open = |positions: &[LegPosition; 2]| positions.iter().any(|leg| leg.counters.packets_received > 0);
+        let is_half_open = !positions.is_some_and(is_open);
         let half_open = self.counters.half_open_flows.get();
-        if self.half_open_flows > 0 && half_open >= u64::from(self.half_open_flows) {
+        if is_half_open && self.half_open_flows > 0 && half_open >= u64::from(self.half_open_flows) {
             return Err(Refusal::HalfOpenExhausted);
         }
-        let flow = self.check(id, legs)?;
+        let flow = Flow { half_open: is_half_open, ..self.check(id, legs)? };
         let [a, b] = legs;
         if self.pipelines.len() < flow.pipelines() {
             return Err(Refusal::TranscodersExhausted);
@@ -77,10 +90,56 @@ impl<B: PacketBuf> Engine<B> {
             stream.configure(rare, now, from, to);
         }
         self.secure(None, &flow);
+        if let Some(positions) = positions {
+            self.resume(now, &flow, positions);
+        }
         self.admit(now, flow, egress);
         self.counters.flows.add(1);
-        self.counters.half_open_flows.set(half_open + 1);
+        self.counters.half_open_flows.set(half_open + u64::from(is_half_open));
         Ok(())
+    }
+
+    /// Lets the streams of a checked flow, which are configured and secured, go on where another node stopped.
+    fn resume(&mut self, now: Nanos, flow: &Flow, positions: &[LegPosition; 2]) {
+        for leg in LegSide::BOTH {
+            let position = &positions[leg.index()];
+            let at = stream_of(flow.id.slot, leg).at();
+            let (receives, rare) = (&mut self.streams[at], &mut self.rare[at]);
+            let counted = &position.counters;
+            receives.resume_latch(rare, now, position.learned);
+            receives.reception.resume(counted.packets_lost);
+            receives.packets_received = counted.packets_received;
+            receives.octets_received = counted.octets_received;
+            rare.packets_dropped = counted.packets_dropped;
+            if let (Some(contexts), Some(srtp)) = (&mut receives.srtp, position.srtp) {
+                contexts.resume(&flow.legs[leg.index()], srtp);
+            }
+            let sends = &mut self.streams[stream_of(flow.id.slot, leg.other()).at()];
+            sends.packets_sent = counted.packets_sent;
+            sends.octets_sent = counted.octets_sent;
+            if let Some(SentPosition { sequence, timestamp }) = position.sent {
+                sends.continuity.resume(now.0 / 1000, sequence, timestamp);
+            }
+        }
+    }
+
+    fn position(&self, now: Nanos, id: FlowId) -> [LegPosition; 2] {
+        if self.find(id).is_none() {
+            return [LegPosition::default(); 2];
+        }
+        let counters = self.read(id);
+        LegSide::BOTH.map(|leg| {
+            let receives = &self.streams[stream_of(id.slot, leg).at()];
+            let continuity = &self.streams[stream_of(id.slot, leg.other()).at()].continuity;
+            let sent = continuity.last_sequence().zip(continuity.timestamp_at(now.0 / 1000));
+            let heard = receives.reception.source().map(|(ssrc, _)| ssrc);
+            LegPosition {
+                learned: self.rare[stream_of(id.slot, leg).at()].latch.learned(),
+                sent: sent.map(|(sequence, timestamp)| SentPosition { sequence, timestamp }),
+                srtp: receives.srtp.as_ref().and_then(|contexts| contexts.position(heard)),
+                counters: counters[leg.index()],
+            }
+        })
     }
 
     fn update<E: Egress<Buf = B>>(

@@ -80,6 +80,19 @@ impl Continuity {
         }
     }
 
+    /// Goes on where another node stopped, as though this packet had been sent now.
+    pub(crate) fn resume(&mut self, now_us: u64, sequence: u16, timestamp: u32) {
+        self.state = State::Broken;
+        self.last_sequence = sequence;
+        self.last_out = timestamp;
+        self.last_us = now_us;
+    }
+
+    /// The sequence number of the last packet sent; `None` before the first.
+    pub(crate) fn last_sequence(&self) -> Option<u16> {
+        (self.state != State::Fresh).then_some(self.last_sequence)
+    }
+
     /// Our synchronisation source.
     pub(crate) const fn ssrc(&self) -> u32 {
         self.start.ssrc
@@ -218,6 +231,17 @@ mod tests {
         let late = Heard { verdict: Verdict::Reordered, ..heard(61, 12, 1320) };
         assert_eq!(numbers(continuity.number(late)), (0, 320, false));
         assert_eq!(numbers(continuity.number(heard(80, 14, 1640))), (2, 640, false));
+    }
+
+    #[test]
+    fn what_another_node_sent_is_gone_on_from_with_the_time_that_passed() {
+        let mut continuity = Continuity::new(START, 8, 8);
+        assert_eq!(continuity.last_sequence(), None);
+        continuity.resume(500_000, 65_535, START.first_timestamp);
+        assert_eq!(continuity.timestamp_at(510_000), Some(START.first_timestamp.wrapping_add(80)));
+        assert_eq!(numbers(continuity.number(heard(600, 10, 1000))), (0, 800, true));
+        assert_eq!(numbers(continuity.number(heard(620, 11, 1160))), (1, 960, false));
+        assert_eq!(continuity.last_sequence(), Some(1));
     }
 
     #[test]

@@ -78,6 +78,19 @@ impl Latch {
         }
     }
 
+    /// What was learned, where that is so.
+    pub(crate) fn learned(&self) -> Option<SocketAddr> {
+        let learns = self.policy.learning != Learning::Off;
+        self.speaker.filter(|_| learns && self.settled)
+    }
+
+    /// Another node has learned this. `None` where it had not got so far: then it is learned here.
+    pub(crate) fn resume(&mut self, now: Nanos, learned: Option<SocketAddr>) {
+        if let Some(learned) = learned.filter(|learned| self.is_in_reach(*learned)) {
+            self.settle(now, learned);
+        }
+    }
+
     /// Where media goes.
     pub(crate) const fn remote(&self) -> Option<SocketAddr> {
         self.remote
@@ -217,6 +230,20 @@ mod tests {
     }
 
     use Admission::{Admitted, Learned, Refused};
+
+    #[test]
+    fn what_another_node_learned_is_where_media_goes_from_the_first_packet_on() {
+        let mut first = latch(SourcePolicy::new(Learning::Immediate));
+        assert_eq!(first.learned(), None);
+        assert_eq!(hear(&mut first, &[(0, FOREIGN)]), [Learned]);
+        let mut second = latch(SourcePolicy::new(Learning::Immediate));
+        second.resume(Nanos(0), first.learned());
+        assert_eq!(second.remote(), Some(at(FOREIGN)));
+        assert_eq!(hear(&mut second, &[(1, SAME_PORT), (2, FOREIGN)]), [Refused, Admitted]);
+        let mut strict = latch(SourcePolicy::new(Learning::Port));
+        strict.resume(Nanos(0), first.learned());
+        assert_eq!(strict.remote(), Some(at(SIGNALLED)), "an address that it would never have learned");
+    }
 
     #[test]
     fn heuristic_prefers_the_address_to_the_port_and_the_port_to_the_rest() {

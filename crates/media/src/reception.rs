@@ -103,6 +103,11 @@ impl Reception {
         self.started = false;
     }
 
+    /// So many were lost on the way to the node that had the flow before.
+    pub(crate) fn resume(&mut self, lost: u64) {
+        self.lost_before = lost;
+    }
+
     #[cold]
     fn start(&mut self, ssrc: u32, sequence: u16) {
         let first_ever = self.received == 0;

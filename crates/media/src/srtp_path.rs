@@ -1,8 +1,8 @@
 //! SRTP on a packet's way: opened in place before anything learns from it, sealed in place when all else is final.
 
-use tandem_contract::{DropReason, LegConfig, LegSide};
+use tandem_contract::{DropReason, LegConfig, LegSide, SrtpPosition};
 use tandem_packet_io::PacketBuf;
-use tandem_srtp::{ProtectError, Receiver, Sender, UnprotectError};
+use tandem_srtp::{Position, ProtectError, Receiver, Sender, UnprotectError};
 use tandem_wire::demux::Kind;
 use zeroize::Zeroize;
 
@@ -43,6 +43,24 @@ impl Contexts {
             ends.sender = Sender::new(&keys.send, leg.ssrc);
         } else if before.is_none_or(|before| before.send != keys.send) {
             ends.sender.rekey(&keys.send);
+        }
+    }
+
+    /// How far both have come; `heard` is the peer's source. `None` without contexts.
+    pub(crate) fn position(&self, heard: Option<u32>) -> Option<SrtpPosition> {
+        let ends = self.ends.as_ref()?;
+        let Position { index, rtcp_index } = ends.sender.position();
+        let received = heard.and_then(|ssrc| Some((ssrc, ends.receiver.newest_index(ssrc)?)));
+        Some(SrtpPosition { sent: index, sent_rtcp: rtcp_index, received })
+    }
+
+    /// Goes on where another node stopped.
+    pub(crate) fn resume(&mut self, leg: &LegConfig, position: SrtpPosition) {
+        let (Some(ends), Some(keys)) = (&mut self.ends, leg.crypto) else { return };
+        let sent = Position { index: position.sent, rtcp_index: position.sent_rtcp };
+        ends.sender = Sender::resume(&keys.send, leg.ssrc, sent);
+        if let Some((ssrc, index)) = position.received {
+            ends.receiver.resume(ssrc, index);
         }
     }
 

@@ -202,6 +202,13 @@ impl Stream {
         self.continuity.reconfigure(start, self.receive_khz, khz(to.format));
     }
 
+    /// Another node has learned where the peer is.
+    pub(crate) fn resume_latch(&mut self, rare: &mut Rare, now: Nanos, learned: Option<SocketAddr>) {
+        rare.latch.resume(now, learned);
+        self.settled_on = rare.latch.settled_on().map_or(Peer::NOBODY, Peer::from);
+        self.settled_heard_at = rare.latch.heard_at();
+    }
+
     fn event_type(format: Option<Format>) -> u8 {
         format.and_then(|f| f.telephone_event).map_or(NO_PAYLOAD_TYPE, |t| t.get())
     }

@@ -30,6 +30,7 @@ impl Rtcp {
 
 /// Whether a leg's RTCP may share its RTP's port (`a=rtcp-mux`, RFC 5761).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RtcpMux {
     /// It has a port of its own, whatever the peer offers.
     Off,

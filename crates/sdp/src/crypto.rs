@@ -23,6 +23,7 @@ const MAX_LIFETIME: u64 = 1 << 48;
 
 /// How SRTP is used with a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SrtpPolicy {
     /// Never: what is offered over RTP/SAVP is refused, keys are passed over.
     #[default]
@@ -35,6 +36,7 @@ pub enum SrtpPolicy {
 
 /// A leg's side of SRTP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Security {
     /// Whether it is spoken.
     pub policy: SrtpPolicy,
@@ -46,6 +48,7 @@ pub struct Security {
 
 /// What all keys of one leg are made of: as secret as they are. It shows nothing of itself and is wiped after use.
 #[derive(Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KeySeed([u8; 32]);
 
 impl KeySeed {
@@ -78,6 +81,7 @@ impl fmt::Debug for KeySeed {
 
 /// One `a=crypto` line: a suite and a key under a number by which the answer names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CryptoLine {
     /// The number, up to nine digits.
     pub tag: u32,

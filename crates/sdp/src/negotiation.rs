@@ -11,6 +11,7 @@ use crate::write::{AudioLine, MediaLine, write};
 
 /// What we are able and willing to speak on a leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Capabilities {
     /// Codecs, preferred first.
     pub codecs: Vec<Codec>,
@@ -28,6 +29,7 @@ pub struct Capabilities {
 
 /// What an offer and its answer agreed on, from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Agreement {
     /// Where RTP goes; `None` while the peer wants none.
     pub remote: Option<SocketAddr>,
@@ -110,6 +112,7 @@ pub enum AnswerError {
 
 /// One leg's side of the offer/answer exchange (RFC 3264).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Negotiation {
     session_id: u64,
     local: SocketAddr,

@@ -8,6 +8,7 @@ use crate::crypto::CryptoLine;
 
 /// What one `m=` line of ours says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum MediaLine {
     /// The audio stream we take part in.
     Audio(AudioLine),
@@ -17,6 +18,7 @@ pub(crate) enum MediaLine {
 
 /// Our audio stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct AudioLine {
     pub(crate) protocol: String,
     pub(crate) local: SocketAddr,

@@ -15,6 +15,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A fixed number of buffers. Clones share them.
 #[derive(Clone, Debug)]
+#[allow(clippy::vec_box, reason = "buffers are handed around by their boxes and keep their place")]
 pub struct Pool {
     free: Arc<Mutex<Vec<Box<Storage>>>>,
     size: usize,

@@ -23,6 +23,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("tandem-media", 2),
     ("tandem-call", 2),
     ("tandem-cluster", 2),
+    // What control drives: the store of calls.
+    ("tandem-replication", 2),
     // Shells: sockets, clocks, devices, files. They never import each other.
     ("tandem-worker", 3),
     ("tandem-control", 3),

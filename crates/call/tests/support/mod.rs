@@ -13,11 +13,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub use phone::{Phone, Sip, sdp};
 use tandem_call::{
     CallRecord, ConnectionLimits, GuardConfig, Limits, Listener, ListenerId, MediaPlane, MessageLimits, Output, Peer,
-    PeerId, PortRange, Rewrite, Route, RtcpMux, SrtpPolicy, Switch, SwitchConfig, Timeouts, Transport, WallClock,
-    WorkerSlots,
+    PeerId, PortRange, Replica, Rewrite, Route, RtcpMux, SrtpPolicy, Switch, SwitchConfig, Timeouts, Transport,
+    WallClock, WorkerSlots,
 };
 use tandem_contract::{
-    Codec, Command, Event, FlowId, Learning, LegConfig, LegCounters, Nanos, Refusal, SourcePolicy, WorkerId,
+    Codec, Command, Event, FlowId, Learning, LegConfig, LegCounters, LegPosition, Nanos, Refusal, SourcePolicy,
+    WorkerId,
 };
 
 pub const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
@@ -125,6 +126,11 @@ pub struct Stage {
     pub counters: [LegCounters; 2],
     /// What was asked of connections, in order: `Connect`, `Stream` and `Disconnect`.
     pub connections: VecDeque<Output>,
+    /// What a node that takes over is configured with.
+    pub config: SwitchConfig,
+    /// Nodes that are gone, and calls that were attempted there.
+    pub crashes: u8,
+    pub attempts_before: u64,
     /// Every datagram in order, for tests that look at all of them.
     pub wire: Vec<(SocketAddr, Vec<u8>)>,
 }
@@ -136,7 +142,10 @@ impl Stage {
 
     pub fn with(config: SwitchConfig) -> Self {
         Self {
-            switch: Switch::new(config, [7; 32]).expect("a valid configuration"),
+            switch: Switch::new(config.clone(), [7; 32]).expect("a valid configuration"),
+            config,
+            crashes: 0,
+            attempts_before: 0,
             now: Nanos::from_millis(1_000),
             worker: Worker::Willing,
             alice: Phone::new("alice", ALICE, GATEWAY),
@@ -219,6 +228,30 @@ impl Stage {
         }
     }
 
+    /// The disk has caught up with every record.
+    pub fn write_records(&mut self) {
+        for record in &self.records {
+            self.switch.on_record_written(self.now, record.number);
+        }
+    }
+
+    /// The node is gone, with its worker; another one goes on with what it had told of its calls.
+    pub fn crash(&mut self) {
+        let calls = self.switch.snapshot(self.now);
+        let replicas: Vec<Vec<u8>> =
+            calls.iter().filter_map(|call| self.switch.replica(call.number)).map(|replica| replica.to_json()).collect();
+        self.attempts_before += self.switch.counters().attempts;
+        self.held.clear();
+        self.flows.clear();
+        self.crashes += 1;
+        self.switch = Switch::new(self.config.clone(), [7 + self.crashes; 32]).expect("a valid configuration");
+        for json in replicas {
+            let replica = Replica::from_json(&json).expect("it was just written");
+            self.switch.restore(self.now, &replica, None).expect("the other node is like this one");
+            self.settle();
+        }
+    }
+
     /// A silent worker answers what it holds, and goes on willingly.
     pub fn worker_answers(&mut self) {
         self.worker = Worker::Willing;
@@ -241,9 +274,11 @@ impl Stage {
         let event = match (self.worker, command) {
             (
                 Worker::Refusing(reason),
-                Command::InstallFlow { flow, epoch, .. } | Command::UpdateFlow { flow, epoch, .. },
+                Command::InstallFlow { flow, epoch, .. }
+                | Command::ResumeFlow { flow, epoch, .. }
+                | Command::UpdateFlow { flow, epoch, .. },
             ) => Event::Refused { flow, epoch, reason },
-            (_, Command::InstallFlow { flow, epoch, legs }) => {
+            (_, Command::InstallFlow { flow, epoch, legs } | Command::ResumeFlow { flow, epoch, legs, .. }) => {
                 let taken = self.flows.iter().any(|(of, known, _)| *of == worker && known.slot == flow.slot);
                 assert!(!taken, "slot {} is installed twice", flow.slot);
                 let port_taken = self
@@ -265,10 +300,11 @@ impl Stage {
                     None => Event::Refused { flow, epoch, reason: Refusal::UnknownFlow },
                 }
             }
-            (_, Command::RemoveFlow { flow }) => {
+            (_, Command::RemoveFlow { flow } | Command::AbandonFlow { flow }) => {
                 self.flows.retain(|(of, known, _)| (*of, *known) != (worker, flow));
                 Event::Removed { flow, counters: self.counters }
             }
+            (_, Command::ReadPosition { flow }) => Event::Position { flow, legs: [LegPosition::default(); 2] },
             (_, Command::ReadFlow { flow }) => Event::Counters { flow, counters: self.counters },
             (_, Command::Function { flow, request, .. }) => Event::FunctionDone { flow, request, outcome: Ok(()) },
         };

@@ -30,7 +30,7 @@ use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
 
 /// What there is to ask: method, path, meaning.
-const ROUTES: [(&str, &str, &str); 23] = [
+const ROUTES: [(&str, &str, &str); 25] = [
     ("GET", "/metrics", "metrics, in the text format of OpenMetrics, which Prometheus reads"),
     ("GET", "/healthz", "200 while the process handles calls; 503 when it should be restarted"),
     ("GET", "/readyz", "200 while the node takes calls; 503 and the reasons, one per line, when it does not"),
@@ -74,6 +74,16 @@ const ROUTES: [(&str, &str, &str); 23] = [
     ("GET", "/v1/bans", "addresses that are not heard, with what they did and for how long yet"),
     ("POST", "/v1/bans", "does not hear an address: `{\"source\": \"192.0.2.1\", \"seconds\": 600}`; 409 for a peer's"),
     ("DELETE", "/v1/bans/{source}", "hears it again; 404 where it is not banned"),
+    (
+        "POST",
+        "/v1/takeover",
+        "takes the floating addresses and goes on with the calls of another node, `{\"node\": \"edge-1\"}`, or of every other node, `{}`",
+    ),
+    (
+        "POST",
+        "/v1/release",
+        "lets go of the floating addresses and of every call without a word to their peers: another node goes on with them",
+    ),
     ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
 ];
 
@@ -135,6 +145,8 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/bans", get(bans::list).post(bans::add))
         .route("/v1/bans/{source}", delete(bans::remove))
         .route("/v1/drain", post(drain))
+        .route("/v1/takeover", post(take_over))
+        .route("/v1/release", post(release))
         .layer(middleware::from_fn(refuse_web_pages))
         .with_state(node)
 }
@@ -202,6 +214,29 @@ async fn drain(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> 
     let calls = node.ask(Request::Drain).await?;
     tracing::info!(calls, "draining, as the operator asked: no new calls");
     Ok(Json(json!({ "draining": true, "calls": calls })).into_response())
+}
+
+/// What `POST /v1/takeover` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Takeover {
+    #[serde(default)]
+    node: Option<String>,
+}
+
+async fn take_over(
+    State(node): State<Arc<Node>>,
+    wanted: Result<Json<Takeover>, JsonRejection>,
+) -> Result<Response, SwitchSilent> {
+    let wanted = match wanted {
+        Ok(Json(wanted)) => wanted,
+        Err(wrong) => return Ok((StatusCode::BAD_REQUEST, Json(json!({ "error": wrong.body_text() }))).into_response()),
+    };
+    Ok(Json(node.ask(|answer| Request::TakeOver(wanted.node, answer)).await?).into_response())
+}
+
+async fn release(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
+    Ok(Json(node.ask(Request::Release).await?).into_response())
 }
 
 async fn addresses(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {

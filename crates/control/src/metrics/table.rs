@@ -195,6 +195,56 @@ pub(super) const METRICS: &[Metric] = &[
         "Such legs whose packets came to another worker all the same; where many do, ports are no longer chosen so.",
     ),
     counter(
+        "tandem_calls_taken_over",
+        Switch(|switch| switch.counters.taken_over),
+        "Calls of another node that go on, or were recorded, here.",
+    ),
+    gauge(
+        "tandem_store_up",
+        Switch(|switch| switch.replication.is_some_and(|replication| replication.store_up).into()),
+        "1 while the store of calls takes what is written (replication.store). While it is 0, calls would be lost with the node.",
+    ),
+    gauge(
+        "tandem_store_waiting",
+        Switch(|switch| switch.replication.map_or(0, |replication| replication.waiting)),
+        "Calls and positions that have changed and are not in the store yet.",
+    ),
+    counter(
+        "tandem_store_writes",
+        Switch(|switch| switch.replication.map_or(0, |replication| replication.written)),
+        "Calls and positions written to the store.",
+    ),
+    counter(
+        "tandem_store_outages",
+        Switch(|switch| switch.replication.map_or(0, |replication| replication.outages)),
+        "How often the store of calls went away.",
+    ),
+    counter(
+        "tandem_store_resyncs",
+        Switch(|switch| switch.replication.map_or(0, |replication| replication.resyncs)),
+        "How often all calls were compared with the store: at the start, and when it is back.",
+    ),
+    gauge(
+        "tandem_warm_calls",
+        Switch(|switch| switch.replication.map_or(0, |replication| replication.warm_calls)),
+        "Calls of other nodes that this one could go on with.",
+    ),
+    counter(
+        "tandem_warm_calls_unreadable",
+        Switch(|switch| switch.replication.map_or(0, |replication| replication.unreadable)),
+        "Calls of other nodes that this one cannot read, written by a newer version most likely.",
+    ),
+    gauge(
+        "tandem_following",
+        Switch(|switch| switch.replication.is_some_and(|replication| replication.following).into()),
+        "1 while the copy of other nodes' calls is kept up.",
+    ),
+    counter(
+        "tandem_following_gaps",
+        Switch(|switch| switch.replication.map_or(0, |replication| replication.gaps)),
+        "How often a publication of another node was missed and everything was read again.",
+    ),
+    counter(
         "tandem_worker_refusals",
         Switch(|switch| switch.counters.worker_refusals),
         "Commands that a worker did not take.",

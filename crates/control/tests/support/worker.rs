@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tandem_contract::{Command, Event, LegCounters, Refusal, WorkerCounters, WorkerId};
+use tandem_contract::{Command, Event, LegCounters, LegPosition, Refusal, WorkerCounters, WorkerId};
 use tandem_control::WorkerLink;
 
 /// A thread at the other end of the rings. It ends when dropped.
@@ -49,9 +49,14 @@ pub fn pair() -> (WorkerLink, InMemoryWorker) {
 fn answer(command: Command) -> Event {
     let counters = [LegCounters { packets_received: 50, packets_sent: 49, ..LegCounters::default() }; 2];
     match command {
-        Command::InstallFlow { flow, epoch, .. } => Event::Installed { flow, epoch },
+        Command::InstallFlow { flow, epoch, .. } | Command::ResumeFlow { flow, epoch, .. } => {
+            Event::Installed { flow, epoch }
+        }
         Command::UpdateFlow { flow, epoch, .. } => Event::Updated { flow, epoch },
-        Command::RemoveFlow { flow } => Event::Removed { flow, counters },
+        Command::RemoveFlow { flow } | Command::AbandonFlow { flow } => Event::Removed { flow, counters },
+        Command::ReadPosition { flow } => {
+            Event::Position { flow, legs: [LegPosition { counters: counters[0], ..LegPosition::default() }; 2] }
+        }
         Command::ReadFlow { flow } => Event::Counters { flow, counters },
         Command::Function { flow, request, .. } => Event::FunctionDone { flow, request, outcome: Ok(()) },
         Command::AddAddress { request, .. } => Event::AddressAdded { request },

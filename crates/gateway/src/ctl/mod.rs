@@ -36,6 +36,13 @@ enum Command {
     Ready,
     /// Takes no new calls from now on; those that are up go on.
     Drain,
+    /// Takes the floating addresses and goes on with another node's calls.
+    Takeover {
+        /// The node whose calls; every other node's where none is named.
+        node: Option<String>,
+    },
+    /// Lets go of the floating addresses and of every call: another node goes on with them.
+    Release,
     /// The media ports' addresses, while calls are up.
     #[command(subcommand)]
     Address(Address),
@@ -115,6 +122,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Drain => told(arguments.json, &client.post("/v1/drain")?, |answer| {
             format!("draining, {} calls are up\n", answer["calls"])
         }),
+        Command::Takeover { node } => {
+            let wanted = serde_json::json!({ "node": node });
+            told(arguments.json, &client.post_json("/v1/takeover", &wanted)?, taken_over)
+        }
+        Command::Release => told(arguments.json, &client.post("/v1/release")?, |answer| {
+            format!("let go of {} calls\n", answer["calls"])
+        }),
         Command::Record(record) => told_of(arguments.json, functions::record(&client, record)?),
         Command::Play(play) => told_of(arguments.json, functions::play(&client, play)?),
         Command::Fork(fork) => told_of(arguments.json, functions::fork(&client, fork)?),
@@ -132,6 +146,14 @@ fn told(json: bool, answer: &Value, table: impl FnOnce(&Value) -> String) -> Str
 
 fn told_of(json: bool, (answer, table): (Value, fn(&Value) -> String)) -> String {
     told(json, &answer, table)
+}
+
+fn taken_over(answer: &Value) -> String {
+    let mut text = format!("{} calls go on here\n", answer["calls"]);
+    for refused in rows(&answer["refused"]) {
+        text += &format!("not so {}\n", crate::ctl::text(refused));
+    }
+    text
 }
 
 fn calls(calls: &Value) -> String {

@@ -2,8 +2,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod capture;
+pub mod pair;
 pub mod sipp;
 pub mod softphone;
+pub mod talkers;
 
 use std::fs;
 use std::io::Read as _;

@@ -12,6 +12,7 @@ mod deadlines;
 mod engine;
 mod matching;
 mod peer;
+mod resume;
 pub mod table;
 mod timers;
 mod transactions;

@@ -22,7 +22,7 @@ use crate::{
 pub struct Transactions {
     pub(super) config: TransactionConfig,
     identifiers: Identifiers,
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
     free: Vec<u32>,
     clients: HashMap<Box<str>, Slot>,
     servers: HashMap<Box<str>, Slot>,
@@ -36,7 +36,7 @@ pub struct Transactions {
 }
 
 #[derive(Debug, Default)]
-struct Place {
+pub(super) struct Place {
     generation: u32,
     transaction: Option<Box<Transaction>>,
 }
@@ -481,6 +481,12 @@ impl Transactions {
         }
         place.transaction = Some(Box::new(transaction));
         slot
+    }
+
+    /// Drops whatever is in the place `index`.
+    pub(super) fn forget(&mut self, index: usize) {
+        let generation = self.places[index].generation;
+        self.remove(Slot { index: index as u32, generation });
     }
 
     pub(super) fn remove(&mut self, slot: Slot) {

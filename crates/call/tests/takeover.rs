@@ -1,0 +1,303 @@
+//! Another node goes on with the calls of one that is gone: whoever speaks with it notices at most a retransmission.
+#![allow(missing_docs)]
+
+mod support;
+
+use support::{ALICE, BOB, Stage, Worker, config, sdp};
+use tandem_call::{Ended, MediaPosition, Replica, ReplicaError, RestoreError, SrtpPolicy, Switch};
+use tandem_contract::{Command, CryptoSuite, Direction, LegCounters, LegPosition, Nanos, SentPosition};
+
+fn offer() -> String {
+    sdp(ALICE, 4000, "0", "")
+}
+
+fn answer() -> String {
+    sdp(BOB, 6000, "8", "")
+}
+
+#[test]
+fn an_answered_call_goes_on_and_the_callers_bye_ends_it_with_one_record_of_its_whole_life() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    stage.pass_ms(40_000);
+    stage.crash();
+    stage.alice.expect_silence();
+    stage.bob.expect_silence();
+    stage.pass_ms(20_000);
+    stage.counters = [LegCounters { packets_received: 7, ..LegCounters::default() }; 2];
+    stage.alice_hangs_up();
+    let record = stage.record();
+    assert_eq!((record.status, record.ended_by, record.duration_ms), (200, Ended::Caller, 60_000));
+    assert_eq!((record.route.as_str(), record.caller.peer.as_str()), ("to bob", "alice"));
+    assert_eq!(record.caller.packets_received, 7);
+    assert_eq!(stage.switch.counters().taken_over, 1);
+    stage.assert_clean();
+}
+
+#[test]
+fn the_callees_bye_is_answered_and_told_with_the_next_number() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    stage.pass_ms(1_000);
+    stage.crash();
+    // The 200 may have been repeated, so the ACK is.
+    let ack = stage.bob.expect_request("ACK");
+    let bye = stage.bob.request("BYE", "");
+    stage.bob_sends(bye);
+    stage.bob.expect_status(200);
+    let bye = stage.alice.expect_request("BYE");
+    assert_eq!(bye.header("CSeq"), "1 BYE");
+    assert_eq!(ack.header("CSeq"), "1 ACK");
+    let ok = stage.alice.answer(&bye, 200, "OK", "");
+    stage.alice_sends(ok);
+    assert_eq!(stage.record().ended_by, Ended::Callee);
+    stage.assert_clean();
+}
+
+#[test]
+fn a_hold_after_the_takeover_is_negotiated_from_what_was_agreed_before() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    stage.pass_ms(40_000);
+    stage.crash();
+    let options = stage.alice.request("OPTIONS", "");
+    stage.alice_sends(options);
+    stage.alice.expect_status(200);
+    let hold = stage.alice.request("INVITE", &sdp(ALICE, 4000, "0", "a=sendonly\r\n"));
+    stage.alice_sends(hold);
+    let told = stage.bob.expect_request("INVITE");
+    assert_eq!(told.header("CSeq"), "2 INVITE");
+    assert!(told.body.starts_with("v=0\r\no=- ") && told.body.contains("a=sendonly\r\n"), "{}", told.body);
+    let ok = stage.bob.answer(&told, 200, "OK", &sdp(BOB, 6000, "8", "a=recvonly\r\n"));
+    stage.bob_sends(ok);
+    stage.bob.expect_request("ACK");
+    let ok = stage.alice.expect_status(200);
+    let ack = stage.alice.ack(&ok, "");
+    stage.alice_sends(ack);
+    assert_eq!(stage.legs().map(|leg| leg.direction), [Direction::RecvOnly, Direction::SendOnly]);
+    stage.alice_hangs_up();
+    stage.assert_clean();
+}
+
+#[test]
+fn a_call_that_rings_is_answered_by_the_node_that_took_over() {
+    let mut stage = Stage::new();
+    let invite = stage.alice_calls(&offer());
+    let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
+    stage.bob_sends(ringing);
+    stage.alice.expect_status(180);
+    stage.pass_ms(1_000);
+    stage.crash();
+    // As though it had been lost: the same branch, and the same dialog.
+    let again = stage.bob.expect_request("INVITE");
+    assert_eq!((again.header("Via"), again.header("From")), (invite.header("Via"), invite.header("From")));
+    let ok = stage.bob.answer(&again, 200, "OK", &answer());
+    stage.bob_sends(ok);
+    stage.bob.expect_request("ACK");
+    let ok = stage.alice.expect_status(200);
+    let ack = stage.alice.ack(&ok, "");
+    stage.alice_sends(ack);
+    stage.alice_hangs_up();
+    assert_eq!((stage.record().status, stage.record().setup_ms), (200, 1_000));
+    stage.assert_clean();
+}
+
+#[test]
+fn a_call_that_rings_can_be_cancelled_at_the_node_that_took_over() {
+    let mut stage = Stage::new();
+    let invite = stage.alice_calls(&offer());
+    stage.crash();
+    let again = stage.bob.expect_request("INVITE");
+    let ringing = stage.bob.answer(&again, 180, "Ringing", "");
+    stage.bob_sends(ringing);
+    stage.alice.expect_status(180);
+    let cancel = stage.alice.cancel();
+    stage.alice_sends(cancel);
+    stage.alice.expect_status(200);
+    let refused = stage.alice.expect_status(487);
+    let ack = stage.alice.ack(&refused, "");
+    stage.alice_sends(ack);
+    let cancel = stage.bob.expect_request("CANCEL");
+    let ok = stage.bob.answer(&cancel, 200, "OK", "");
+    stage.bob_sends(ok);
+    let gone = stage.bob.answer(&invite, 487, "Request Terminated", "");
+    stage.bob_sends(gone);
+    assert_eq!((stage.record().status, stage.record().ended_by), (487, Ended::Caller));
+    stage.bob.inbox.clear();
+    stage.assert_clean();
+}
+
+#[test]
+fn an_invite_whose_flow_was_never_confirmed_goes_its_way_when_the_new_worker_has_it() {
+    let mut stage = Stage::new();
+    stage.worker = Worker::Silent;
+    let invite = stage.alice.invite("200", &offer());
+    stage.alice_sends(invite);
+    stage.crash();
+    stage.bob.expect_silence();
+    stage.worker_answers();
+    stage.bob.expect_request("INVITE");
+}
+
+#[test]
+fn a_200_without_ack_is_repeated_until_it_has_one() {
+    let mut stage = Stage::new();
+    let invite = stage.alice_calls(&offer());
+    let ok = stage.bob.answer(&invite, 200, "OK", &answer());
+    stage.bob_sends(ok);
+    stage.bob.expect_request("ACK");
+    let first = stage.alice.expect_status(200);
+    stage.crash();
+    let again = stage.alice.expect_status(200);
+    assert_eq!((first.header("To"), &first.body), (again.header("To"), &again.body));
+    assert_eq!(stage.bob.drain("ACK"), 1);
+    // Nor does a lost 200 make the caller's INVITE a second call.
+    let invite = stage.alice.invite.clone().expect("it was sent").text();
+    stage.alice_sends(invite);
+    assert_eq!(stage.switch.calls_in_progress(), 1);
+    stage.pass_ms(600);
+    assert!(stage.alice.drain("SIP/2.0 200") > 0, "it is repeated");
+    let ack = stage.alice.ack(&first, "");
+    stage.alice_sends(ack);
+    stage.pass_ms(40_000);
+    stage.alice.expect_silence();
+    stage.alice_hangs_up();
+    stage.assert_clean();
+}
+
+#[test]
+fn a_hold_that_was_under_way_comes_to_its_end() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    stage.pass_ms(40_000);
+    let hold = stage.alice.request("INVITE", &sdp(ALICE, 4000, "0", "a=sendonly\r\n"));
+    stage.alice_sends(hold);
+    let told = stage.bob.expect_request("INVITE");
+    stage.crash();
+    let again = stage.bob.expect_request("INVITE");
+    assert_eq!(told.header("Via"), again.header("Via"));
+    let ok = stage.bob.answer(&again, 200, "OK", &sdp(BOB, 6000, "8", "a=recvonly\r\n"));
+    stage.bob_sends(ok);
+    stage.bob.expect_request("ACK");
+    let ok = stage.alice.expect_status(200);
+    let ack = stage.alice.ack(&ok, "");
+    stage.alice_sends(ack);
+    stage.alice_hangs_up();
+    stage.assert_clean();
+}
+
+#[test]
+fn a_call_that_was_ending_is_recorded_and_both_sides_are_told_once_more() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    stage.worker = Worker::Silent;
+    let bye = stage.alice.request("BYE", "");
+    stage.alice_sends(bye);
+    stage.alice.expect_status(200);
+    stage.bob.expect_request("BYE");
+    stage.crash();
+    let bye = stage.bob.expect_request("BYE");
+    let unknown = stage.bob.answer(&bye, 481, "Call/Transaction Does Not Exist", "");
+    stage.bob_sends(unknown);
+    stage.alice.expect_silence();
+    assert_eq!((stage.record().ended_by, stage.record().status), (Ended::Caller, 200));
+    stage.assert_clean();
+}
+
+#[test]
+fn a_node_that_lets_go_of_its_calls_says_nothing_to_anybody() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    stage.pass_ms(40_000);
+    assert_eq!(stage.switch.abandon(), 1);
+    stage.settle();
+    stage.alice.expect_silence();
+    stage.bob.expect_silence();
+    assert!(matches!(stage.commands.last(), Some((_, Command::AbandonFlow { .. }))));
+    assert_eq!((stage.records.len(), stage.flows.len()), (0, 0));
+    stage.assert_clean();
+}
+
+#[test]
+fn media_goes_on_beyond_every_number_that_may_have_been_used() {
+    let mut config = config();
+    config.peers[0].srtp = SrtpPolicy::Required;
+    config.peers[0].srtp_suites = vec![CryptoSuite::AeadAes128Gcm];
+    let mut stage = Stage::with(config.clone());
+    let secure = |text: String| {
+        let key = format!("a=crypto:1 AEAD_AES_128_GCM inline:{}\r\n", "A".repeat(38));
+        text.replace("RTP/AVP", "RTP/SAVP") + &key
+    };
+    stage.call_up(&secure(offer()), &answer());
+    let before = stage.legs();
+    let number = stage.switch.snapshot(stage.now)[0].number;
+    let json = stage.switch.replica(number).expect("it is up").to_json();
+    let sent = Some(SentPosition { sequence: 65_500, timestamp: 9_000 });
+    let legs = [LegPosition { sent, ..LegPosition::default() }, LegPosition::default()];
+    let mut other = Switch::new(config, [9; 32]).expect("a valid configuration");
+    let replica = Replica::from_json(&json).expect("it was just written");
+    other.restore(stage.now, &replica, Some(MediaPosition { legs, age_ms: 1_000 })).expect("room");
+    let resumed = std::iter::from_fn(|| other.poll_output()).find_map(|output| match output {
+        tandem_call::Output::Command { command: Command::ResumeFlow { legs, positions, .. }, .. } => {
+            Some((legs, positions))
+        }
+        _ => None,
+    });
+    let (legs, positions) = resumed.expect("the worker is asked");
+    assert_eq!(legs, before, "keys, SSRC, addresses and formats are what they were");
+    let sent = positions.map(|leg| leg.sent.expect("a position"));
+    assert_eq!(sent[0], SentPosition { sequence: 65_500_u16.wrapping_add(256 + 62), timestamp: 9_000 + 8 * 1_040 });
+    assert_eq!(sent[1].sequence, before[1].first_sequence.wrapping_sub(1).wrapping_add(256 + 62));
+    assert!(positions[0].srtp.is_some_and(|srtp| srtp.sent.is_some()) && positions[1].srtp.is_none());
+}
+
+#[test]
+fn a_replica_shows_no_key_and_one_that_is_newer_or_damaged_is_refused() {
+    let mut config = config();
+    config.peers[0].srtp = SrtpPolicy::Optional;
+    config.peers[0].srtp_suites = vec![CryptoSuite::AeadAes128Gcm];
+    let mut stage = Stage::with(config);
+    stage.ordinary_call();
+    let number = stage.switch.snapshot(stage.now)[0].number;
+    let replica = stage.switch.replica(number).expect("it is up");
+    let shown = format!("{replica:?}");
+    assert!(shown.contains("Answered") && shown.contains("alice-call-1") && shown.len() < 200, "{shown}");
+    let json = String::from_utf8(replica.to_json()).expect("text");
+    let newer = json.replacen("\"version\":1", "\"version\":2,\"more\":[]", 1);
+    let error = Replica::from_json(newer.as_bytes()).expect_err("newer");
+    assert_eq!(error, ReplicaError::Newer { found: 2, known: 1 });
+    let error = Replica::from_json(&json.as_bytes()[..json.len() - 9]).expect_err("cut").to_string();
+    assert!(error.starts_with("the call's replica is damaged at line 1, column "), "{error}");
+    let unknown = json.replacen("\"version\":1", "\"version\":1,\"of_a_later_release\":{}", 1);
+    assert!(Replica::from_json(unknown.as_bytes()).is_ok(), "what is not known is passed over");
+}
+
+#[test]
+fn a_call_is_taken_up_once_and_only_where_its_peers_and_ports_are() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    let number = stage.switch.snapshot(stage.now)[0].number;
+    let replica = stage.switch.replica(number).expect("it is up");
+    let ports = replica.media();
+    assert_eq!(stage.switch.restore(stage.now, &replica, None), Err(RestoreError::PortsTaken(ports)));
+    let mut config = config();
+    config.peers[1].name = "robert".to_owned();
+    let mut other = Switch::new(config, [9; 32]).expect("a valid configuration");
+    let refused = other.restore(Nanos::from_millis(5), &replica, None);
+    assert_eq!(refused, Err(RestoreError::UnknownPeer("bob".to_owned())));
+    assert_eq!((other.media_in_use(), other.calls_in_progress(), other.poll_output()), (0, 0, None));
+}
+
+#[test]
+fn who_watches_hears_of_each_change_once_and_of_the_end() {
+    let mut stage = Stage::new();
+    stage.switch.watch_changes();
+    stage.ordinary_call();
+    let number = stage.switch.snapshot(stage.now)[0].number;
+    assert_eq!(stage.switch.poll_change(), Some(number));
+    assert_eq!(stage.switch.poll_change(), None);
+    assert!(stage.switch.place(number).is_some());
+    stage.alice_hangs_up();
+    assert_eq!(stage.switch.poll_change(), Some(number));
+    assert!(stage.switch.replica(number).is_none(), "the record is written");
+}

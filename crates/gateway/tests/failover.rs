@@ -1,0 +1,87 @@
+//! A call outlives its gateway: another one goes on with it, and its parties hang up as though nothing had happened.
+#![allow(missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::time::Duration;
+
+use support::may_make_networks;
+use support::pair::{CALLEE, CALLER, Pair, SIP};
+use support::softphone::alone;
+use support::talkers::{Standing, Talkers};
+
+/// Both workers poll one core: there are machines of two, and the parties need one.
+const CORES: [usize; 2] = [1, 1];
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn talkers(pair: &Pair, calls: usize, codecs: &[&str]) -> Talkers {
+    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], calls, codecs);
+    talkers.call(PATIENCE);
+    talkers
+}
+
+/// Runs until every party has heard so many packets since it began to listen anew.
+fn hear(talkers: &mut Talkers, packets: u64) {
+    let until = std::time::Instant::now() + PATIENCE;
+    while (0..2).any(|party| talkers.heard(party).iter().any(|heard| heard.packets < packets)) {
+        let heard = [0, 1].map(|party| talkers.heard(party));
+        assert!(std::time::Instant::now() < until, "not heard: {heard:?}");
+        talkers.run(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn calls_of_a_gateway_that_was_killed_go_on_at_the_other_and_are_recorded_once() {
+    if !may_make_networks("calls_of_a_gateway_that_was_killed_go_on_at_the_other_and_are_recorded_once") {
+        return;
+    }
+    let _alone = alone();
+    let mut pair = Pair::up("G722, PCMA", CORES);
+    assert_eq!(pair.take_over(0), 0, "there is nothing to take");
+    let mut talkers = talkers(&pair, 4, &["G722", "PCMA"]);
+    hear(&mut talkers, 50);
+    pair.await_warm(1, 4);
+    pair.node(0).process.signal("KILL");
+    pair.nodes[0] = None;
+    talkers.listen_anew();
+    assert_eq!(pair.take_over(1), 4);
+    hear(&mut talkers, 50);
+    let from_two: u64 = (0..2).flat_map(|party| talkers.heard(party)).map(|heard| heard.from_two).sum();
+    assert_eq!(from_two, 0, "one gateway alone is heard");
+    assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended; 4]);
+    let records = pair.node(1).records(4);
+    pair.node(1).assert_idle();
+    assert_eq!(pair.records().len(), 4, "each call is recorded once");
+    for record in &records {
+        assert_eq!((&record["status"], &record["ended_by"]), (&200.into(), &"caller".into()), "{record}");
+        let received = record["caller"]["packets_received"].as_u64().expect("a number");
+        assert!(received >= 100, "both gateways' packets are counted: {record}");
+    }
+    // Nothing is left that a third could take.
+    pair.start(0, "PCMA", CORES[0]);
+    assert_eq!(pair.take_over(0), 0);
+}
+
+#[test]
+fn a_call_moves_to_the_other_gateway_and_back_as_planned() {
+    if !may_make_networks("a_call_moves_to_the_other_gateway_and_back_as_planned") {
+        return;
+    }
+    let _alone = alone();
+    let pair = Pair::up("PCMA", CORES);
+    pair.take_over(0);
+    let mut talkers = talkers(&pair, 1, &["PCMA"]);
+    for (from, to) in [(0, 1), (1, 0)] {
+        hear(&mut talkers, 20);
+        pair.await_warm(to, 1);
+        let released = pair.node(from).ctl_json(&["release"]);
+        assert_eq!(released["calls"], 1);
+        assert_eq!(pair.take_over(to), 1);
+        talkers.listen_anew();
+        hear(&mut talkers, 20);
+        pair.node(from).assert_idle();
+    }
+    assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended]);
+    pair.node(0).records(1);
+    assert_eq!(pair.records().len(), 1);
+}

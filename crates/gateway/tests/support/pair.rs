@@ -1,0 +1,180 @@
+//! Two gateways and their peers in three network namespaces around a bridge, and a store of calls.
+//!
+//! ```text
+//!  tandem-fa-ID  10.79.0.11  eth0 ----.
+//!                            media0 --|     bridge br0 10.79.0.9, tandem-fe-ID
+//!  tandem-fb-ID  10.79.0.12  eth0 ----|     peers 10.79.0.2 and 10.79.0.3, redis-server
+//!                            media0 --'
+//! ```
+//!
+//! SIP floats on 10.79.0.100, an address of the kernel's; media on 10.79.0.101, an address of the DPDK port.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Gateway, Process, Scratch, inside};
+
+pub const SIP: &str = "10.79.0.100:5060";
+pub const CALLER: &str = "10.79.0.2";
+pub const CALLEE: &str = "10.79.0.3";
+
+pub struct Pair {
+    id: String,
+    pub scratch: [Scratch; 2],
+    pub redis: Process,
+    pub nodes: [Option<Gateway>; 2],
+}
+
+impl Pair {
+    /// Networks, the store, and both gateways, ready; neither has the floating addresses. `callee` says what the callee
+    /// speaks, `cores` where each worker polls.
+    pub fn up(callee: &str, cores: [usize; 2]) -> Self {
+        let scratch = [Scratch::new(), Scratch::new()];
+        let id: String = scratch[0].unique().chars().rev().take(6).collect();
+        network("up", &id);
+        let endpoints = format!("tandem-fe-{id}");
+        let mut command = inside(Some(&endpoints), "redis-server");
+        command.args(["--port", "6379", "--bind", "10.79.0.9", "--save", "", "--protected-mode", "no"]);
+        let redis = Process::spawn("redis-server", &mut command, scratch[0].path().join("redis.log"));
+        let until = Instant::now() + Duration::from_secs(20);
+        while !redis.log().contains("Ready to accept connections") {
+            assert!(Instant::now() < until, "the store does not start:\n{}", redis.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut pair = Self { id, scratch, redis, nodes: [None, None] };
+        for (node, core) in cores.into_iter().enumerate() {
+            pair.start(node, callee, core);
+        }
+        pair
+    }
+
+    pub fn start(&mut self, node: usize, callee: &str, core: usize) {
+        let scratch = &self.scratch[node];
+        let configuration = format!(
+            r#"
+node: {{ name: "node-{name}" }}
+dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 8192, file_prefix: "{prefix}{name}" }}
+ports:
+  - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.79.0.2{node}/24] }}
+workers: {{ cores: [{core}] }}
+sip: {{ listen: [{{ name: main, address: "{SIP}" }}] }}
+peers:
+  - {{ name: caller, address: "{CALLER}:5060", media_address: 10.79.0.101, codecs: [PCMU] }}
+  - {{ name: callee, address: "{CALLEE}:5060", media_address: 10.79.0.101, codecs: [{callee}] }}
+routes:
+  - {{ from: caller, peer: callee }}
+  - {{ from: callee, peer: caller }}
+records: {{ directory: "{records}" }}
+replication:
+  store: ["redis://10.79.0.9:6379/"]
+  position_interval_ms: 200
+  addresses:
+    - {{ address: 10.79.0.100/24, interface: eth0 }}
+    - {{ address: 10.79.0.101/24, port: media }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+            name = ["a", "b"][node],
+            prefix = scratch.unique(),
+            records = scratch.path().join("records").display(),
+        );
+        let gateway = Gateway::start(scratch, &configuration, "127.0.0.1:9060", Some(&self.namespace(node)));
+        self.nodes[node] = Some(gateway);
+    }
+
+    pub fn node(&self, node: usize) -> &Gateway {
+        self.nodes[node].as_ref().expect("it runs")
+    }
+
+    pub fn namespace(&self, node: usize) -> String {
+        format!("tandem-f{}-{}", ["a", "b"][node], self.id)
+    }
+
+    /// Where the peers are.
+    pub fn endpoints(&self) -> String {
+        format!("tandem-fe-{}", self.id)
+    }
+
+    /// `tandem ctl takeover` at a node; how many calls go on there.
+    pub fn take_over(&self, node: usize) -> u64 {
+        let answer = self.node(node).ctl_json(&["takeover"]);
+        assert_eq!(answer["refused"], serde_json::json!([]), "{answer}");
+        answer["calls"].as_u64().expect("a number")
+    }
+
+    /// Waits until a node has a warm copy of so many calls.
+    pub fn await_warm(&self, node: usize, calls: u64) {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let metrics = self.metrics(node);
+            if metrics.lines().any(|line| line == format!("tandem_warm_calls {calls}")) {
+                return;
+            }
+            assert!(Instant::now() < until, "no copy of {calls} calls:\n{metrics}\n{}", self.node(node).process.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn metrics(&self, node: usize) -> String {
+        let script = "exec 3<>/dev/tcp/127.0.0.1/9060; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
+        let output = inside(Some(&self.namespace(node)), "bash").args(["-c", script]).output().expect("bash runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A command in a namespace.
+    pub fn run(&self, namespace: &str, line: &str) {
+        let status = inside(Some(namespace), "sh").args(["-ec", line]).status();
+        assert!(status.expect("sh runs").success(), "{line}");
+    }
+
+    /// The node's host is gone from the network.
+    pub fn cut(&self, node: usize, interface: &str) {
+        let link = format!("{}{}", ["a", "b"][node], interface);
+        self.run(&self.endpoints(), &format!("ip link set {link} down"));
+    }
+
+    /// Records of both nodes.
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        self.scratch.iter().flat_map(|scratch| super::read_records(&scratch.path().join("records"))).collect()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.nodes = [None, None];
+        network("down", &self.id);
+    }
+}
+
+fn network(action: &str, id: &str) {
+    const UP: &str = r#"
+        for ns in fe fa fb; do ip netns add tandem-$ns-$id; ip -n tandem-$ns-$id link set lo up; done
+        e=tandem-fe-$id
+        ip -n $e link add br0 type bridge
+        ip -n $e address add 10.79.0.9/24 dev br0
+        ip -n $e address add 10.79.0.2/24 dev br0
+        ip -n $e address add 10.79.0.3/24 dev br0
+        ip netns exec $e ethtool -K br0 tx off >/dev/null
+        ip -n $e link set br0 up
+        for node in a:11 b:12; do
+            name=${node%:*} ns=tandem-f${node%:*}-$id
+            ip -n $e link add ${name}eth0 type veth peer name eth0 netns $ns
+            ip -n $e link set ${name}eth0 master br0 up
+            ip netns exec $ns ethtool -K eth0 tx off >/dev/null
+            ip -n $ns address add 10.79.0.${node#*:}/24 dev eth0
+            ip -n $ns link set eth0 up
+            ip -n $e link add ${name}media0 type veth peer name media0 netns $ns
+            ip -n $e link set ${name}media0 master br0 up
+            ip netns exec $ns sh -c 'echo 1 >/proc/sys/net/ipv6/conf/media0/disable_ipv6'
+            ip -n $ns link set media0 arp off up
+        done"#;
+    const DOWN: &str = "for ns in fe fa fb; do ip netns delete tandem-$ns-$id 2>/dev/null || true; done";
+    let script = if action == "up" { UP } else { DOWN };
+    let status = Command::new("sh").args(["-ec", script]).env("id", id).stderr(Stdio::inherit()).status();
+    assert!(status.expect("sh runs").success(), "the networks of {id} are not {action}");
+}
+
+/// What a file of the kernel's or of ours says; empty where it is not there.
+pub fn text(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,167 @@
+//! A flow that another worker had goes on: no number is used twice, nothing that was learned is learned again.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests say what they expect, as tests do")]
+
+mod rig;
+
+use std::collections::BTreeSet;
+
+use rig::*;
+use tandem_contract::{
+    Codec, Command, CryptoSuite, Epoch, Event, Learning, LegConfig, LegCrypto, LegPosition, MasterKey, SentPosition,
+    SourcePolicy,
+};
+use tandem_srtp::{Receiver, Sender};
+use tandem_testkit::Endpoint;
+use tandem_wire::ethernet::Ethernet;
+use tandem_wire::ipv4::Ipv4;
+use tandem_wire::udp::Udp;
+
+fn payload_of(frame: &[u8]) -> Vec<u8> {
+    let ip = Ipv4::parse(Ethernet::parse(frame).unwrap().payload()).unwrap();
+    Udp::parse(ip.payload()).unwrap().payload().to_vec()
+}
+
+fn key(suite: CryptoSuite, seed: u8) -> MasterKey {
+    MasterKey::new(suite, &vec![seed; suite.key_and_salt_len()]).unwrap()
+}
+
+/// A caller that speaks SRTP, and remembers the index of every packet it opened.
+struct Caller {
+    endpoint: Endpoint,
+    sender: Sender,
+    receiver: Receiver,
+    opened: BTreeSet<u64>,
+}
+
+impl Caller {
+    fn send(&mut self) -> Vec<u8> {
+        let mut packet = payload_of(&self.endpoint.send(&[0x55; 160], 160));
+        let len = packet.len();
+        packet.resize(len + self.sender.suite().tag_len(), 0);
+        self.sender.protect(&mut packet, len).unwrap();
+        self.endpoint.datagram(&packet)
+    }
+
+    /// Opens what came; its sequence number and timestamp.
+    fn hear(&mut self, frame: &[u8]) -> (u16, u32) {
+        let mut packet = payload_of(frame);
+        self.receiver.unprotect(&mut packet).expect("it is authentic, and no replay");
+        let number = |at: usize| u32::from_be_bytes(packet[at..at + 4].try_into().unwrap());
+        let index = self.receiver.newest_index(number(8)).unwrap();
+        assert!(self.opened.insert(index), "index {index} was used before");
+        ((number(0) & 0xffff) as u16, number(4))
+    }
+}
+
+fn read(rig: &mut Rig) -> [LegPosition; 2] {
+    rig.events();
+    match rig.command(Command::ReadPosition { flow: flow(0) }) {
+        Event::Position { flow: of, legs } if of == flow(0) => legs,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn resume(rig: &mut Rig, legs: [LegConfig; 2], read: [LegPosition; 2], age_ms: u64) {
+    let positions = [0, 1].map(|leg| {
+        let config = &legs[leg];
+        let first = SentPosition { sequence: config.first_sequence, timestamp: config.first_timestamp };
+        read[leg].ahead(age_ms, config.format.as_ref(), first)
+    });
+    let command = Command::ResumeFlow { flow: flow(0), epoch: Epoch(3), legs, positions };
+    assert_eq!(rig.command(command), Event::Installed { flow: flow(0), epoch: Epoch(3) });
+    rig.settle();
+}
+
+#[test]
+fn a_secure_leg_goes_on_under_its_key_and_never_uses_an_index_twice() {
+    for suite in [CryptoSuite::AesCm128HmacSha1_80, CryptoSuite::AeadAes256Gcm] {
+        let keys = LegCrypto { send: key(suite, 1), receive: key(suite, 2) };
+        let [a, b] = legs(Codec::Pcmu, Codec::G722);
+        // Both roll over after ten packets: from then on no packet tells its roll-over counter.
+        let legs = [LegConfig { crypto: Some(keys), first_sequence: 65_526, ..a }, b];
+        let mut endpoint = caller(Codec::Pcmu);
+        endpoint.sequence = 65_526;
+        let (sender, receiver) = (Sender::new(&keys.receive, endpoint.ssrc), Receiver::new(&keys.send));
+        let mut caller = Caller { endpoint, sender, receiver, opened: BTreeSet::new() };
+        let mut callee = callee(Codec::G722);
+        let mut first = Rig::new();
+        first.install(legs);
+        let mut exchange = |rig: &mut Rig, caller: &mut Caller| {
+            rig.cable.put(&caller.send());
+            assert_eq!(rig.settle().len(), 1, "{:?}", rig.drop_names());
+            rig.cable.put(&callee.send(&[0x12; 160], 160));
+            let sent = rig.settle();
+            assert_eq!(sent.len(), 1, "{:?}", rig.drop_names());
+            caller.hear(&sent[0])
+        };
+        for _ in 0..30 {
+            exchange(&mut first, &mut caller);
+        }
+        let position = read(&mut first);
+        assert_eq!(position[0].srtp.unwrap().sent.unwrap() >> 16, 1, "it has rolled over");
+        // What the position does not know of any more.
+        let last = (0..40).map(|_| exchange(&mut first, &mut caller)).last().unwrap();
+        let mut second = Rig::new();
+        resume(&mut second, legs, position, 800);
+        let next = exchange(&mut second, &mut caller);
+        assert!((1..3_000).contains(&next.0.wrapping_sub(last.0)), "{suite:?}: a gap, not a restart");
+        let ticks = next.1.wrapping_sub(last.1);
+        assert!((1..16_000).contains(&ticks), "{suite:?}: {ticks} ticks");
+        for _ in 0..10 {
+            exchange(&mut second, &mut caller);
+        }
+        let [a, _] = read(&mut second);
+        assert_eq!(a.counters.packets_received, 30 + 11, "counting goes on after the position");
+        assert_eq!(a.counters.packets_sent, 30 + 11);
+        assert_eq!(second.all_drops(), 0, "{:?}", second.drop_names());
+    }
+}
+
+#[test]
+fn what_was_learned_is_where_media_goes_before_anybody_has_spoken() {
+    let mut legs = legs(Codec::Pcmu, Codec::Pcma);
+    legs[0].source = SourcePolicy::new(Learning::Immediate);
+    let mut behind_nat = caller(Codec::Pcmu);
+    behind_nat.local.set_port(41_000);
+    let mut first = Rig::new();
+    first.install(legs);
+    first.exchange(&behind_nat.send(&[1; 160], 160), &callee(Codec::Pcma));
+    let position = read(&mut first);
+    assert_eq!(position[0].learned, Some(behind_nat.local.into()));
+    assert_eq!(position[1].learned, None, "nothing is learned there");
+    let mut second = Rig::new();
+    resume(&mut second, legs, position, 100);
+    second.cable.put(&callee(Codec::Pcma).send(&[2; 160], 160));
+    let sent = second.settle();
+    assert!(behind_nat.receive(&sent[0]).is_ok());
+}
+
+#[test]
+fn reading_a_position_disturbs_nothing_and_of_an_unknown_flow_there_is_none() {
+    let mut rig = Rig::new();
+    assert_eq!(read(&mut rig), [LegPosition::default(); 2]);
+    rig.install(legs(Codec::Pcmu, Codec::G722));
+    let mut caller = caller(Codec::Pcmu);
+    let callee = callee(Codec::G722);
+    let one = rig.exchange(&caller.send(&[1; 160], 160), &callee);
+    let [_, b] = read(&mut rig);
+    assert_eq!(b.sent.map(|sent| sent.sequence), Some(one.sequence));
+    let two = rig.exchange(&caller.send(&[1; 160], 160), &callee);
+    assert_eq!((two.sequence, two.timestamp), (one.sequence.wrapping_add(1), one.timestamp.wrapping_add(160)));
+    assert_eq!(rig.counters.frames_unaccounted(), 0);
+}
+
+#[test]
+fn a_flow_that_goes_on_elsewhere_is_let_go_of_without_goodbye() {
+    let mut config = engine_config();
+    config.report_interval_ms = 5_000;
+    let mut rig = Rig::with(&config, tandem_worker::HandoverEnds::alone(), &tandem_testkit::Pool::new(256));
+    rig.install(legs(Codec::Pcmu, Codec::Pcma));
+    rig.exchange(&caller(Codec::Pcmu).send(&[1; 160], 160), &callee(Codec::Pcma));
+    rig.events();
+    assert!(matches!(rig.command(Command::AbandonFlow { flow: flow(0) }), Event::Removed { .. }));
+    assert!(rig.settle().is_empty(), "nobody is told");
+    assert_eq!(rig.counters.flows.get(), 0);
+    rig.install(legs(Codec::Pcmu, Codec::Pcma));
+}
