@@ -6,7 +6,8 @@
 //! before the rest when they alone explain what is seen.
 
 use crate::report::{
-    Answer, Binding, Breach, Core, Ended, Evidence, Extrapolation, GatewayReading, Limit, Measurement, Point, Verdict,
+    Answer, Binding, Breach, Core, Ended, Evidence, Extrapolation, GatewayReading, Limit, Measurement, Point, SetUp,
+    Verdict,
 };
 
 /// A core this busy has no time left for a burst.
@@ -42,6 +43,9 @@ pub fn binding(points: &[Point], answer: &Answer) -> Option<Binding> {
         .iter()
         .filter(|point| point.verdict == Verdict::Breaks && point.calls > answer.held)
         .min_by_key(|point| point.calls)?;
+    if let Some(set_up) = &broke.set_up {
+        return Some(signalling_binds(broke, set_up));
+    }
     if broke.breaches == [Breach::SetUp] {
         let refused = broke.traffic.calls_failed;
         let evidence = vec![evidence("calls_failed", refused as f64, "calls that were not set up")];
@@ -58,6 +62,58 @@ pub fn binding(points: &[Point], answer: &Answer) -> Option<Binding> {
         binding.evidence.push(evidence("busiest core when it held", held, meaning));
     }
     Some(binding)
+}
+
+/// What stands in the way of more calls per second.
+fn signalling_binds(broke: &Point, set_up: &SetUp) -> Binding {
+    let mut found = Vec::new();
+    if let Some(busy) = set_up.control_busy {
+        let meaning =
+            "the share of one core that the busiest of the gateway's threads took, workers left out, when it broke";
+        found.push(evidence("call thread busy", busy, meaning));
+    }
+    for failure in &set_up.failures {
+        found.push(evidence(failure.name.clone(), failure.count as f64, "calls that failed so"));
+    }
+    if let Some(after) = &set_up.answered_after {
+        found.push(evidence("answered after, p99", after.p99_us, "microseconds from an INVITE to its 200"));
+    }
+    if set_up.repeated > 0 {
+        found.push(evidence("sent again", set_up.repeated as f64, "SIP messages, by the source or the gateway"));
+    }
+    let refused = set_up.failures.iter().filter(|failure| failure.name.starts_with("503")).map(|failure| failure.count);
+    let refused: u64 = refused.sum();
+    let source = broke.source.busy.filter(|_| set_up.shares_core);
+    if let Some(busy) = source {
+        found.push(evidence("source busy", busy, "its share of the core that it has with the gateway's threads"));
+    }
+    let percent = |share: f64| (100.0 * share).round();
+    let (limit, summary) = match (set_up.control_busy, source) {
+        (Some(busy), _) if busy >= FULL => {
+            (Limit::CallThread, format!("The thread that handles calls takes {} % of a core.", percent(busy)))
+        }
+        (Some(busy), Some(source)) if busy + source >= FULL => {
+            let (busy, source) = (percent(busy), percent(source));
+            let text = format!(
+                "The thread that handles calls ({busy} %) and the source ({source} %) have one core between them, and it is full: \
+                 a machine with more cores, or a source on another one, shows more."
+            );
+            (Limit::CallThread, text)
+        }
+        _ if refused > 0 => {
+            let text = format!(
+                "{refused} of {} calls were refused with 503: limits.max_calls, limits.max_transactions or the port range.",
+                broke.traffic.calls_up + broke.traffic.calls_failed
+            );
+            (Limit::Configuration, text)
+        }
+        (Some(_), _) => {
+            let text = "The thread that handles calls had time: the network between, the disk under records, or others on its core.";
+            (Limit::Unknown, text.to_owned())
+        }
+        (None, _) => (Limit::Unknown, "How busy the gateway's threads are was not read.".to_owned()),
+    };
+    Binding { limit, summary, evidence: found }
 }
 
 impl Measurement {
@@ -231,7 +287,7 @@ fn unknown(broke: &Point, gateway: &GatewayReading) -> Binding {
     };
     let summary = format!(
         "{what}, and the gateway's counters do not say why: the network between, a neighbour on the machine, or memory \
-         bandwidth, which is not read."
+         bandwidth, which is not read (the machine says whether it has counters of it)."
     );
     Binding { limit: Limit::Unknown, summary, evidence: found }
 }
@@ -326,6 +382,30 @@ mod tests {
         }
         measurement.find_binding();
         assert_eq!(measurement.binding.map(|binding| binding.limit), Some(Limit::Configuration));
+    }
+
+    #[test]
+    fn calls_per_second_are_bound_by_the_thread_that_handles_them_or_by_what_refuses_them() {
+        let binds = |change: fn(&mut SetUp)| {
+            let mut rate = sample::rate("g711", 1000);
+            let broken = rate.points.iter_mut().filter(|point| point.verdict == Verdict::Breaks);
+            broken.for_each(|point| change(point.set_up.as_mut().unwrap()));
+            rate.find_binding();
+            rate.binding.unwrap()
+        };
+        let full = binds(|set_up| set_up.control_busy = Some(0.97));
+        assert_eq!(full.limit, Limit::CallThread);
+        assert_eq!(full.summary, "The thread that handles calls takes 97 % of a core.");
+        let refused =
+            binds(|set_up| set_up.failures = vec![Count { name: "503 Service Unavailable".to_owned(), count: 7 }]);
+        assert_eq!(refused.limit, Limit::Configuration);
+        assert!(refused.evidence.iter().any(|evidence| evidence.what.starts_with("503") && evidence.value == 7.0));
+        // The sample's source takes 40 %.
+        let shared = binds(|set_up| set_up.shares_core = true);
+        assert_eq!(shared.limit, Limit::CallThread);
+        assert!(shared.summary.contains("(50 %) and the source (40 %) have one core"), "{}", shared.summary);
+        assert_eq!(binds(|_| ()).limit, Limit::Unknown);
+        assert_eq!(binds(|set_up| set_up.control_busy = None).limit, Limit::Unknown);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Whether a service level held in a run.
 
-use crate::report::{Breach, Latency, Quantity, ServiceLevel, Traffic, Verdict};
+use crate::report::{Breach, Latency, Quantity, ServiceLevel, SetUp, Traffic, Verdict};
 
 impl ServiceLevel {
     /// What did not hold; empty when everything did. Losses and failures are judged exactly: with 0 allowed, one is too
     /// many.
     pub fn breaches(&self, traffic: &Traffic, latency: Option<&Latency>) -> Vec<Breach> {
-        let above = |count: u64, of: u64, ppm: f64| count > 0 && count as f64 * 1e6 > ppm * of.max(1) as f64;
         let mut breaches = Vec::new();
         if above(traffic.calls_failed, traffic.calls_up + traffic.calls_failed, self.max_failed_ppm) {
             breaches.push(Breach::SetUp);
@@ -24,6 +23,22 @@ impl ServiceLevel {
         breaches
     }
 
+    /// What of a run of calls per second did not hold; empty when everything did.
+    pub fn set_up_breaches(&self, traffic: &Traffic, set_up: &SetUp) -> Vec<Breach> {
+        let calls = traffic.calls_up + traffic.calls_failed;
+        let mut breaches = Vec::new();
+        if above(traffic.calls_failed, calls, self.max_failed_ppm) {
+            breaches.push(Breach::SetUp);
+        }
+        if set_up.answered_after.as_ref().is_some_and(|after| after.p99_us > self.max_set_up_p99_us) {
+            breaches.push(Breach::SetUpDelay);
+        }
+        if above(set_up.repeated, calls, self.max_repeated_ppm) {
+            breaches.push(Breach::Repeated);
+        }
+        breaches
+    }
+
     /// The verdict on a run that is not void. A run that measured nothing is.
     pub fn verdict(&self, quantity: Quantity, traffic: &Traffic, breaches: &[Breach]) -> Verdict {
         let measured = match quantity {
@@ -36,6 +51,11 @@ impl ServiceLevel {
             (false, []) => Verdict::Void,
         }
     }
+}
+
+/// Whether a count is more than so many of each million: exactly, with 0 allowed one is too many.
+fn above(count: u64, of: u64, ppm: f64) -> bool {
+    count > 0 && count as f64 * 1e6 > ppm * of.max(1) as f64
 }
 
 #[cfg(test)]
@@ -71,6 +91,24 @@ mod tests {
         assert_eq!(level.breaches(&Traffic { received: 0, ..traffic() }, None), [Breach::Loss]);
         let deaf = ServiceLevel { audio_right: false, ..level };
         assert_eq!(deaf.breaches(&Traffic { audio_wrong: 1, ..traffic() }, None), []);
+    }
+
+    #[test]
+    fn calls_per_second_are_judged_by_failures_delay_and_what_was_sent_again() {
+        let level = ServiceLevel::default();
+        let calls = Traffic { calls_up: 1000, ..Traffic::default() };
+        let good = SetUp { answered_after: Some(latency(90_000.0)), ..SetUp::default() };
+        assert_eq!(level.set_up_breaches(&calls, &good), []);
+        let slow = Latency { p99_us: 100_000.1, ..latency(200_000.0) };
+        let slow = SetUp { answered_after: Some(slow), ..SetUp::default() };
+        assert_eq!(level.set_up_breaches(&calls, &slow), [Breach::SetUpDelay]);
+        let again = SetUp { repeated: 1, ..good.clone() };
+        assert_eq!(level.set_up_breaches(&calls, &again), [Breach::Repeated]);
+        let some = ServiceLevel { max_repeated_ppm: 1000.0, max_failed_ppm: 2000.0, ..level.clone() };
+        assert_eq!(some.set_up_breaches(&calls, &again), []);
+        let failed = Traffic { calls_up: 999, calls_failed: 1, ..Traffic::default() };
+        assert_eq!(level.set_up_breaches(&failed, &good), [Breach::SetUp]);
+        assert_eq!(some.set_up_breaches(&failed, &good), []);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use support::Scratch;
-use tandem_capacity::report::{self, Ended, Limit, Report, Status, Verdict};
+use tandem_capacity::report::{self, Ended, Limit, Quantity, Report, Status, Verdict};
 
 /// Each measurement wants both cores: one at a time.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -67,7 +67,7 @@ fn a_slowed_gateway_is_found_lower_and_two_runs_agree_within_their_ranges() {
         assert!(said.contains("bad.json") && said.contains(because), "{said}");
     };
     refused(&whole[..whole.len() / 2], "ends in the middle");
-    refused(&whole.replacen("\"version\": 1,", "\"version\": 99,", 1), "version 99 of the format");
+    refused(&whole.replacen("\"version\": 2,", "\"version\": 99,", 1), "version 99 of the format");
     refused(&whole.replacen("\"held\":", "\"hold\":", 1), "the report was changed or damaged");
     refused("{\"format\": \"something-else\"}", "not a capacity report");
 }
@@ -88,4 +88,33 @@ fn a_throttled_source_is_called_void_and_nothing_is_held_against_the_gateway() {
     assert!(estimate.calls > answer.held, "{estimate:?}");
     let page = std::fs::read_to_string(scratch.path().join("void.html")).unwrap();
     assert!(page.contains("Nobody measured that"));
+}
+
+#[test]
+fn calls_per_second_are_measured_over_sip_and_are_in_the_report_the_page_and_the_comparison() {
+    let _alone = ALONE.lock();
+    let scratch = Scratch::new();
+    let out = scratch.path().join("rate.json");
+    let out = out.to_str().unwrap();
+    // Few, and with a level that a machine with other work can hold: what is shown is that they are set up, counted and told.
+    let asked = ["capacity", "--quantity", "calls-per-second", "--mix", "g711", "--quick", "--seconds", "1"];
+    let bounds = ["--first", "15", "--most", "30", "--max-set-up-ms", "10000", "--max-repeated-ppm", "10000000"];
+    let output = tandem(&[&asked[..], &bounds, &["--out", out]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let report = report::read(out, &std::fs::read(out).unwrap()).unwrap();
+    let measurement = &report.measurements[0];
+    assert_eq!((report.measurements.len(), measurement.quantity), (1, Quantity::CallsPerSecond));
+    let answer = &measurement.answer;
+    assert_eq!((answer.status, answer.ended, answer.held), (Status::AtLeast, Ended::Maximum, 30), "{answer:?}\n{said}");
+    let point = measurement.points.last().unwrap();
+    let set_up = point.set_up.as_ref().unwrap();
+    assert_eq!((point.traffic.calls_up, point.traffic.calls_failed), (30, 0), "{set_up:?}");
+    assert_eq!(set_up.answered_after.as_ref().unwrap().count, 30);
+    assert!(set_up.control_busy.is_some());
+    let page = std::fs::read_to_string(scratch.path().join("rate.html")).unwrap();
+    assert!(page.contains("calls per second") && page.contains("From INVITE to 200"));
+    let beside = tandem(&["capacity", "compare", out, out]);
+    let told = String::from_utf8_lossy(&beside.stdout);
+    assert!(beside.status.success() && told.contains("calls per second"), "{told}");
 }

@@ -6,7 +6,7 @@ mod support;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::{Gateway, Scratch, free_udp_port};
+use support::{Gateway, Network, Scratch, free_udp_port, inside, may_make_networks};
 
 /// Each test wants both cores: one at a time.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -146,4 +146,50 @@ fn a_gateway_that_is_not_there_is_named_with_the_option_to_look_at() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("no gateway answers at 127.0.0.1:1") && said.contains("--control"), "{said}");
+}
+
+#[test]
+fn a_source_on_the_kernels_sockets_gets_every_packet_back_through_a_gateway_on_a_packet_socket() {
+    if !may_make_networks("a_source_on_the_kernels_sockets_gets_every_packet_back_through_a_gateway_on_a_packet_socket")
+    {
+        return;
+    }
+    let _alone = ALONE.lock();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let configuration = format!(
+        r#"
+dpdk: {{ huge_pages: off, memory_mib: 128, packet_buffers: 8192, file_prefix: "{prefix}" }}
+ports:
+  - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
+workers: {{ cores: [1] }}
+media: {{ port_range: 20000-20511, port_quarantine_ms: 0 }}
+sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
+limits: {{ max_calls: 128 }}
+peers:
+  - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU, PCMA, G729], srtp: optional }}
+  - {{ name: callee, address: "10.77.0.2:5070", codecs: [PCMU, PCMA, G729], srtp: optional }}
+routes: [{{ from: caller, prefix: "load", peer: callee }}]
+records: {{ directory: "{records}" }}
+http: {{ listen: "10.77.0.1:9060", allow_remote: true }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+        prefix = scratch.unique(),
+        records = scratch.path().join("records").display(),
+    );
+    let gateway = Gateway::start(&scratch, &configuration, "10.77.0.1:9060", Some(&network.gateway()));
+    let over_http = ["--control", "10.77.0.1:9060"];
+    let over_sip = ["--sip", "10.77.0.1:5060", "--sip-caller", "10.77.0.2:5060", "--sip-callee", "10.77.0.2:5070"];
+    let mix = "pcmu-pcma,pcmu-g729,pcma+srtp-pcma@40";
+    for set_up in [&over_http[..], &over_sip[..]] {
+        let output = inside(Some(&network.caller()), env!("CARGO_BIN_EXE_tandem"))
+            .args(["load", "--kernel", "--core", "0", "--addresses", "10.77.0.2/24", "--json", "--quiet"])
+            .args(["--mix", mix, "--calls", "60", "--seconds", "2", "--lateness-us", "500000"])
+            .args(set_up)
+            .output()
+            .expect("tandem load runs");
+        all_is_well(mix, 60, &output);
+    }
+    gateway.assert_idle();
+    gateway.stop();
 }

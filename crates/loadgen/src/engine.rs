@@ -23,6 +23,12 @@ use crate::{
 const LINGER_NS: u64 = 500_000_000;
 /// Late packets that a run may have, as a share of all.
 const LATE_SHARE: f64 = 0.001;
+/// No run is given up before so much of it has been measured.
+const GIVE_UP_AFTER_NS: u64 = 1_500_000_000;
+/// What left so recently may still be under way.
+const UNDER_WAY_NS: u64 = 100_000_000;
+/// A source that is so far behind its schedule does not catch up: it, or the gateway whose ring it fills, is at its end.
+const HOPELESSLY_BEHIND_NS: u64 = 300_000_000;
 /// How busy the source may be.
 const BUSY_LIMIT: f64 = 0.98;
 
@@ -55,6 +61,7 @@ pub struct Engine<B> {
     held_up: u64,
     ended: Option<Nanos>,
     interrupted: bool,
+    given_up: bool,
     polled: Nanos,
     busy_ns: u64,
     overruns: u64,
@@ -102,6 +109,7 @@ impl<B: PacketBuf> Engine<B> {
             held_up: 0,
             ended: None,
             interrupted: false,
+            given_up: false,
             polled: Nanos(0),
             busy_ns: 0,
             overruns: 0,
@@ -141,20 +149,10 @@ impl<B: PacketBuf> Engine<B> {
         let gap_ns = now.0.saturating_sub(self.polled.0);
         self.polled = now;
         if gap_ns > 100_000 {
-            let per_second = self.packets_per_second();
+            let per_second = self.spec.packets_per_second();
             let came = (gap_ns as f64 * per_second / 1e9) as u64;
             self.overruns += came.saturating_sub(self.port.receive_room.into());
         }
-    }
-
-    fn packets_per_second(&self) -> f64 {
-        let of = |kind: &crate::CallKind| {
-            let legs: f64 = kind.legs.iter().map(|leg| 1_000.0 / f64::from(leg.ptime_ms)).sum();
-            f64::from(kind.weight) * legs
-        };
-        let kinds = self.spec.mix.kinds();
-        let weights: f64 = kinds.iter().map(|kind| f64::from(kind.weight)).sum();
-        f64::from(self.spec.calls) * kinds.iter().map(of).sum::<f64>() / weights
     }
 
     /// Makes frames of what is due by `now`, as many as a burst holds, behind those the port did not take the last time. Says whether
@@ -202,6 +200,26 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Ends the measurement early where what will come of it is certain.
+    fn give_up_when_certain(&mut self, now: Nanos) {
+        let Some(bounds) = self.spec.give_up else { return };
+        // What the gateway counts is read over a second at least.
+        let measured_ns = now.0.saturating_sub(self.sender.measured_from().0);
+        if self.interrupted || self.given_up || measured_ns < GIVE_UP_AFTER_NS || self.sender.is_over() {
+            return;
+        }
+        let due: u64 = self.sender.counts.due_out.iter().sum();
+        let came: u64 = self.receiver.counts.iter().map(|counts| counts.in_time).sum();
+        let way_ns = (2 * bounds.slow_ns).clamp(UNDER_WAY_NS, LINGER_NS);
+        let under_way = (self.spec.packets_per_second() * way_ns as f64 / 1e9) as u64;
+        let lost = due.saturating_sub(came).saturating_sub(under_way);
+        let slow = || self.receiver.slower_than(bounds.slow_ns);
+        if self.sender.behind_ns(now) > HOPELESSLY_BEHIND_NS || lost > bounds.lost || slow() > bounds.slow {
+            self.given_up = true;
+            self.sender.end_early();
+        }
+    }
+
     /// Whether everything was sent and what may still come has had its time.
     pub fn is_over(&mut self, now: Nanos) -> bool {
         if self.ended.is_none() && self.sender.is_over() && self.out.is_empty() {
@@ -217,6 +235,7 @@ impl<B: PacketBuf> Engine<B> {
         if since_ns < 1_000_000_000 || self.ended.is_some() {
             return None;
         }
+        self.give_up_when_certain(now);
         let next = Second {
             at: now,
             sent: self.sender.counts.packets,
@@ -280,6 +299,7 @@ impl<B: PacketBuf> Engine<B> {
             spec: self.spec.clone(),
             seconds: self.sender.measured_seconds(),
             interrupted: self.interrupted,
+            given_up: self.given_up,
             void: self.void(&source),
             directions,
             latency: Latency::of(&self.receiver.latency),

@@ -32,4 +32,4 @@ pub use ng::Rtpengine;
 pub use outcome::{CallCounts, DirectionCounts, LoadError, LoadOutcome, LoadRunner, Progress, SourceUse, VoidReason};
 pub use plan::{Plan, PlannedCall, RemoteLeg, SourceNetwork};
 pub use sip::{RateOutcome, RateProgress, RateSpec, SipCalls, SipEndpoints, measure_rate};
-pub use spec::{Impairments, LoadSpec, SpecError};
+pub use spec::{GiveUp, Impairments, LoadSpec, SpecError};

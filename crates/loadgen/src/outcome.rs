@@ -104,15 +104,24 @@ pub enum VoidReason {
     },
 }
 
-impl fmt::Display for VoidReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl VoidReason {
+    /// As text, of whatever it was that left late.
+    pub fn told_of(&self, what: &str) -> String {
         match self {
-            Self::Late { packets, of, bound_ns, worst_ns } => write!(
-                f,
-                "the source was late: {packets} of {of} packets left more than {:.1} ms after their time, the worst {:.1} ms",
+            Self::Late { packets, of, bound_ns, worst_ns } => format!(
+                "the source was late: {packets} of {of} {what} left more than {:.1} ms after their time, the worst {:.1} ms",
                 *bound_ns as f64 / 1e6,
                 *worst_ns as f64 / 1e6
             ),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for VoidReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late { .. } => f.write_str(&self.told_of("packets")),
             Self::PortFull { packets } => write!(f, "the source's port did not take {packets} packets"),
             Self::Saturated { utilisation, limit } => write!(
                 f,
@@ -137,6 +146,9 @@ pub struct LoadOutcome {
     pub seconds: f64,
     /// The run was ended early; what is here was measured all the same.
     pub interrupted: bool,
+    /// The run ended itself early, since what came of it was certain ([`LoadSpec::give_up`]).
+    #[serde(default)]
+    pub given_up: bool,
     /// Why the run is void; empty for a run that counts.
     pub void: Vec<VoidReason>,
     /// From leg A to leg B, from leg B to leg A.
@@ -227,6 +239,7 @@ mod tests {
             spec: LoadSpec::new("pcmu-g729".parse().unwrap(), 10, 5),
             seconds: 5.0,
             interrupted: false,
+            given_up: false,
             void: vec![
                 VoidReason::Late { packets: 1, of: 2, bound_ns: 3, worst_ns: 4 },
                 VoidReason::PortFull { packets: 1 },

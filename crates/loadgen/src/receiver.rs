@@ -195,6 +195,12 @@ impl Receiver {
         }
     }
 
+    /// Packets of the measurement that took longer.
+    pub(crate) fn slower_than(&self, ns: u64) -> u64 {
+        let faster = self.latency.count_between(0, ns);
+        self.latency.len().saturating_sub(faster)
+    }
+
     /// Of what came to a leg: packets in time, whether anything came at all, whether any had wrong audio.
     pub(crate) fn leg(&self, leg: u32) -> (u32, bool, bool) {
         let leg = &self.legs[leg as usize];

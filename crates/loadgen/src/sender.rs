@@ -184,6 +184,16 @@ impl Sender {
         }
     }
 
+    /// How far the schedule is behind the time, in nanoseconds: of the packet that is due next.
+    pub(crate) fn behind_ns(&self, now: Nanos) -> u64 {
+        let behind = |group: &Group| {
+            let phase = self.legs.get((group.first + group.position) as usize).map_or(0, |leg| leg.phase_ns);
+            now.0.saturating_sub(self.start.0 + u64::from(group.round) * group.ptime_ns + u64::from(phase))
+        };
+        let sending = self.groups.iter().filter(|group| group.round < group.measured.end);
+        sending.map(behind).max().unwrap_or(0)
+    }
+
     /// Whether every packet was handed out.
     pub(crate) fn is_over(&self) -> bool {
         self.groups.iter().all(|group| group.round >= group.measured.end) && self.network.is_empty()

@@ -26,6 +26,18 @@ impl Impairments {
         Self { loss_percent: 0.0, loss_burst: 1.0, jitter_ms: 0, silence_percent: 0, bursts_per_packet_time: 0 };
 }
 
+/// When nobody needs to see the rest of a run: what came of it is certain already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GiveUp {
+    /// More packets than these are missing, of those that had the time to come.
+    pub lost: u64,
+    /// More packets than `slow` took longer than `slow_ns`.
+    pub slow: u64,
+    /// See `slow`.
+    pub slow_ns: u64,
+}
+
 /// One run of the source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +58,9 @@ pub struct LoadSpec {
     /// Where the speakers begin in their clips, and what is withheld: the same seed sends the same packets.
     #[serde(default)]
     pub seed: u64,
+    /// Ends the run early; none lets it run to its end whatever comes.
+    #[serde(default)]
+    pub give_up: Option<GiveUp>,
 }
 
 /// A field of a [`LoadSpec`] is out of range.
@@ -72,7 +87,26 @@ impl LoadSpec {
 
     /// Calls of a mix over a faultless network, warmed up for a second.
     pub const fn new(mix: Mix, calls: u32, seconds: u32) -> Self {
-        Self { mix, calls, seconds, warm_up_ms: Self::default_warm_up(), impairments: Impairments::NONE, seed: 0 }
+        Self {
+            mix,
+            calls,
+            seconds,
+            warm_up_ms: Self::default_warm_up(),
+            impairments: Impairments::NONE,
+            seed: 0,
+            give_up: None,
+        }
+    }
+
+    /// Packets that all calls send in a second, silence and loss left out.
+    pub fn packets_per_second(&self) -> f64 {
+        let of = |kind: &crate::CallKind| {
+            let legs: f64 = kind.legs.iter().map(|leg| 1_000.0 / f64::from(leg.ptime_ms)).sum();
+            f64::from(kind.weight) * legs
+        };
+        let kinds = self.mix.kinds();
+        let weights: f64 = kinds.iter().map(|kind| f64::from(kind.weight)).sum();
+        f64::from(self.calls) * kinds.iter().map(of).sum::<f64>() / weights
     }
 
     /// Whether every field is in range.

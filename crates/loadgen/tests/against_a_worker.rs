@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tandem_codec::Level;
 use tandem_contract::{Command, Direction, Epoch, Event, FlowId, Format, LegConfig, LegCrypto, Nanos, WorkerCounters};
-use tandem_loadgen::{Engine, EnginePort, LoadOutcome, LoadSpec, Plan, RemoteLeg, SourceNetwork, VoidReason, resolve};
+use tandem_loadgen::{
+    Engine, EnginePort, GiveUp, LoadOutcome, LoadSpec, Plan, RemoteLeg, SourceNetwork, VoidReason, resolve,
+};
 use tandem_media::{EngineConfig, LocalAddress};
 use tandem_packet_io::{Burst, Capabilities, PacketIo};
 use tandem_testkit::{Cable, MemoryIo, Pool};
@@ -250,6 +252,22 @@ fn jitter_and_silence_lose_nothing() {
     let share = outcome.sent() as f64 / f64::from(CALLS * 2 * 50 * 4);
     assert!((0.45..0.75).contains(&share), "{share}");
     assert_eq!(outcome.void, []);
+}
+
+#[test]
+fn a_run_whose_outcome_is_certain_ends_early_and_says_so() {
+    let loses_all = |bounds| {
+        let mut run = Run { tamper: |number, _| number % 10 != 0, ..Run::of("pcmu-pcma") };
+        run.spec.seconds = 20;
+        run.spec.give_up = Some(bounds);
+        run.outcome()
+    };
+    let patient = GiveUp { lost: 1_000_000, slow: 1_000_000, slow_ns: 0 };
+    let lost = loses_all(GiveUp { lost: 100, ..patient });
+    assert!(lost.given_up && !lost.interrupted && lost.lost() > 100, "{}", lost.lost());
+    assert!((1.0..5.0).contains(&lost.seconds), "{}", lost.seconds);
+    let slow = loses_all(GiveUp { slow: 10, slow_ns: 50_000, ..patient });
+    assert!(slow.given_up && slow.seconds < 5.0, "{}", slow.seconds);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the types of a report cannot say.
 
-use super::{Answer, Core, Latency, Measurement, Point, Report, ServiceLevel, Status, Traffic, Verdict};
+use super::{
+    Answer, Core, Latency, Measurement, Point, Quantity, Report, ServiceLevel, SetUp, Status, Traffic, Verdict,
+};
 
 /// The field, and what is wrong with it.
 type Wrong = (String, String);
@@ -34,9 +36,14 @@ fn measurement_holds_together(measurement: &Measurement) -> Result<(), Wrong> {
     }
     share("mix.dtx", mix.dtx)?;
     share("mix.loss", mix.loss)?;
+    not_negative("mix.loss_burst", mix.loss_burst)?;
     level(&measurement.level)?;
     for (nth, point) in measurement.points.iter().enumerate() {
         within(&format!("points[{nth}]"), point_holds_together(point))?;
+        let is_about_set_up = measurement.quantity == Quantity::CallsPerSecond;
+        if point.set_up.is_some() && !is_about_set_up {
+            return wrong(format!("points[{nth}].set_up"), "only a run of calls per second has it");
+        }
     }
     within("answer", answer(&measurement.answer, &measurement.points))
 }
@@ -45,6 +52,8 @@ fn level(level: &ServiceLevel) -> Result<(), Wrong> {
     not_negative("level.max_lost_ppm", level.max_lost_ppm)?;
     not_negative("level.max_p99_9_us", level.max_p99_9_us)?;
     not_negative("level.max_failed_ppm", level.max_failed_ppm)?;
+    not_negative("level.max_set_up_p99_us", level.max_set_up_p99_us)?;
+    not_negative("level.max_repeated_ppm", level.max_repeated_ppm)?;
     not_negative("level.hold_s", level.hold_s)
 }
 
@@ -91,7 +100,22 @@ fn point_holds_together(point: &Point) -> Result<(), Wrong> {
     for (nth, core) in point.gateway.iter().flat_map(|gateway| &gateway.cores).enumerate() {
         within(&format!("gateway.cores[{nth}]"), core_holds_together(core))?;
     }
+    if let Some(set_up) = &point.set_up {
+        within("set_up", set_up_holds_together(set_up, &point.traffic))?;
+    }
     point.source.busy.map_or(Ok(()), |busy| share("source.busy", busy))
+}
+
+fn set_up_holds_together(set_up: &SetUp, traffic: &Traffic) -> Result<(), Wrong> {
+    if let Some(latency) = &set_up.answered_after {
+        within("answered_after", latency_holds_together(latency))?;
+    }
+    let failed = set_up.failures.iter().try_fold(0_u64, |sum, failure| sum.checked_add(failure.count));
+    if failed != Some(traffic.calls_failed) {
+        return wrong("failures", format!("do not add up to the {} calls that failed", traffic.calls_failed));
+    }
+    // Several threads under one name may take more than a core.
+    set_up.control_busy.map_or(Ok(()), |busy| not_negative("control_busy", busy))
 }
 
 fn traffic(traffic: &Traffic) -> Result<(), Wrong> {

@@ -27,6 +27,10 @@ pub struct Machine {
     pub nics: Vec<Nic>,
     /// The cloud instance, as its metadata service says.
     pub instance: Option<Instance>,
+    /// Counters of its memory controllers that the kernel offers (`uncore_imc_0`); empty where memory bandwidth cannot be read, as on most
+    /// virtual machines.
+    #[serde(default)]
+    pub memory_counters: Vec<String>,
 }
 
 /// A processor.

@@ -43,12 +43,22 @@ pub struct Mix {
     pub packet_time_ms: u32,
     /// The share of each call's time that is silence and not sent (DTX), 0 to 1.
     pub dtx: f64,
-    /// Whether media is SRTP.
+    /// Whether media is SRTP, on some legs or all.
     pub srtp: bool,
     /// The share of packets that the source leaves out, as a lossy network would, 0 to 1.
     pub loss: f64,
     /// How far the source moves packets from their schedule, in milliseconds.
     pub jitter_ms: f64,
+    /// Packets that are left out in a row, on average; 1 is independent loss.
+    #[serde(default = "alone")]
+    pub loss_burst: f64,
+    /// All calls send in the same so many moments of a packet time; 0 spreads them evenly.
+    #[serde(default)]
+    pub bursts: u32,
+}
+
+const fn alone() -> f64 {
+    1.0
 }
 
 /// A pair of codecs and how many calls have it.
@@ -61,6 +71,9 @@ pub struct CodecShare {
     pub b: String,
     /// The share of all calls, above 0 up to 1.
     pub share: f64,
+    /// The crypto suites of the two legs (RFC 4568); none for plain RTP.
+    #[serde(default)]
+    pub suites: [Option<String>; 2],
 }
 
 /// What has to hold throughout a run.
@@ -77,11 +90,29 @@ pub struct ServiceLevel {
     pub max_failed_ppm: f64,
     /// How long it must hold, in seconds.
     pub hold_s: f64,
+    /// 99 of 100 calls must be answered after so long, in microseconds; of calls per second alone.
+    #[serde(default = "answered_soon")]
+    pub max_set_up_p99_us: f64,
+    /// SIP messages that may be sent again for each million calls; of calls per second alone.
+    #[serde(default)]
+    pub max_repeated_ppm: f64,
+}
+
+const fn answered_soon() -> f64 {
+    100_000.0
 }
 
 impl Default for ServiceLevel {
     fn default() -> Self {
-        Self { max_lost_ppm: 0.0, max_p99_9_us: 2000.0, audio_right: true, max_failed_ppm: 0.0, hold_s: 30.0 }
+        Self {
+            max_lost_ppm: 0.0,
+            max_p99_9_us: 2000.0,
+            audio_right: true,
+            max_failed_ppm: 0.0,
+            hold_s: 30.0,
+            max_set_up_p99_us: answered_soon(),
+            max_repeated_ppm: 0.0,
+        }
     }
 }
 
@@ -211,6 +242,8 @@ pub enum Limit {
     LinkLocalAllowance,
     /// The gateway's configuration allows no more.
     Configuration,
+    /// Cycles of the thread that handles calls.
+    CallThread,
     /// The traffic source.
     Source,
     /// None of what was read explains it; memory bandwidth and other tenants of the machine are not read.

@@ -20,14 +20,16 @@ pub use measurement::{
     ServiceLevel, Status, Violation,
 };
 pub use point::{
-    Breach, Bucket, Core, Count, GatewayReading, Latency, Point, SourceReading, StageTime, Step, Traffic, Verdict,
+    Breach, Bucket, Core, Count, GatewayReading, Latency, Point, SetUp, SourceReading, StageTime, Step, Traffic,
+    Verdict,
 };
 pub use read::{MAX_FILE_BYTES, ReadError, read};
 
 /// What [`Report::format`] says.
 pub const FORMAT: &str = "tandem-capacity-report";
-/// The version of the format that this program writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+/// The version of the format that this program writes, and the newest that it reads. Version 1 knew nothing of calls set up per
+/// second, of bursts and of SRTP; what it left out is read as what it meant.
+pub const VERSION: u32 = 2;
 
 /// A capacity report.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

@@ -27,6 +27,28 @@ pub struct Point {
     pub gateway: Option<GatewayReading>,
     /// The source itself.
     pub source: SourceReading,
+    /// How calls were set up, where the run was about calls per second.
+    #[serde(default)]
+    pub set_up: Option<SetUp>,
+    /// The run was ended before its time, because what came of it was certain.
+    #[serde(default)]
+    pub given_up: bool,
+}
+
+/// How calls were set up and cleared in a run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetUp {
+    /// From a caller's INVITE to its 200, of every call that was answered; none where none was.
+    pub answered_after: Option<Latency>,
+    /// SIP messages that were sent again, by the source or by the gateway.
+    pub repeated: u64,
+    /// Calls that failed, by reason: `503 Service Unavailable`.
+    pub failures: Vec<Count>,
+    /// The share of one core that the busiest of the gateway's threads took, workers left out; none where they cannot be read.
+    pub control_busy: Option<f64>,
+    /// That thread and the source had one core between them.
+    pub shares_core: bool,
 }
 
 /// Why a search tried a number.
@@ -67,6 +89,10 @@ pub enum Breach {
     Backlog,
     /// Calls were not set up.
     SetUp,
+    /// Calls were answered too late.
+    SetUpDelay,
+    /// SIP messages had to be sent again.
+    Repeated,
 }
 
 /// What a source counted in one run.
@@ -91,11 +117,11 @@ pub struct Traffic {
     pub audio_wrong: u64,
 }
 
-/// How long packets took, in microseconds.
+/// How long packets took, or answers to calls, in microseconds.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// Packets counted.
+    /// Packets, or calls, counted.
     pub count: u64,
     /// The median.
     pub p50_us: f64,
@@ -111,7 +137,7 @@ pub struct Latency {
     pub histogram: Vec<Bucket>,
 }
 
-/// Packets that took between two times.
+/// Packets, or calls, that took between two times.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
@@ -187,6 +213,16 @@ pub struct SourceReading {
     pub busy: Option<f64>,
     /// How far behind its schedule it was at worst, in microseconds, where it tells.
     pub worst_lag_us: Option<f64>,
+}
+
+impl Point {
+    /// What the run timed: answers to calls where it was about calls per second, packets otherwise.
+    pub fn delay(&self) -> Option<&Latency> {
+        match &self.set_up {
+            Some(set_up) => set_up.answered_after.as_ref(),
+            None => self.latency.as_ref(),
+        }
+    }
 }
 
 impl GatewayReading {

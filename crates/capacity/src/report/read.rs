@@ -118,6 +118,36 @@ mod tests {
     }
 
     #[test]
+    fn a_report_of_the_first_version_is_read_as_what_it_meant() {
+        let mut value = serde_json::to_value(sample::report()).unwrap();
+        value["version"] = 1.into();
+        let measurement = &mut value["measurements"][0];
+        let mut without = |pointer: &str, names: &[&str]| {
+            let object = measurement.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+            assert!(names.iter().all(|name| object.remove(*name).is_some()), "{names:?}");
+        };
+        without("/level", &["max_set_up_p99_us", "max_repeated_ppm"]);
+        without("/mix", &["loss_burst", "bursts"]);
+        without("/mix/codecs/0", &["suites"]);
+        (0..5).for_each(|nth| without(&format!("/points/{nth}"), &["set_up", "given_up"]));
+        let old = read("old.json", value.to_string().as_bytes()).unwrap();
+        assert_eq!(old, Report { version: 1, ..sample::report() });
+    }
+
+    #[test]
+    fn calls_per_second_are_kept_and_held_to_what_they_say() {
+        let mut report = Report { measurements: vec![sample::rate("g711", 1000)], ..sample::report() };
+        assert_eq!(read_again(&report).as_ref(), Ok(&report));
+        report.measurements[0].points[0].traffic.calls_failed = 3;
+        let error = read_again(&report).unwrap_err().to_string();
+        assert!(error.contains("points[0].set_up.failures: do not add up to the 3 calls that failed"), "{error}");
+        let mut other = sample::report();
+        other.measurements[0].points[0].set_up = Some(Default::default());
+        let error = read_again(&other).unwrap_err().to_string();
+        assert!(error.contains("points[0].set_up: only a run of calls per second has it"), "{error}");
+    }
+
+    #[test]
     fn a_report_that_was_cut_off_anywhere_is_refused() {
         let text = sample::report().to_json();
         for end in 0..text.trim_end().len() {
@@ -139,12 +169,12 @@ mod tests {
 
     #[test]
     fn a_newer_report_says_which_program_reads_it() {
-        let text = sample::report().to_json().replacen("\"version\": 1", "\"version\": 7", 1);
+        let text = sample::report().to_json().replacen("\"version\": 2", "\"version\": 7", 1);
         let text = text.replacen("\"program\": \"0.1.0\"", "\"program\": \"3.2.0\"", 1);
         let error = read("a.json", text.as_bytes()).unwrap_err().to_string();
         assert_eq!(
             error,
-            "a.json: version 7 of the format, made by tandem 3.2.0; this one reads up to 1: use tandem 3.2.0 or newer"
+            "a.json: version 7 of the format, made by tandem 3.2.0; this one reads up to 2: use tandem 3.2.0 or newer"
         );
     }
 

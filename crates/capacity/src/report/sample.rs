@@ -60,12 +60,14 @@ pub(crate) fn measurement(name: &str, held: u64) -> Measurement {
         name: name.to_owned(),
         quantity: Quantity::ConcurrentCalls,
         mix: Mix {
-            codecs: vec![CodecShare { a: "PCMU".to_owned(), b: "G729".to_owned(), share: 1.0 }],
+            codecs: vec![CodecShare { a: "PCMU".to_owned(), b: "G729".to_owned(), share: 1.0, suites: [None, None] }],
             packet_time_ms: 20,
             dtx: 0.0,
             srtp: false,
             loss: 0.0,
             jitter_ms: 0.0,
+            loss_burst: 1.0,
+            bursts: 0,
         },
         level: ServiceLevel::default(),
         points: points.collect(),
@@ -136,5 +138,22 @@ fn point(calls: u64, step: Step, verdict: Verdict, at_s: f64, load: f64) -> Poin
             added_p99_9_us: Some(us * 2.0),
         }),
         source: SourceReading { busy: Some(0.4), worst_lag_us: Some(30.0) },
+        set_up: None,
+        given_up: false,
     }
+}
+
+/// Calls per second, with an edge just above `held`, where calls are answered too late.
+pub(crate) fn rate(name: &str, held: u64) -> Measurement {
+    let mut rate = Measurement { quantity: Quantity::CallsPerSecond, ..measurement(name, held) };
+    for point in &mut rate.points {
+        let calls = point.calls * 30;
+        point.traffic = Traffic { calls_up: calls, ..Traffic::default() };
+        let answered_after = point.latency.take();
+        point.set_up = Some(SetUp { answered_after, control_busy: Some(0.5), ..SetUp::default() });
+        if point.verdict == Verdict::Breaks {
+            point.breaches = vec![Breach::SetUpDelay];
+        }
+    }
+    rate
 }

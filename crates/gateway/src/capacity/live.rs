@@ -12,7 +12,7 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 use tandem_capacity::page::report_page;
 use tandem_capacity::report::{FORMAT, Gateway, Machine, Made, Measurement, Report, ServiceLevel, Source, VERSION};
 use tandem_capacity::search::Plan;
-use tandem_loadgen::{Impairments, LoadSpec};
+use tandem_loadgen::{Impairments, LoadSpec, RateSpec};
 
 use super::gauge::{Gauge, HttpGauge};
 use super::measure::{Bench, EndedBy, Method, News, summary};
@@ -21,6 +21,8 @@ use super::own_gateway::{GATEWAY_ADDRESSES, OwnGateway, Wanted};
 use super::point::Link;
 use super::process_gauge::ProcessGauge;
 use super::progress::Display;
+use super::rate::{RateBench, RateMethod, SipSource};
+use super::threads::Threads;
 use super::{files, machine};
 use crate::exit::Failure;
 use crate::load::{self, SourceArgs};
@@ -31,7 +33,8 @@ const CALLS_PER_ADDRESS: u32 = 16_128;
 #[derive(Args)]
 pub(super) struct MeasureArguments {
     /// A mix to measure; several are measured one after the other. One of relay, g711, g711-g729, g711-g722, g722-g729; or
-    /// codecs such as `pcmu-g729@40`; or `NAME=3*pcmu-pcmu,pcmu-g729`, by weight. All five where none is given.
+    /// codecs such as `pcmu-g729@40`; or `NAME=3*pcmu-pcmu,pcmu-g729`, by weight; with +srtp or +gcm behind a codec SRTP, as in srtp-relay, srtp-g711, srtp-g711-g729
+    /// and gcm-relay. The first five where none is given.
     #[arg(long = "mix", value_name = "MIX")]
     mixes: Vec<NamedMix>,
     /// A rough answer in a minute or two for each mix: runs of 3 s, a range of 10 %.
@@ -49,7 +52,7 @@ pub(super) struct MeasureArguments {
     /// Do not mind whether the audio is right.
     #[arg(long)]
     any_audio: bool,
-    /// Calls to begin with; a guess far below what a core carries where none is given.
+    /// Calls to begin with, or calls per second; a guess far below what a core carries where none is given.
     #[arg(long, value_name = "CALLS")]
     first: Option<u64>,
     /// Calls that are tried at most.
@@ -61,9 +64,37 @@ pub(super) struct MeasureArguments {
     /// Runs in which the number that is told must have held: 3, or 2 with --quick.
     #[arg(long, value_name = "RUNS")]
     repeats: Option<u32>,
+    /// What to measure; both where neither this nor --mix is given. Calls per second are those of the first mix, set up over SIP: on the
+    /// gateway that is started here, or on the one at --sip.
+    #[arg(long = "quantity", value_enum)]
+    quantities: Vec<Asked>,
+    /// 99 of 100 calls must be answered after so many milliseconds, for calls per second.
+    #[arg(long, value_name = "MS", default_value_t = 100.0)]
+    max_set_up_ms: f64,
+    /// SIP messages that may be sent again for each million calls, for calls per second.
+    #[arg(long, value_name = "PPM", default_value_t = 0.0)]
+    max_repeated_ppm: f64,
+    /// Calls that may fail to be set up of each million.
+    #[arg(long, value_name = "PPM", default_value_t = 0.0)]
+    max_failed_ppm: f64,
+    /// How long a call is up when calls per second are measured.
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    hold_ms: u32,
     /// Per cent of the time in which a speaker is silent and sends nothing.
     #[arg(long, value_name = "PERCENT", default_value_t = 0)]
     silence_percent: u8,
+    /// Per cent of packets that the source withholds, as a lossy network would.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    loss_percent: f64,
+    /// Packets withheld in a row, on average.
+    #[arg(long, value_name = "PACKETS", default_value_t = 1.0)]
+    loss_burst: f64,
+    /// Every packet leaves up to so many milliseconds after its time.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    jitter_ms: u8,
+    /// All calls send in the same so many moments of a packet time; 0 spreads them evenly.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    bursts_per_packet_time: u8,
     /// Where speakers begin in their clips: the same seed sends the same packets.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -98,7 +129,68 @@ pub(super) struct MeasureArguments {
     gateway_machine: Option<PathBuf>,
 }
 
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Asked {
+    /// Calls that are up at once.
+    ConcurrentCalls,
+    /// Calls set up and ended per second.
+    CallsPerSecond,
+}
+
+/// Calls a second to begin with.
+const FIRST_RATE: u64 = 100;
+
 impl MeasureArguments {
+    fn measures(&self, asked: Asked) -> bool {
+        match self.quantities.as_slice() {
+            [] if asked == Asked::CallsPerSecond => {
+                self.mixes.is_empty() && (self.starts_gateway() || self.source.sip.is_some())
+            }
+            [] => true,
+            some => some.contains(&asked),
+        }
+    }
+
+    fn level(&self) -> ServiceLevel {
+        ServiceLevel {
+            max_lost_ppm: self.max_lost_ppm,
+            max_p99_9_us: 1e3 * self.max_p99_9_ms,
+            audio_right: !self.any_audio,
+            max_set_up_p99_us: 1e3 * self.max_set_up_ms,
+            max_repeated_ppm: self.max_repeated_ppm,
+            max_failed_ppm: self.max_failed_ppm,
+            ..ServiceLevel::default()
+        }
+    }
+
+    fn impairments(&self) -> Impairments {
+        Impairments {
+            loss_percent: self.loss_percent,
+            loss_burst: self.loss_burst,
+            jitter_ms: self.jitter_ms,
+            silence_percent: self.silence_percent,
+            bursts_per_packet_time: self.bursts_per_packet_time,
+        }
+    }
+
+    fn rate_method(&self, mix: &NamedMix) -> RateMethod {
+        let concurrent = self.method(mix, u64::from(RateSpec::MAX_RATE));
+        // Where both quantities are measured, --first and --most are numbers of calls at once.
+        let alone = !self.measures(Asked::ConcurrentCalls);
+        let most = self.most.filter(|_| alone).unwrap_or(u64::MAX).min(u64::from(RateSpec::MAX_RATE));
+        let first = self.first.filter(|_| alone).unwrap_or(FIRST_RATE).min(most);
+        let plan = Plan { first, most, ..concurrent.plan };
+        RateMethod {
+            level: concurrent.level,
+            plan,
+            seconds: concurrent.seconds,
+            ramp_seconds: concurrent.ramp_seconds,
+            warm_up_ms: concurrent.warm_up_ms,
+            hold_ms: self.hold_ms,
+        }
+    }
+
     fn mixes(&self) -> Vec<NamedMix> {
         if self.mixes.is_empty() { NamedMix::standard() } else { self.mixes.clone() }
     }
@@ -120,17 +212,12 @@ impl MeasureArguments {
         };
         let seconds = self.seconds.unwrap_or(if self.quick { 3 } else { 30 });
         Method {
-            level: ServiceLevel {
-                max_lost_ppm: self.max_lost_ppm,
-                max_p99_9_us: 1e3 * self.max_p99_9_ms,
-                audio_right: !self.any_audio,
-                ..ServiceLevel::default()
-            },
+            level: self.level(),
             plan,
             seconds,
             ramp_seconds: if self.quick { seconds.div_ceil(2) } else { seconds.div_ceil(6) },
             warm_up_ms: if self.quick { 500 } else { 1_000 },
-            impairments: Impairments { silence_percent: self.silence_percent, ..Impairments::NONE },
+            impairments: self.impairments(),
             seed: self.seed,
         }
     }
@@ -169,20 +256,25 @@ pub(super) fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
         (Some(_), Some(pid)) => Box::new(ProcessGauge::new(Path::new("/proc"), pid)?),
         (Some(_), None) => return Err(anyhow!("--rtpengine needs --rtpengine-pid, to tell how busy it is").into()),
     };
-    let mut runner = load::open(&source)?;
+    let mut runner = if arguments.measures(Asked::ConcurrentCalls) { Some(load::open(&source)?) } else { None };
     let shares_rings = source.device.as_ref().is_some_and(|device| device.starts_with("net_memif"));
     let link = if shares_rings { Link::SharedRings } else { Link::Apart };
 
     let mut display = Display::new();
     let began = Instant::now();
     let mut failed = None;
-    for (nth, mix) in mixes.iter().enumerate() {
-        display.mix(&mix.name, nth + 1, mixes.len());
-        display.say(&format!("{mix}: up to {} s a run", arguments.method(mix, 1).seconds));
-        let room = if gateway.is_some() { CALLS_PER_ADDRESS * GATEWAY_ADDRESSES } else { LoadSpec::MAX_CALLS };
-        let method = arguments.method(mix, u64::from(room));
-        let mut bench = Bench { runner: &mut *runner, gauge: &mut *gauge, stop: &stop, link };
-        let measured = bench.measure(mix, &method, |news| {
+    let mut wanted: Vec<(Asked, &NamedMix)> = Vec::new();
+    if arguments.measures(Asked::CallsPerSecond) {
+        wanted.extend(mixes.first().map(|mix| (Asked::CallsPerSecond, mix)));
+    }
+    if arguments.measures(Asked::ConcurrentCalls) {
+        wanted.extend(mixes.iter().map(|mix| (Asked::ConcurrentCalls, mix)));
+    }
+    for (nth, (asked, mix)) in wanted.iter().copied().enumerate() {
+        display.mix(&mix.name, nth + 1, wanted.len());
+        let what = if asked == Asked::CallsPerSecond { ", calls per second" } else { "" };
+        display.say(&format!("{mix}{what}: up to {} s a run", arguments.method(mix, 1).seconds));
+        let mut news = |news: News<'_>| {
             display.news(&news);
             if let News::Ended { so_far, .. } = news {
                 // Whatever happens next, this much is on the disk.
@@ -192,7 +284,22 @@ pub(super) fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
                     display.say(&format!("{error:#}"));
                 }
             }
-        })?;
+        };
+        let measured = match (asked, &mut runner) {
+            (Asked::ConcurrentCalls, Some(runner)) => {
+                let room = if gateway.is_some() { CALLS_PER_ADDRESS * GATEWAY_ADDRESSES } else { LoadSpec::MAX_CALLS };
+                let method = arguments.method(mix, u64::from(room));
+                let mut bench = Bench { runner: &mut **runner, gauge: &mut *gauge, stop: &stop, link };
+                bench.measure(mix, &method, &mut news)?
+            }
+            _ => {
+                let mut signalling = signalling(&source, gateway.as_ref())?;
+                let threads = gateway.as_ref().map(|gateway| Threads::of(Path::new("/proc"), gateway.process()));
+                let shares_core = gateway.is_some() && cores_left()? < 2;
+                let mut bench = RateBench { runner: &mut signalling, threads, shares_core, stop: &stop };
+                bench.measure(mix, &arguments.rate_method(mix), &mut news)?
+            }
+        };
         if !measured.measurement.points.is_empty() {
             display.say(&format!("{}: {}\n", mix.name, summary(&measured.measurement)));
             report.measurements.push(measured.measurement);
@@ -228,6 +335,20 @@ pub(super) fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     }
 }
 
+/// Who calls whom through the gateway that is measured.
+fn signalling(source: &SourceArgs, gateway: Option<&OwnGateway>) -> anyhow::Result<SipSource> {
+    let endpoints = gateway.map(OwnGateway::sip_endpoints).or_else(|| load::endpoints(source)).ok_or_else(|| {
+        anyhow!("calls per second are set up over SIP: --sip takes one of the gateway's sip.listen addresses, --sip-caller and --sip-callee the source's own")
+    })?;
+    Ok(SipSource { endpoints, network: load::network(source) })
+}
+
+/// Cores that this process may use, and a gateway that it started beside its worker.
+fn cores_left() -> anyhow::Result<usize> {
+    let allowed = sched_getaffinity(None).context("which cores this process may use")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).count())
+}
+
 /// Writes what is there so far, as a report that was interrupted.
 fn keep(report: &Report, so_far: &Measurement, out: &Path) -> anyhow::Result<()> {
     let mut report = report.clone();
@@ -260,7 +381,9 @@ fn set_up(
         if core == source.core {
             bail!("--core and --gateway-core are both {core}: gateway and source need a core each");
         }
-        let most = arguments.most.unwrap_or(u64::MAX).min(u64::from(CALLS_PER_ADDRESS * GATEWAY_ADDRESSES));
+        // A rate needs room for what is up, and for what ends late.
+        let most = arguments.most.filter(|_| !arguments.measures(Asked::CallsPerSecond)).unwrap_or(u64::MAX);
+        let most = most.min(u64::from(CALLS_PER_ADDRESS * GATEWAY_ADDRESSES));
         let wanted = Wanted {
             core,
             calls: u32::try_from(most).unwrap_or(u32::MAX),
@@ -294,7 +417,11 @@ fn set_up(
     };
     let far: Option<Machine> = arguments.gateway_machine.as_deref().map(machine_of).transpose()?;
     let device = source.device.clone().unwrap_or_else(|| "kernel".to_owned());
-    let set_up = if source.rtpengine.is_some() { "ng" } else { "http" };
+    let set_up = match (source.rtpengine, source.sip) {
+        (Some(_), _) => "ng",
+        (None, Some(_)) => "sip",
+        (None, None) => "http",
+    };
     let report = Report {
         format: FORMAT.to_owned(),
         version: VERSION,

@@ -33,6 +33,7 @@ pub(super) fn facts(root: &Path, name: Option<String>) -> Machine {
         dpdk: dpdk_version(root),
         nics: look.nics(),
         instance: if amazon { instance(METADATA) } else { None },
+        memory_counters: look.memory_counters(),
     }
 }
 
@@ -55,6 +56,14 @@ impl Look<'_> {
     fn link(&self, path: &str) -> Option<String> {
         let target = std::fs::read_link(self.root.join(path)).ok()?;
         Some(target.file_name()?.to_string_lossy().into_owned())
+    }
+
+    /// Intel's memory controllers are `uncore_imc*`, AMD's `amd_umc*` or, before them, in `amd_df`; Arm's and others have `ddr` in the name.
+    fn memory_counters(&self) -> Vec<String> {
+        let counts = |name: &String| {
+            ["uncore_imc", "amd_umc", "amd_df"].iter().any(|known| name.starts_with(known)) || name.contains("ddr")
+        };
+        self.list("sys/bus/event_source/devices").into_iter().filter(counts).collect()
     }
 
     fn cpu(&self) -> Cpu {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use tandem_capacity::report::{Measurement, Point, Quantity, Range, ServiceLevel, Step, Verdict};
 use tandem_capacity::search::{Plan, Probe, Search};
-use tandem_loadgen::{Impairments, LoadError, LoadRunner, LoadSpec, Progress};
+use tandem_loadgen::{GiveUp, Impairments, LoadError, LoadRunner, LoadSpec, Progress, RateProgress};
 
 use super::gauge::Gauge;
 use super::mixes::NamedMix;
@@ -32,6 +32,8 @@ pub(super) enum News<'a> {
     Begins { probe: Probe, nth: usize, seconds: u32, range: Option<Range> },
     /// A second of it has passed.
     Second { progress: Progress, seconds: u32 },
+    /// The same, of calls per second.
+    RateSecond { progress: RateProgress, seconds: u32 },
     /// It did not come about: the gateway refused calls.
     Refused { calls: u64, why: &'a str },
     /// It has ended; this is known so far.
@@ -73,57 +75,42 @@ impl Bench<'_> {
         method: &Method,
         mut news: impl FnMut(News<'_>),
     ) -> anyhow::Result<Measured> {
-        let mut search = Search::new(method.plan)?;
-        let mut measurement = Measurement {
+        let level = ServiceLevel { hold_s: f64::from(method.seconds), ..method.level.clone() };
+        let search = Search::new(method.plan)?;
+        let measurement = Measurement {
             name: mix.name.clone(),
             quantity: Quantity::ConcurrentCalls,
             mix: mix.told(&method.impairments),
-            level: ServiceLevel { hold_s: f64::from(method.seconds), ..method.level.clone() },
+            level,
             points: Vec::new(),
             answer: search.answer(),
             binding: None,
         };
-        let began = Instant::now();
-        let ended_by = loop {
-            let Some(probe) = search.next() else { break EndedBy::Itself };
-            if self.stop.load(Ordering::Relaxed) {
-                break EndedBy::Stop;
-            }
-            let seconds = if probe.step == Step::Ramp { method.ramp_seconds } else { method.seconds };
-            news(News::Begins { probe, nth: search.runs() + 1, seconds, range: search.range() });
-            let spec = LoadSpec {
+        let stop = self.stop;
+        let run = |next: &Next<'_>, news: &mut dyn FnMut(News<'_>)| {
+            let seconds = if next.probe.step == Step::Ramp { method.ramp_seconds } else { method.seconds };
+            news(News::Begins { probe: next.probe, nth: next.nth, seconds, range: next.range });
+            let calls = u32::try_from(next.probe.calls).unwrap_or(u32::MAX);
+            let mut spec = LoadSpec {
                 warm_up_ms: method.warm_up_ms,
                 impairments: method.impairments,
                 seed: method.seed,
-                ..LoadSpec::new(mix.mix.clone(), u32::try_from(probe.calls).unwrap_or(u32::MAX), seconds)
+                ..LoadSpec::new(mix.mix.clone(), calls, seconds)
             };
-            let at_s = began.elapsed().as_secs_f64();
-            let point = match self.run(&spec, probe, at_s, &measurement.level, &mut news) {
-                Ok(Some(point)) => point,
-                // A run that was cut short says nothing, so it is not kept.
-                Ok(None) => break EndedBy::Stop,
-                Err(error) => break EndedBy::Error(error),
-            };
-            search.record(point.verdict);
-            measurement.points.push(point);
-            measurement.answer = search.answer();
-            measurement.find_binding();
-            if let Some(point) = measurement.points.last() {
-                news(News::Ended { point, so_far: &measurement });
-            }
+            spec.give_up = Some(certain(next.level, &spec));
+            self.run(&spec, next, news)
         };
-        Ok(Measured { measurement, ended_by })
+        Ok(searched(search, measurement, stop, &mut news, run))
     }
 
     /// One run; none where it was stopped before its end.
     fn run(
         &mut self,
         spec: &LoadSpec,
-        probe: Probe,
-        at_s: f64,
-        level: &ServiceLevel,
-        news: &mut impl FnMut(News<'_>),
+        next: &Next<'_>,
+        news: &mut dyn FnMut(News<'_>),
     ) -> anyhow::Result<Option<Point>> {
+        let Next { probe, at_s, level, .. } = *next;
         self.gauge.begin(f64::from(spec.seconds));
         let outcome = {
             let mut progress = |progress: Progress| {
@@ -150,14 +137,72 @@ impl Bench<'_> {
     }
 }
 
+/// A run that a search asks for.
+pub(super) struct Next<'a> {
+    pub(super) probe: Probe,
+    /// The `nth` of the search, and where the edge is so far.
+    pub(super) nth: usize,
+    pub(super) range: Option<Range>,
+    /// Seconds since the search began.
+    pub(super) at_s: f64,
+    pub(super) level: &'a ServiceLevel,
+}
+
+/// Makes one run after the other until the search ends, someone stops it or a run cannot be made.
+pub(super) fn searched(
+    mut search: Search,
+    mut measurement: Measurement,
+    stop: &AtomicBool,
+    news: &mut dyn FnMut(News<'_>),
+    mut run: impl FnMut(&Next<'_>, &mut dyn FnMut(News<'_>)) -> anyhow::Result<Option<Point>>,
+) -> Measured {
+    let began = Instant::now();
+    let ended_by = loop {
+        let Some(probe) = search.next() else { break EndedBy::Itself };
+        if stop.load(Ordering::Relaxed) {
+            break EndedBy::Stop;
+        }
+        let at_s = began.elapsed().as_secs_f64();
+        let next = Next { probe, nth: search.runs() + 1, range: search.range(), at_s, level: &measurement.level };
+        let point = match run(&next, news) {
+            Ok(Some(point)) => point,
+            // A run that was cut short says nothing, so it is not kept.
+            Ok(None) => break EndedBy::Stop,
+            Err(error) => break EndedBy::Error(error),
+        };
+        search.record(point.verdict);
+        measurement.points.push(point);
+        measurement.answer = search.answer();
+        measurement.find_binding();
+        if let Some(point) = measurement.points.last() {
+            news(News::Ended { point, so_far: &measurement });
+        }
+    };
+    Measured { measurement, ended_by }
+}
+
+/// From where on a run cannot hold the level any more.
+fn certain(level: &ServiceLevel, spec: &LoadSpec) -> GiveUp {
+    let packets = spec.packets_per_second() * f64::from(spec.seconds);
+    GiveUp {
+        lost: (packets * level.max_lost_ppm / 1e6) as u64,
+        slow: (packets / 1e3) as u64,
+        slow_ns: (1e3 * level.max_p99_9_us) as u64,
+    }
+}
+
 /// What a measurement found, in a line: `relay: 25,600 calls held, edge from 25,100 to 26,300 (95 %), 23 runs`.
 pub(super) fn summary(measurement: &Measurement) -> String {
     use tandem_capacity::report::{Ended, Status};
     let answer = &measurement.answer;
+    let what = match measurement.quantity {
+        Quantity::ConcurrentCalls => "calls",
+        Quantity::CallsPerSecond => "calls a second",
+    };
     let mut text = match answer.status {
-        Status::Found => format!("{} calls held in {} runs", grouped(answer.held), answer.held_runs),
-        Status::AtLeast => format!("at least {} calls held", grouped(answer.held)),
-        Status::NothingHeld => "not even the smallest number of calls held".to_owned(),
+        Status::Found => format!("{} {what} held in {} runs", grouped(answer.held), answer.held_runs),
+        Status::AtLeast => format!("at least {} {what} held", grouped(answer.held)),
+        Status::NothingHeld => format!("not even the smallest number of {what} held"),
         Status::Undetermined => "nothing can be told".to_owned(),
     };
     if let (Some(range), Status::Found) = (answer.range, answer.status) {
@@ -172,7 +217,14 @@ pub(super) fn summary(measurement: &Measurement) -> String {
         if let Some(latency) = &point.latency {
             text += &format!("; p50 {:.0} us, p99.9 {:.0} us there", latency.p50_us, latency.p99_9_us);
         }
-        if let Some(busy) = point.gateway.as_ref().and_then(|gateway| gateway.busiest()) {
+        if let Some(set_up) = &point.set_up {
+            if let Some(after) = &set_up.answered_after {
+                text += &format!("; answered after {:.1} ms, p99 {:.1} ms", after.p50_us / 1e3, after.p99_us / 1e3);
+            }
+            if let Some(busy) = set_up.control_busy {
+                text += &format!("; call thread {:.0} % busy", 100.0 * busy);
+            }
+        } else if let Some(busy) = point.gateway.as_ref().and_then(|gateway| gateway.busiest()) {
             text += &format!("; gateway {:.0} % busy", 100.0 * busy);
         }
         if let Some(busy) = point.source.busy {

@@ -103,6 +103,7 @@ impl LoadRunner for Pair {
             spec: spec.clone(),
             seconds: f64::from(spec.seconds),
             interrupted,
+            given_up: false,
             void: if source > 0.95 || hiccup { vec![late] } else { Vec::new() },
             directions: [direction; 2],
             latency: Latency::from_buckets(vec![(waits as u64, packets - lost)]),

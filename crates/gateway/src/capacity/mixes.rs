@@ -15,6 +15,14 @@ pub(super) const STANDARD: [(&str, &str); 5] = [
     ("g722-g729", "g722-g729"),
 ];
 
+/// What has a name besides: SRTP on both legs, each with its keys; and SRTP outside, plain RTP inside.
+pub(super) const NAMED: [(&str, &str); 4] = [
+    ("srtp-relay", "pcmu+srtp-pcmu+srtp"),
+    ("srtp-g711", "pcmu+srtp-pcma"),
+    ("srtp-g711-g729", "pcmu+srtp-g729"),
+    ("gcm-relay", "pcmu+gcm-pcmu+gcm"),
+];
+
 /// A mix with the name that reports and plans call it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NamedMix {
@@ -25,12 +33,17 @@ pub(super) struct NamedMix {
 /// Why a text names no mix that a capacity can be measured of.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NamedMixError {
-    #[error("{0}; or one of {names}", names = STANDARD.map(|(name, _)| name).join(", "))]
+    #[error("{0}; or one of {names}", names = known().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))]
     Mix(#[from] MixError),
     #[error("'{0}' is not a name: letters, digits, '-', '_' and '.'")]
     Name(String),
     #[error("its legs have different packet times: a capacity is that of one packet time, so measure each by itself")]
     PacketTimes,
+}
+
+/// Every mix that goes by a name.
+fn known() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    STANDARD.iter().chain(&NAMED)
 }
 
 impl NamedMix {
@@ -64,14 +77,18 @@ impl NamedMix {
             a: kind.legs[0].codec.name().to_uppercase(),
             b: kind.legs[1].codec.name().to_uppercase(),
             share: f64::from(kind.weight) / sum,
+            suites: kind.legs.map(|leg| Some(leg.protection?.suite().name().to_owned())),
         };
+        let is_protected = self.mix.kinds().iter().flat_map(|kind| kind.legs).any(|leg| leg.protection.is_some());
         report::Mix {
             codecs: self.mix.kinds().iter().map(share).collect(),
             packet_time_ms: u32::from(self.packet_time_ms()),
             dtx: f64::from(impairments.silence_percent) / 100.0,
-            srtp: false,
+            srtp: is_protected,
             loss: impairments.loss_percent / 100.0,
             jitter_ms: f64::from(impairments.jitter_ms),
+            loss_burst: impairments.loss_burst.max(1.0),
+            bursts: impairments.bursts_per_packet_time.into(),
         }
     }
 }
@@ -82,14 +99,14 @@ impl FromStr for NamedMix {
 
     fn from_str(text: &str) -> Result<Self, NamedMixError> {
         let text = text.trim();
-        let standard = STANDARD.iter().find(|(name, mix)| *name == text || *mix == text);
+        let standard = known().find(|(name, mix)| *name == text || *mix == text);
         let (name, mix) = match (standard, text.split_once('=')) {
             (Some((name, mix)), _) => (*name, *mix),
             (None, Some((name, mix))) => (name.trim(), mix),
             (None, None) => (text, text),
         };
         let mix: Mix = mix.parse()?;
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.*,@".contains(c);
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.*,@+".contains(c);
         if name.is_empty() || name.len() > 100 || !name.chars().all(fits) {
             return Err(NamedMixError::Name(name.to_owned()));
         }
@@ -116,7 +133,7 @@ mod tests {
     #[test]
     fn the_standard_mixes_are_five_and_go_by_name_or_by_codecs() {
         assert_eq!(NamedMix::standard().len(), STANDARD.len());
-        for (name, mix) in STANDARD {
+        for (name, mix) in known() {
             assert_eq!(name.parse::<NamedMix>().unwrap(), mix.parse::<NamedMix>().unwrap());
         }
     }
@@ -133,6 +150,23 @@ mod tests {
             Some("its legs have different packet times")
         );
         assert_eq!("pcmu@40-pcmu@40".parse::<NamedMix>().unwrap().name, "pcmu@40-pcmu@40");
+    }
+
+    #[test]
+    fn what_the_network_does_and_how_legs_are_protected_is_told() {
+        let impairments = Impairments {
+            loss_percent: 2.0,
+            loss_burst: 3.0,
+            jitter_ms: 15,
+            silence_percent: 40,
+            bursts_per_packet_time: 4,
+        };
+        let told = "srtp-g711".parse::<NamedMix>().unwrap().told(&impairments);
+        assert_eq!((told.loss, told.loss_burst, told.jitter_ms, told.dtx, told.bursts), (0.02, 3.0, 15.0, 0.4, 4));
+        assert!(told.srtp);
+        assert_eq!(told.codecs[0].suites, [Some("AES_CM_128_HMAC_SHA1_80".to_owned()), None]);
+        let plain = "relay".parse::<NamedMix>().unwrap().told(&Impairments::NONE);
+        assert!(!plain.srtp && plain.codecs[0].suites == [None, None] && plain.loss_burst == 1.0);
     }
 
     #[test]

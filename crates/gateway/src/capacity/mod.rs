@@ -11,6 +11,8 @@ mod own_gateway;
 mod point;
 mod process_gauge;
 mod progress;
+mod rate;
+mod threads;
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tandem_config::Cidr;
+use tandem_loadgen::SipEndpoints;
 
 /// How long it may take to be ready.
 const START: Duration = Duration::from_secs(60);
@@ -35,7 +36,16 @@ pub(super) struct OwnGateway {
     child: Child,
     directory: PathBuf,
     http: String,
+    sip: OwnSip,
     configuration: String,
+}
+
+/// Where the gateway takes calls from callers, and where it calls callees.
+#[derive(Clone, Copy, Debug)]
+struct OwnSip {
+    listen: SocketAddr,
+    caller: SocketAddr,
+    callee: SocketAddr,
 }
 
 impl OwnGateway {
@@ -43,8 +53,8 @@ impl OwnGateway {
     pub(super) fn start(wanted: &Wanted) -> anyhow::Result<Self> {
         let directory = std::env::temp_dir().join(format!("tandem-capacity-{}", std::process::id()));
         fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-        let [http, sip] = free_ports().context("no free port on the loopback interface")?;
-        let http = format!("127.0.0.1:{http}");
+        let (http, sip) = free_ports().context("no free port on the loopback interface")?;
+        let http = http.to_string();
         let configuration = configuration(wanted, &directory, &http, sip);
         let path = directory.join("tandem.yaml");
         fs::write(&path, &configuration).with_context(|| path.display().to_string())?;
@@ -60,7 +70,7 @@ impl OwnGateway {
             .process_group(0)
             .spawn()
             .context("the gateway cannot be started")?;
-        let mut gateway = Self { child, directory, http, configuration };
+        let mut gateway = Self { child, directory, http, sip, configuration };
         gateway.wait_until_ready()?;
         Ok(gateway)
     }
@@ -68,6 +78,17 @@ impl OwnGateway {
     /// Its control interface: `127.0.0.1:41234`.
     pub(super) fn control(&self) -> &str {
         &self.http
+    }
+
+    /// Who calls whom through it.
+    pub(super) fn sip_endpoints(&self) -> SipEndpoints {
+        let OwnSip { listen: gateway, caller, callee } = self.sip;
+        SipEndpoints { gateway, caller, callee, prefix: "load".to_owned() }
+    }
+
+    /// Its process.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// The other end of its memif.
@@ -136,22 +157,32 @@ fn device(role: &str, directory: &Path) -> String {
     format!("net_memif0,role={role},socket={}/memif.sock,socket-abstract=no,rsize=14", directory.display())
 }
 
-/// Two ports that were free a moment ago.
-fn free_ports() -> std::io::Result<[u16; 2]> {
+/// Ports that were free a moment ago: for HTTP, and for SIP and its two ends.
+fn free_ports() -> std::io::Result<(SocketAddr, OwnSip)> {
     let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let udp = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    Ok([tcp.local_addr()?.port(), udp.local_addr()?.port()])
+    let udp = |host: u8| std::net::UdpSocket::bind((Ipv4Addr::new(127, 0, 0, host), 0));
+    let (listen, caller, callee) = (udp(1)?, udp(10)?, udp(11)?);
+    let sip = OwnSip { listen: listen.local_addr()?, caller: caller.local_addr()?, callee: callee.local_addr()? };
+    Ok((tcp.local_addr()?, sip))
 }
 
 /// Addresses that calls are spread over: each has 32,256 pairs of ports, and a call takes two.
 pub(super) const GATEWAY_ADDRESSES: u32 = 4;
 
-fn configuration(wanted: &Wanted, directory: &Path, http: &str, sip: u16) -> String {
+fn configuration(wanted: &Wanted, directory: &Path, http: &str, sip: OwnSip) -> String {
     let addresses: Vec<String> = (0..GATEWAY_ADDRESSES).map(|n| format!("10.77.0.{}/24", 10 + n)).collect();
-    // No call comes by SIP; a peer for each address is what gives it ports.
+    // A peer for each address is what gives it ports. Calls that come by SIP go from the first to the second.
     let peer = |n: u32| {
         let number = 10 + n;
-        format!("\n  - {{name: source-{n}, address: \"127.0.0.{number}:5060\", media_address: 10.77.0.{number}}}")
+        let address = match n {
+            0 => sip.caller.to_string(),
+            1 => sip.callee.to_string(),
+            _ => format!("127.0.0.{number}:5060"),
+        };
+        format!(
+            "\n  - {{name: source-{n}, address: \"{address}\", media_address: 10.77.0.{number}, \
+             codecs: [PCMU, PCMA, G722, G729], srtp: optional}}"
+        )
     };
     let peers: String = (0..GATEWAY_ADDRESSES).map(peer).collect();
     let mut text = String::new();
@@ -178,12 +209,13 @@ media:
   port_quarantine_ms: 0
 sip:
   listen:
-    - address: 127.0.0.1:{sip}
+    - address: {listen}
 limits:
   max_calls: {calls}
+  max_transactions: 10000000
 peers:{peers}
 routes:
-  - peer: source-0
+  - {{from: source-0, peer: source-1}}
 records:
   directory: {directory}/records
   fsync: false
@@ -198,6 +230,7 @@ shutdown:
         core = wanted.core,
         level = wanted.codec_level,
         calls = wanted.calls,
+        listen = sip.listen,
         directory = directory.display(),
     );
     text
@@ -210,7 +243,9 @@ mod tests {
     #[test]
     fn its_configuration_is_one_that_the_gateway_takes() {
         let wanted = Wanted { core: 1, calls: 60_000, debug_burn_ns: 0, codec_level: "auto".to_owned() };
-        let text = configuration(&wanted, Path::new("/tmp/x"), "127.0.0.1:9999", 5099);
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let sip = OwnSip { listen: at(5_099), caller: at(5_098), callee: at(5_097) };
+        let text = configuration(&wanted, Path::new("/tmp/x"), "127.0.0.1:9999", sip);
         let config = tandem_config::parse("made.yaml", &text).unwrap();
         assert_eq!((config.limits.max_calls, config.workers.cores.as_slice()), (60_000, [1].as_slice()));
         assert_eq!(config.ports[0].addresses.len(), GATEWAY_ADDRESSES as usize);

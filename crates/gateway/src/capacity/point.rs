@@ -1,10 +1,10 @@
 //! A run of the source as a point of a report.
 
 use tandem_capacity::report::{
-    self, Breach, Bucket, GatewayReading, Point, Quantity, ServiceLevel, SourceReading, Traffic, Verdict,
+    self, Breach, Bucket, Count, GatewayReading, Point, Quantity, ServiceLevel, SetUp, SourceReading, Traffic, Verdict,
 };
 use tandem_capacity::search::Probe;
-use tandem_loadgen::{Latency, LoadOutcome, VoidReason};
+use tandem_loadgen::{Latency, LoadOutcome, RateOutcome, VoidReason};
 
 /// Buckets of a report's histogram to a factor of ten.
 const PER_DECADE: f64 = 24.0;
@@ -49,6 +49,8 @@ pub(super) fn of(
             busy: Some(outcome.source.utilisation.clamp(0.0, 1.0)),
             worst_lag_us: Some(outcome.source.worst_lateness_ns as f64 / 1e3),
         },
+        set_up: None,
+        given_up: outcome.given_up,
     };
     let backlog = link == Link::SharedRings && gateway_is_behind(outcome, point.gateway.as_ref());
     if outcome.is_void() && !backlog {
@@ -101,7 +103,70 @@ pub(super) fn refused(probe: Probe, at_s: f64) -> Point {
         latency: None,
         gateway: None,
         source: SourceReading::default(),
+        set_up: None,
+        given_up: false,
     }
+}
+
+/// How busy the gateway's threads were that handle calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct ControlLoad {
+    /// The busiest one's share of a core.
+    pub(super) busy: Option<f64>,
+    /// It had a core with the source.
+    pub(super) shares_core: bool,
+}
+
+/// What a run of so many calls a second says.
+pub(super) fn of_rate(
+    outcome: &RateOutcome,
+    probe: Probe,
+    at_s: f64,
+    level: &ServiceLevel,
+    control: ControlLoad,
+    gateway: Option<GatewayReading>,
+) -> Point {
+    let failures = outcome.failed.iter().map(|(name, count)| Count { name: name.clone(), count: *count }).collect();
+    let traffic = Traffic { calls_up: outcome.completed, calls_failed: outcome.failures(), ..Traffic::default() };
+    let set_up = SetUp {
+        answered_after: latency(&outcome.answered_after),
+        repeated: outcome.repeated,
+        failures,
+        control_busy: control.busy,
+        shares_core: control.shares_core,
+    };
+    let is_short = outcome.seconds + 0.5 < f64::from(outcome.spec.seconds);
+    let mut point = Point {
+        calls: probe.calls,
+        step: probe.step,
+        at_s,
+        seconds: outcome.seconds,
+        verdict: Verdict::Void,
+        breaches: Vec::new(),
+        void_because: None,
+        traffic,
+        latency: None,
+        gateway,
+        source: SourceReading {
+            busy: Some(outcome.utilisation.clamp(0.0, 1.0)),
+            worst_lag_us: Some(outcome.worst_lateness_ns as f64 / 1e3),
+        },
+        set_up: Some(set_up),
+        given_up: is_short && !outcome.interrupted,
+    };
+    if !outcome.void.is_empty() {
+        let reasons: Vec<String> = outcome.void.iter().map(|reason| reason.told_of("INVITEs")).collect();
+        point.void_because = Some(reasons.join("; "));
+        return point;
+    }
+    if let Some(set_up) = &point.set_up {
+        point.breaches = level.set_up_breaches(&point.traffic, set_up);
+    }
+    point.verdict = level.verdict(Quantity::CallsPerSecond, &point.traffic, &point.breaches);
+    if point.verdict == Verdict::Void {
+        point.void_because = Some("no call was begun".to_owned());
+    }
+    point
 }
 
 fn traffic(outcome: &LoadOutcome) -> Traffic {
@@ -163,6 +228,7 @@ mod tests {
             spec: LoadSpec::new("pcmu-pcma".parse().unwrap(), 10, 1),
             seconds: 1.0,
             interrupted: false,
+            given_up: false,
             void: Vec::new(),
             directions: [direction; 2],
             latency: Latency::from_buckets(vec![(40_000, 900), (40_100, 90), (900_000, 10)]),

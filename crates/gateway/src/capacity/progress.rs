@@ -61,6 +61,19 @@ impl Display {
                     100.0 * progress.utilisation
                 ));
             }
+            News::RateSecond { progress, seconds } => {
+                self.bar.set_position(progress.seconds.max(0.0) as u64);
+                self.bar.set_message(format!(
+                    "{}: {:.0} of {seconds} s, {} calls begun, {} open, {} failed, {} messages sent again, p99 {:.1} ms",
+                    self.run,
+                    progress.seconds,
+                    grouped(progress.begun),
+                    grouped(progress.open),
+                    grouped(progress.failed),
+                    grouped(progress.repeated),
+                    progress.p99_ns as f64 / 1e6
+                ));
+            }
             News::Refused { calls, why } => self.say(&format!("{} calls were refused: {why}", grouped(*calls))),
             News::Ended { point, .. } => self.say(&line(point, self.began.elapsed())),
         }
@@ -108,7 +121,23 @@ fn line(point: &Point, since: Duration) -> String {
             Breach::Audio => format!("  wrong audio in {} calls", grouped(point.traffic.audio_wrong)),
             Breach::Backlog => "  packets not taken in time".to_owned(),
             Breach::SetUp => format!("  {} calls not set up", grouped(point.traffic.calls_failed)),
+            Breach::SetUpDelay => "  answered too late".to_owned(),
+            Breach::Repeated => {
+                let repeated = point.set_up.as_ref().map_or(0, |set_up| set_up.repeated);
+                format!("  {} messages sent again", grouped(repeated))
+            }
         };
+    }
+    if let Some(set_up) = &point.set_up {
+        for failure in &set_up.failures {
+            text += &format!("  {} x {}", grouped(failure.count), failure.name);
+        }
+        if let Some(after) = &set_up.answered_after {
+            text += &format!("  answered after {:.1} ms, p99 {:.1} ms", after.p50_us / 1e3, after.p99_us / 1e3);
+        }
+        if let Some(busy) = set_up.control_busy {
+            text += &format!("  call thread {:.0} %", 100.0 * busy);
+        }
     }
     if let Some(latency) = &point.latency {
         text += &format!("  p50 {:.0} us, p99.9 {:.0} us", latency.p50_us, latency.p99_9_us);

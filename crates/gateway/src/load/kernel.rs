@@ -4,17 +4,20 @@
 //! has an address of its own all the same, the planned one, which never leaves the process.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 
+use rustix::io::Errno;
+use rustix::net::addr::SocketAddrArg as _;
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 use tandem_codec::Level;
 use tandem_contract::Nanos;
 use tandem_loadgen::{
     Engine, EnginePort, LoadError, LoadOutcome, LoadRunner, LoadSpec, Plan, PlannedCall, Progress, RemoteLeg, drive,
 };
-use tandem_packet_io::{Burst, Capabilities, NoRoom, PacketBuf, PacketIo, RxChecksum};
+use tandem_packet_io::{BURST_CAPACITY, Burst, Capabilities, NoRoom, PacketBuf, PacketIo, RxChecksum};
 use tandem_wire::ethernet::MacAddress;
 use tandem_worker::{Clock, TscClock};
 
@@ -23,6 +26,8 @@ use super::source::{SourceArgs, network, on_a_thread_of_its_own};
 
 /// Sockets that legs share, on each address.
 const SOCKETS_PER_ADDRESS: usize = 4;
+/// Legs in a row that share one: what they send in one burst goes to the kernel in one call.
+const LEGS_IN_A_ROW: usize = BURST_CAPACITY;
 /// Octets of Ethernet, IPv4 and UDP headers.
 const HEADERS: usize = 14 + 20 + 8;
 /// Octets of the longest frame.
@@ -139,7 +144,7 @@ impl KernelIo {
 
     /// Gives a planned leg a socket; the socket's address.
     fn adopt(&mut self, leg: SocketAddrV4) -> SocketAddrV4 {
-        let index = self.socket_of.len() % self.sockets.len();
+        let index = self.socket_of.len() / LEGS_IN_A_ROW % self.sockets.len();
         self.socket_of.insert(leg, index as u16);
         match self.sockets[index].local_addr() {
             Ok(SocketAddr::V4(local)) => local,
@@ -156,19 +161,35 @@ impl KernelIo {
         }
     }
 
-    /// Sends what is in a frame; `false` when the socket is full.
-    fn send(&self, frame: &[u8]) -> bool {
-        let Some((headers, payload)) = frame.split_first_chunk::<HEADERS>() else { return true };
+    /// The socket that a frame leaves by, and where it goes; none for what no leg sends.
+    fn way(&self, frame: &[u8]) -> Option<(u16, SocketAddrV4)> {
+        let headers = frame.first_chunk::<HEADERS>()?;
         let end = |address: usize, port: usize| {
             let [a, b, c, d] = [headers[address], headers[address + 1], headers[address + 2], headers[address + 3]];
             SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([headers[port], headers[port + 1]]))
         };
-        let (source, destination) = (end(26, 34), end(30, 36));
-        let Some(socket) = self.socket_of.get(&source) else { return true };
-        match self.sockets[usize::from(*socket)].send_to(payload, destination) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            // An error of an earlier datagram (nobody listened) is not this one's.
-            Ok(_) | Err(_) => true,
+        Some((*self.socket_of.get(&end(26, 34))?, end(30, 36)))
+    }
+
+    /// Sends frames of one socket, in order, in one call to the kernel; how many it took.
+    fn send(&self, socket: u16, frames: &[(&[u8], SocketAddrAny)]) -> usize {
+        let slices: Burst<[IoSlice<'_>; 1]> =
+            frames.iter().map(|(frame, _)| [IoSlice::new(&frame[HEADERS..])]).collect();
+        let mut controls: Burst<SendAncillaryBuffer<'_, '_, '_>> =
+            frames.iter().map(|_| SendAncillaryBuffer::default()).collect();
+        let mut messages: Burst<MMsgHdr<'_>> = frames
+            .iter()
+            .zip(&slices)
+            .zip(&mut controls)
+            .map(|(((_, to), slice), control)| MMsgHdr::new_with_addr(to, slice, control))
+            .collect();
+        let mut send = || sendmmsg(&self.sockets[usize::from(socket)], &mut messages, SendFlags::DONTWAIT);
+        // That nobody listened to an earlier datagram is told once, in place of sending this one.
+        match send().or_else(|error| if error == Errno::CONNREFUSED { send() } else { Err(error) }) {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN | Errno::NOBUFS) => 0,
+            // One that cannot be sent is as good as lost on the way.
+            Err(_) => 1,
         }
     }
 
@@ -220,7 +241,30 @@ impl PacketIo for KernelIo {
     }
 
     fn tx_burst(&mut self, from: &mut Burst<KernelBuf>) {
-        let taken = from.iter().take_while(|buf| self.send(buf.data())).count();
+        let mut taken = 0;
+        while taken < from.len() {
+            let mut frames: Burst<(&[u8], SocketAddrAny)> = Burst::new();
+            let mut socket = None;
+            for buf in from[taken..].iter() {
+                match self.way(buf.data()) {
+                    Some((way, to)) if socket.is_none_or(|socket| socket == way) => {
+                        socket = Some(way);
+                        frames.push((buf.data(), to.as_any()));
+                    }
+                    _ => break,
+                }
+            }
+            // What no leg sends goes nowhere.
+            let Some(socket) = socket else {
+                taken += 1;
+                continue;
+            };
+            let sent = self.send(socket, &frames);
+            taken += sent;
+            if sent < frames.len() {
+                break;
+            }
+        }
         from.drain(..taken);
     }
 

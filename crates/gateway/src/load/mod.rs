@@ -17,7 +17,8 @@ use tandem_loadgen::{Impairments, LoadOutcome, LoadSpec, Mix};
 
 use crate::exit::Failure;
 
-pub(crate) use source::{SourceArgs, open};
+pub(crate) use set_up::endpoints;
+pub(crate) use source::{SourceArgs, network, open};
 
 #[derive(Args)]
 pub(crate) struct Arguments {

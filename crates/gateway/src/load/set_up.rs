@@ -65,7 +65,7 @@ impl SetUp {
 }
 
 /// Who calls whom, where calls are set up over SIP.
-fn endpoints(arguments: &SourceArgs) -> Option<SipEndpoints> {
+pub(crate) fn endpoints(arguments: &SourceArgs) -> Option<SipEndpoints> {
     let gateway = arguments.sip?;
     let any = SocketAddr::new(if gateway.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() }, 0);
     let caller = arguments.sip_caller.unwrap_or(any);

@@ -109,7 +109,7 @@ fn number(text: &str) -> Result<String, String> {
 }
 
 /// Where legs receive.
-pub(super) fn network(arguments: &SourceArgs) -> SourceNetwork {
+pub(crate) fn network(arguments: &SourceArgs) -> SourceNetwork {
     let ipv4 = |cidr: &Cidr| if let IpAddr::V4(address) = cidr.address { Some(address) } else { None };
     SourceNetwork {
         addresses: arguments.addresses.iter().filter_map(ipv4).collect(),

@@ -75,10 +75,20 @@ fn about(point: &Point) -> String {
     if !point.breaches.is_empty() {
         let _ = write!(text, " ({})", breaches(&point.breaches));
     }
-    if let Some(latency) = &point.latency {
-        let _ = write!(text, ", p99.9 {}", micros(latency.p99_9_us));
+    if let Some(delay) = point.delay() {
+        let _ = write!(text, ", p99 {}, p99.9 {}", micros(delay.p99_us), micros(delay.p99_9_us));
     }
-    let _ = write!(text, ", {} of {} packets lost", whole(point.traffic.lost), whole(point.traffic.expected));
+    let traffic = &point.traffic;
+    let _ = match &point.set_up {
+        Some(set_up) => write!(
+            text,
+            ", {} of {} calls failed, {} messages sent again",
+            whole(traffic.calls_failed),
+            whole(traffic.calls_up + traffic.calls_failed),
+            whole(set_up.repeated)
+        ),
+        None => write!(text, ", {} of {} packets lost", whole(traffic.lost), whole(traffic.expected)),
+    };
     text
 }
 
@@ -111,14 +121,21 @@ pub(super) fn search(measurement: &Measurement) -> String {
     html
 }
 
-/// Calls against quantiles of latency.
+/// What the service level says of delays: the quantile, its limit in microseconds, and what the quantile is called.
+fn delay_limit(measurement: &Measurement) -> (fn(&Latency) -> f64, f64, &'static str) {
+    match measurement.quantity {
+        Quantity::ConcurrentCalls => (|delay| delay.p99_9_us, measurement.level.max_p99_9_us, "p99.9"),
+        Quantity::CallsPerSecond => (|delay| delay.p99_us, measurement.level.max_set_up_p99_us, "p99"),
+    }
+}
+
+/// Calls against quantiles of latency, or of the time to their answer.
 pub(super) fn latency(measurement: &Measurement) -> String {
     type Quantile = (&'static str, &'static str, fn(&Latency) -> f64);
     let quantiles: [Quantile; 3] =
         [("a", "p50", |l| l.p50_us), ("b", "p99", |l| l.p99_us), ("c", "p99.9", |l| l.p99_9_us)];
-    let limit = measurement.level.max_p99_9_us;
-    let values: Vec<f64> =
-        shown(measurement).filter_map(|point| point.latency.as_ref()).flat_map(|l| [l.p50_us, l.p99_9_us]).collect();
+    let (judged, limit, judged_name) = delay_limit(measurement);
+    let values: Vec<f64> = shown(measurement).filter_map(Point::delay).flat_map(|l| [l.p50_us, l.p99_9_us]).collect();
     if values.is_empty() {
         return String::new();
     }
@@ -130,28 +147,29 @@ pub(super) fn latency(measurement: &Measurement) -> String {
         plot.band(range.low as f64, range.high as f64);
     }
     if limit > 0.0 {
-        plot.limit(limit, &format!("p99.9 at most {}", micros(limit)));
+        plot.limit(limit, &format!("{judged_name} at most {}", micros(limit)));
     }
     for (colour, name, of) in quantiles {
-        let curve = medians(measurement, |point| point.latency.as_ref().map(of));
+        let curve = medians(measurement, |point| point.delay().map(of));
         plot.curve(&curve, colour);
         if let Some((_, last)) = curve.last() {
             plot.label(*last, colour, name);
         }
     }
     for point in shown(measurement) {
-        if let Some(latency) = &point.latency {
-            plot.dot(
-                point.calls as f64,
-                latency.p99_9_us,
-                colour(point.verdict),
-                point.step == Step::Ramp,
-                &about(point),
-            );
+        if let Some(delay) = point.delay() {
+            plot.dot(point.calls as f64, judged(delay), colour(point.verdict), point.step == Step::Ramp, &about(point));
         }
     }
     let svg = plot.svg("Quantiles of latency against the number of calls");
-    card("Latency", "from the source and back, by number of calls; the range is shaded", &svg)
+    match measurement.quantity {
+        Quantity::ConcurrentCalls => {
+            card("Latency", "from the source and back, by number of calls; the range is shaded", &svg)
+        }
+        Quantity::CallsPerSecond => {
+            card("From INVITE to 200", "as callers see it, by calls per second; the range is shaded", &svg)
+        }
+    }
 }
 
 /// Calls against packets lost.
@@ -182,14 +200,18 @@ pub(super) fn histogram(measurement: &Measurement) -> String {
         point.calls == measurement.answer.held && point.verdict == Verdict::Holds && point.step != Step::Ramp
     });
     let any = || measurement.points.iter().rev().find(|point| point.verdict == Verdict::Holds);
-    let Some((point, latency)) = held.or_else(any).and_then(|point| Some((point, point.latency.as_ref()?))) else {
+    let Some((point, latency)) = held.or_else(any).and_then(|point| Some((point, point.delay()?))) else {
         return String::new();
     };
     let Some((first, last)) = latency.histogram.first().zip(latency.histogram.last()) else { return String::new() };
-    let limit = measurement.level.max_p99_9_us;
+    let (_, limit, judged_name) = delay_limit(measurement);
+    let (title, of_what) = match measurement.quantity {
+        Quantity::ConcurrentCalls => ("Latency of every packet", "packets"),
+        Quantity::CallsPerSecond => ("Time to the answer of every call", "calls"),
+    };
     let most = latency.histogram.iter().map(|bucket| bucket.count).max().unwrap_or(1) as f64;
     let x = Axis {
-        title: "latency of a packet",
+        title: "time",
         low: first.from_us.max(0.1) * 0.8,
         high: last.to_us.max(limit * 1.1) * 1.1,
         scale: Scale::Log,
@@ -205,16 +227,16 @@ pub(super) fn histogram(measurement: &Measurement) -> String {
         } else {
             "c"
         };
-        let text = format!("{} to {}: {} packets", micros(bucket.from_us), micros(bucket.to_us), whole(bucket.count));
+        let text = format!("{} to {}: {} {of_what}", micros(bucket.from_us), micros(bucket.to_us), whole(bucket.count));
         plot.bar(bucket.from_us.max(0.1), bucket.to_us, bucket.count as f64, colour, &text);
     }
     if limit > 0.0 {
-        plot.limit_at(limit, "limit of p99.9");
+        plot.limit_at(limit, &format!("limit of {judged_name}"));
     }
-    let svg = plot.svg("Histogram of packets by latency, both logarithmic");
-    let small = format!("{} packets with {} calls", whole(latency.count), whole(point.calls));
+    let svg = plot.svg("Histogram by time, both logarithmic");
+    let small = format!("{} {of_what} at {} {}", whole(latency.count), whole(point.calls), calls_title(measurement));
     let keys = key(&[("a", "faster half"), ("b", "up to p99"), ("c", "slowest hundredth")]);
-    card("Latency of every packet", &small, &(svg + &keys))
+    card(title, &small, &(svg + &keys))
 }
 
 /// A core's busy time by stage, against calls.

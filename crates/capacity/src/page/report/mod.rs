@@ -54,11 +54,12 @@ pub(crate) fn unit(quantity: Quantity) -> &'static str {
 /// The traffic of a call, for people.
 pub(crate) fn mix_text(mix: &Mix) -> String {
     let pairs = mix.codecs.iter().map(|codecs| {
-        let pair = if codecs.a == codecs.b {
-            format!("{} relayed", codecs.a)
-        } else {
-            format!("{} ↔ {}", codecs.a, codecs.b)
+        let leg = |codec: &str, suite: &Option<String>| match suite {
+            Some(suite) => format!("{codec} ({suite})"),
+            None => codec.to_owned(),
         };
+        let [a, b] = [leg(&codecs.a, &codecs.suites[0]), leg(&codecs.b, &codecs.suites[1])];
+        let pair = if a == b { format!("{a} relayed") } else { format!("{a} ↔ {b}") };
         if codecs.share < 1.0 { format!("{} % {pair}", short(100.0 * codecs.share)) } else { pair }
     });
     let mut text = pairs.collect::<Vec<_>>().join(", ");
@@ -71,14 +72,33 @@ pub(crate) fn mix_text(mix: &Mix) -> String {
     }
     if mix.loss > 0.0 {
         let _ = write!(text, ", {} % of packets left out", short(100.0 * mix.loss));
+        if mix.loss_burst > 1.0 {
+            let _ = write!(text, ", {} in a row", short(mix.loss_burst));
+        }
     }
     if mix.jitter_ms > 0.0 {
         let _ = write!(text, ", jitter {} ms", short(mix.jitter_ms));
     }
+    if mix.bursts > 0 {
+        let _ = write!(text, ", all calls in {} moments of a packet time", mix.bursts);
+    }
     text
 }
 
-pub(crate) fn level_text(level: &ServiceLevel) -> String {
+pub(crate) fn level_text(level: &ServiceLevel, quantity: Quantity) -> String {
+    if quantity == Quantity::CallsPerSecond {
+        let none = |ppm: f64, nothing: &str, what: &str| match ppm {
+            0.0 => nothing.to_owned(),
+            some => format!("at most {} of a million {what}", short(some)),
+        };
+        return format!(
+            "{}, {}, p99 from INVITE to 200 ≤ {}, for {} s",
+            none(level.max_failed_ppm, "no call failed", "calls failed"),
+            none(level.max_repeated_ppm, "no message sent again", "messages sent again"),
+            micros(level.max_set_up_p99_us),
+            short(level.hold_s)
+        );
+    }
     let loss = if level.max_lost_ppm == 0.0 {
         "no packet lost".to_owned()
     } else {
@@ -129,6 +149,7 @@ pub(crate) fn limit_text(limit: Limit) -> &'static str {
         Limit::ConntrackAllowance => "Connection tracking of the instance",
         Limit::LinkLocalAllowance => "Link-local packets of the instance",
         Limit::Configuration => "The gateway's configuration",
+        Limit::CallThread => "The thread that handles calls",
         Limit::Source => "The traffic source",
         Limit::Unknown => "Nothing that was read explains it",
     }
@@ -158,7 +179,7 @@ fn section(measurement: &Measurement) -> String {
     let _ = write!(
         html,
         "<p class=\"soft\" style=\"margin:10px 0 0\">Held: {}.</p>",
-        escape(&level_text(&measurement.level))
+        escape(&level_text(&measurement.level, measurement.quantity))
     );
     if let Some(extrapolation) = answer.extrapolation {
         let _ = write!(
@@ -173,7 +194,9 @@ fn section(measurement: &Measurement) -> String {
     html += &charts::search(measurement);
     html += "</div></div>\n<div class=\"grid\">\n";
     html += &charts::latency(measurement);
-    html += &charts::loss(measurement);
+    if measurement.quantity == Quantity::ConcurrentCalls {
+        html += &charts::loss(measurement);
+    }
     html += &charts::histogram(measurement);
     html += &charts::stages(measurement);
     html += &charts::cores(measurement);
@@ -211,9 +234,15 @@ fn every_point(measurement: &Measurement) -> String {
     for head in ["at", "step"] {
         let _ = write!(html, "<th class=\"left\">{head}</th>");
     }
-    for head in
-        ["calls", "seconds", "sent", "lost", "audio wrong", "p50", "p99", "p99.9", "busiest core", "source busy"]
-    {
+    let heads = match measurement.quantity {
+        Quantity::ConcurrentCalls => {
+            ["calls", "seconds", "sent", "lost", "audio wrong", "p50", "p99", "p99.9", "busiest core", "source busy"]
+        }
+        Quantity::CallsPerSecond => {
+            ["calls/s", "seconds", "calls", "failed", "sent again", "p50", "p99", "p99.9", "call thread", "source busy"]
+        }
+    };
+    for head in heads {
         let _ = write!(html, "<th>{head}</th>");
     }
     html += "<th class=\"left\">verdict</th></tr></thead><tbody>\n";
@@ -230,25 +259,36 @@ fn row(point: &Point) -> String {
         Step::Edge => "edge",
     };
     let quantile =
-        |of: fn(&crate::report::Latency) -> f64| point.latency.as_ref().map_or("–".to_owned(), |l| micros(of(l)));
+        |of: fn(&crate::report::Latency) -> f64| point.delay().map_or("–".to_owned(), |delay| micros(of(delay)));
     let percent = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{} %", short(100.0 * share)));
     let (class, verdict) = match point.verdict {
         Verdict::Holds => ("holds", "holds".to_owned()),
         Verdict::Breaks => ("breaks", format!("breaks: {}", breaches(&point.breaches))),
         Verdict::Void => ("void", format!("void: {}", point.void_because.clone().unwrap_or_default())),
     };
+    let traffic = &point.traffic;
+    let (counts, busiest) = match &point.set_up {
+        Some(set_up) => {
+            ([traffic.calls_up + traffic.calls_failed, traffic.calls_failed, set_up.repeated], set_up.control_busy)
+        }
+        None => {
+            let busiest = point.gateway.as_ref().and_then(crate::report::GatewayReading::busiest);
+            ([traffic.sent, traffic.lost, traffic.audio_wrong], busiest)
+        }
+    };
+    let given_up = if point.given_up { ", given up" } else { "" };
     format!(
-        "<tr><td class=\"left\">{}</td><td class=\"left\">{step}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"left\"><span class=\"chip {class}\">{}</span></td></tr>\n",
+        "<tr><td class=\"left\">{}</td><td class=\"left\">{step}{given_up}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"left\"><span class=\"chip {class}\">{}</span></td></tr>\n",
         duration(point.at_s),
         whole(point.calls),
         short(point.seconds),
-        whole(point.traffic.sent),
-        whole(point.traffic.lost),
-        whole(point.traffic.audio_wrong),
+        whole(counts[0]),
+        whole(counts[1]),
+        whole(counts[2]),
         quantile(|l| l.p50_us),
         quantile(|l| l.p99_us),
         quantile(|l| l.p99_9_us),
-        percent(point.gateway.as_ref().and_then(crate::report::GatewayReading::busiest)),
+        percent(busiest),
         percent(point.source.busy),
         escape(&verdict),
     )
@@ -261,7 +301,9 @@ pub(crate) fn breaches(breaches: &[Breach]) -> String {
         Breach::Latency => "latency",
         Breach::Audio => "audio",
         Breach::Backlog => "not taken in time",
-        Breach::SetUp => "set-up",
+        Breach::SetUp => "calls failed",
+        Breach::SetUpDelay => "answered late",
+        Breach::Repeated => "messages sent again",
     });
     names.collect::<Vec<_>>().join(", ")
 }
@@ -326,6 +368,13 @@ fn machine(machine: &Machine) -> String {
         ("Hypervisor", machine.hypervisor.clone().unwrap_or_default()),
         ("DPDK", machine.dpdk.clone().unwrap_or_default()),
         ("Network", nics),
+        (
+            "Memory bandwidth",
+            match machine.memory_counters.as_slice() {
+                [] => "not read: the machine offers no counters of it".to_owned(),
+                counters => format!("not read, though there are counters: {}", counters.join(", ")),
+            },
+        ),
     ])
 }
 
@@ -341,6 +390,17 @@ mod tests {
             assert!(!page.contains(outside), "{outside}");
         }
         assert!(page.contains(">1,000<small>concurrent calls</small>"));
+        assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    }
+
+    #[test]
+    fn calls_per_second_have_their_own_words() {
+        let report = Report { measurements: vec![sample::rate("g711", 1000)], ..sample::report() };
+        let page = report_page(&report);
+        for there in ["calls per second", "From INVITE to 200", "sent again", "p99 from INVITE to 200 ≤ 100 ms"] {
+            assert!(page.contains(there), "{there}");
+        }
+        assert!(!page.contains("packets lost of each million") && !page.contains("NaN"));
         assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     }
 
