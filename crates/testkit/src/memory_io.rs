@@ -17,6 +17,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug)]
 #[allow(clippy::vec_box, reason = "buffers are handed around by their boxes and keep their place")]
 pub struct Pool {
+    #[expect(clippy::vec_box, reason = "buffers move by their address")]
     free: Arc<Mutex<Vec<Box<Storage>>>>,
     size: usize,
 }
