@@ -11,7 +11,7 @@
 set -eu
 
 build="build-essential clang cmake libclang-dev libdpdk-dev pkg-config"
-demo="baresip-core ethtool haproxy iproute2 iputils-arping jq kamailio kamailio-tls-modules openssl python3-venv redis-server sip-tester sipvicious tcpdump tshark"
+demo="baresip-core ethtool haproxy iproute2 iputils-arping jq kamailio kamailio-tls-modules openssl postgresql python3-venv redis-server sip-tester sipvicious tcpdump tshark"
 bench="libbcg729-0 libopus0 libspandsp2 libsrtp2-1 linux-perf rtpengine-daemon valgrind"
 
 say() { printf 'setup: %s\n' "$*"; }

@@ -76,6 +76,7 @@ status_codes! {
     BAD_EVENT = 489, "Bad Event", "RFC 6665 section 8.3.2";
     REQUEST_PENDING = 491, "Request Pending", "RFC 3261 section 21.4.27";
     UNDECIPHERABLE = 493, "Undecipherable", "RFC 3261 section 21.4.28";
+    FIRST_HOP_LACKS_OUTBOUND_SUPPORT = 439, "First Hop Lacks Outbound Support", "RFC 5626 section 11.6";
     SERVER_INTERNAL_ERROR = 500, "Server Internal Error", "RFC 3261 section 21.5.1";
     NOT_IMPLEMENTED = 501, "Not Implemented", "RFC 3261 section 21.5.2";
     BAD_GATEWAY = 502, "Bad Gateway", "RFC 3261 section 21.5.3";

@@ -1,5 +1,5 @@
 //! Test doubles: a clock that stands still until it is told, a packet device in memory, networks with bad habits, RTP
-//! endpoints, and an allocator that counts. Never shipped.
+//! endpoints, an allocator that counts, and a PostgreSQL server of one's own. Never shipped.
 
 mod allocations;
 mod clock;
@@ -7,6 +7,7 @@ mod endpoint;
 mod memory_io;
 mod network;
 mod path;
+mod postgres;
 
 pub use allocations::{CountingAllocator, allocations_during};
 pub use clock::VirtualClock;
@@ -17,3 +18,4 @@ pub use endpoint::{
 pub use memory_io::{Cable, MemoryBuf, MemoryIo, Pool};
 pub use network::{Habits, Network};
 pub use path::{Path, PathCounts, PathHabits};
+pub use postgres::Postgres;

@@ -19,22 +19,24 @@ const LAYERS: &[(&str, u8)] = &[
     ("tandem-sip", 1),
     ("tandem-config", 1),
     ("tandem-capacity", 1),
-    // Machines: state that takes time as an argument.
+    // Machines: state that takes time as an argument. A switch has a registrar.
+    ("tandem-registrar", 2),
     ("tandem-media", 2),
-    ("tandem-call", 2),
-    ("tandem-cluster", 2),
+    ("tandem-call", 3),
+    ("tandem-cluster", 3),
     // What control drives: the store of calls.
-    ("tandem-replication", 2),
-    // Shells: sockets, clocks, devices, files. They never import each other.
-    ("tandem-worker", 3),
-    ("tandem-control", 3),
-    ("dpdk", 3),
-    ("tandem-loadgen", 3),
+    ("tandem-replication", 3),
+    // Shells: sockets, clocks, devices, files. They never import each other, but for the store, which control drives.
+    ("tandem-store", 2),
+    ("tandem-worker", 4),
+    ("tandem-control", 4),
+    ("dpdk", 4),
+    ("tandem-loadgen", 4),
     // Wiring.
-    ("tandem-gateway", 5),
+    ("tandem-gateway", 6),
     // Beside the house: test doubles and the demonstration, never shipped.
-    ("tandem-testkit", 4),
-    ("tandem-demo", 6),
+    ("tandem-testkit", 5),
+    ("tandem-demo", 7),
 ];
 
 /// Crates whose manifests may name a crate of DPDK's.
