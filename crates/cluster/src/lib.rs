@@ -83,4 +83,9 @@ pub use view::{Explanation, MemberView, ServiceView, Standing, Successor};
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::beat::{reads_what_it_writes, seal};
+
+    /// What a beat has to say for its claims to be looked at.
+    pub fn fingerprint(config: &crate::ClusterConfig) -> u32 {
+        config.fingerprint()
+    }
 }
