@@ -244,3 +244,33 @@ fn a_killed_gateway_starts_again_on_the_same_state() {
     let _ = (caller.is_running(), callee.is_running());
     gateway.start_again(&scratch).stop();
 }
+
+#[test]
+fn the_page_shows_a_browser_the_call_that_is_up() {
+    let bench = Bench::new(10, 60);
+    let mut callee = bench.callee("callee_answers");
+    let mut caller = bench.caller("caller_waits_for_bye", "8100");
+    let answered = |calls: &Value| calls[0]["state"] == "answered";
+    while !answered(&bench.gateway.ctl_json(&["calls"])) {
+        assert!(caller.is_running(), "the call failed: {}", caller.log());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+
+    // What the page has become after two turns of its own.
+    let browser = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2500", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", bench.scratch.path().join("browser").display()))
+        .arg(format!("http://{}/", bench.gateway.http()))
+        .output()
+        .expect("chromium runs: scripts/setup.sh installs it");
+    let page = String::from_utf8_lossy(&browser.stdout);
+    for shown in [r#"class="good">ready"#, "caller → callee", "PCMU ↔ PCMA", "<b>1</b>"] {
+        assert!(page.contains(shown), "no {shown} in {page}\n{}", String::from_utf8_lossy(&browser.stderr));
+    }
+
+    let hung_up = bench.gateway.ctl(&["hangup", "0"]);
+    assert!(hung_up.status.success(), "{}", String::from_utf8_lossy(&hung_up.stderr));
+    caller.expect_success(65);
+    callee.expect_success(65);
+    assert_record(&bench.finish()[0], 200, "gateway");
+}

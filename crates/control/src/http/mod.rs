@@ -15,7 +15,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request as HttpRequest, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -30,7 +30,8 @@ use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
 
 /// What there is to ask: method, path, meaning.
-const ROUTES: [(&str, &str, &str); 25] = [
+const ROUTES: &[(&str, &str, &str)] = &[
+    ("GET", "/", "a page for people, renewed each second: calls and their quality, cores, drops"),
     ("GET", "/metrics", "metrics, in the text format of OpenMetrics, which Prometheus reads"),
     ("GET", "/healthz", "200 while the process handles calls; 503 when it should be restarted"),
     ("GET", "/readyz", "200 while the node takes calls; 503 and the reasons, one per line, when it does not"),
@@ -126,6 +127,7 @@ pub(crate) fn serve(listener: TcpListener, node: Arc<Node>, stop: oneshot::Recei
 
 fn router(node: Arc<Node>) -> Router {
     Router::new()
+        .route("/", get(page))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -162,6 +164,13 @@ impl IntoResponse for SwitchSilent {
     fn into_response(self) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": self.to_string() }))).into_response()
     }
+}
+
+/// One file without anything from elsewhere; what it shows it asks of this interface.
+async fn page() -> Response {
+    const POLICY: &str =
+        "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(include_str!("page.html"))).into_response()
 }
 
 async fn metrics(State(node): State<Arc<Node>>) -> Response {

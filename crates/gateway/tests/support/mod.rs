@@ -143,6 +143,11 @@ impl Gateway {
         Self::start(scratch, &configuration, &self.http, self.namespace.as_deref())
     }
 
+    /// Where its HTTP interface listens.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
     pub fn ctl(&self, arguments: &[&str]) -> Output {
         inside(self.namespace.as_deref(), env!("CARGO_BIN_EXE_tandem"))
             .args(["ctl", "--server", &self.http])
