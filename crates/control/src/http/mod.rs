@@ -168,8 +168,7 @@ impl IntoResponse for SwitchSilent {
 
 /// One file without anything from elsewhere; what it shows it asks of this interface.
 async fn page() -> Response {
-    const POLICY: &str =
-        "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors 'none'";
     ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(include_str!("page.html"))).into_response()
 }
 
