@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::report::unit;
 use super::{document, escape, facts, key, short, whole};
 use crate::compare::{Comparison, Group};
 use crate::sizing::{Choice, Fleet, Sizing};
@@ -92,7 +91,7 @@ fn group_section(comparison: &Comparison, group: &Group) -> String {
     let mut html = format!(
         "<section><h2>{}</h2><p class=\"soft\" style=\"margin:0 0 14px\">{}</p><div class=\"card\">",
         escape(&group.name),
-        unit(group.quantity)
+        group.quantity.name()
     );
     let held: Vec<_> = group
         .entries

@@ -33,6 +33,16 @@ pub enum Quantity {
     CallsPerSecond,
 }
 
+impl Quantity {
+    /// What is counted, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConcurrentCalls => "concurrent calls",
+            Self::CallsPerSecond => "calls per second",
+        }
+    }
+}
+
 /// The traffic of calls.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -51,7 +51,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> Result<(), Failure> {
         Format::Text => {
             let mut text = String::new();
             for group in &comparison.groups {
-                text += &format!("{}\n{}\n", group.name, table(&comparison.rows(group)));
+                text += &format!("{}, {}\n{}\n", group.name, group.quantity.name(), table(&comparison.rows(group)));
             }
             for line in comparison.cautions.iter().chain(&comparison.prices) {
                 text += &format!("{line}\n");

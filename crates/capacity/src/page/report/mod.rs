@@ -43,14 +43,6 @@ pub(crate) fn day(at: &str) -> &str {
     at.get(..10).unwrap_or(at)
 }
 
-/// What is counted, for people.
-pub(crate) fn unit(quantity: Quantity) -> &'static str {
-    match quantity {
-        Quantity::ConcurrentCalls => "concurrent calls",
-        Quantity::CallsPerSecond => "calls per second",
-    }
-}
-
 /// The traffic of a call, for people.
 pub(crate) fn mix_text(mix: &Mix) -> String {
     let pairs = mix.codecs.iter().map(|codecs| {
@@ -173,7 +165,7 @@ fn section(measurement: &Measurement) -> String {
         html,
         "<div class=\"card hero\"><div>{chip}<div class=\"big\">{at_least}{}<small>{}</small></div><p style=\"margin:0\">{}</p>",
         whole(answer.held),
-        unit(measurement.quantity),
+        measurement.quantity.name(),
         escape(&answer_text(answer)),
     );
     let _ = write!(
