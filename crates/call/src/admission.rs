@@ -61,43 +61,66 @@ impl Admission {
         self.calls = self.calls.saturating_sub(1);
     }
 
-    /// Lets a call between two peers in, or says why not. Each entry needs one [`Admission::leave`].
-    pub(crate) fn enter(&mut self, limits: &Limits, peers: [(PeerId, &Peer); 2]) -> Result<(), Refused> {
+    /// Lets a call of a peer's in, or says why not. Each entry needs one [`Admission::leave`].
+    pub(crate) fn enter(&mut self, limits: &Limits, (caller, peer): (PeerId, &Peer)) -> Result<(), Refused> {
         self.enter_without_peer(limits)?;
-        let full = |(id, peer): (PeerId, &Peer)| peer.max_calls.is_some_and(|most| self.of(id) >= most);
-        if peers.into_iter().any(full) {
+        if peer.max_calls.is_some_and(|most| self.of(caller) >= most) {
             self.leave_without_peer();
             return Err(Refused::TooManyForPeer);
         }
-        for id in distinct(peers.map(|(id, _)| id)) {
-            self.count(id);
+        self.count(caller);
+        Ok(())
+    }
+
+    /// A call that was let in is over; whom it called has parted with it.
+    pub(crate) fn leave(&mut self, caller: PeerId) {
+        self.leave_without_peer();
+        self.discount(caller);
+    }
+
+    /// Lets a call go to a peer, or says why not; a call from a peer to itself counts once. Each needs one
+    /// [`Admission::part`].
+    pub(crate) fn join(&mut self, caller: PeerId, (callee, peer): (PeerId, &Peer)) -> Result<(), Refused> {
+        let is_counted = caller == callee;
+        if !is_counted && peer.max_calls.is_some_and(|most| self.of(callee) >= most) {
+            return Err(Refused::TooManyForPeer);
+        }
+        if !is_counted {
+            self.count(callee);
         }
         Ok(())
     }
 
     /// Lets a call in that is up already: one that another node had.
-    pub(crate) fn admit_always(&mut self, peers: [PeerId; 2]) {
+    pub(crate) fn admit_always(&mut self, caller: PeerId, callee: PeerId) {
         self.calls += 1;
-        for id in distinct(peers) {
-            self.count(id);
+        self.count(caller);
+        if caller != callee {
+            self.count(callee);
         }
     }
 
-    /// A call that was let in is over.
-    pub(crate) fn leave(&mut self, peers: [PeerId; 2]) {
-        self.calls = self.calls.saturating_sub(1);
-        for id in distinct(peers) {
-            if let Some(count) = self.by_peer.get_mut(usize::from(id.0)) {
-                *count = count.saturating_sub(1);
-            }
+    /// A call no longer goes to that peer.
+    pub(crate) fn part(&mut self, caller: PeerId, callee: PeerId) {
+        if caller != callee {
+            self.discount(callee);
         }
     }
 
     /// Counts anew after the peers changed their numbers; [`PeerId::GONE`] is nobody's.
-    pub(crate) fn recount(&mut self, calls: impl Iterator<Item = [PeerId; 2]>) {
+    pub(crate) fn recount(&mut self, calls: impl Iterator<Item = (PeerId, Vec<PeerId>)>) {
         self.by_peer.clear();
-        for id in calls.flat_map(distinct).filter(|id| *id != PeerId::GONE) {
-            self.count(id);
+        for (caller, callees) in calls {
+            let others = callees.into_iter().filter(|callee| *callee != caller);
+            for id in std::iter::once(caller).chain(others).filter(|id| *id != PeerId::GONE) {
+                self.count(id);
+            }
+        }
+    }
+
+    fn discount(&mut self, id: PeerId) {
+        if let Some(count) = self.by_peer.get_mut(usize::from(id.0)) {
+            *count = count.saturating_sub(1);
         }
     }
 
@@ -109,49 +132,25 @@ impl Admission {
         self.by_peer[index] += 1;
     }
 
-    fn of(&self, peer: PeerId) -> u32 {
+    /// Calls from and to a peer at present.
+    pub(crate) fn of(&self, peer: PeerId) -> u32 {
         self.by_peer.get(usize::from(peer.0)).copied().unwrap_or(0)
     }
-}
-
-/// A call from a peer to itself counts once.
-fn distinct([a, b]: [PeerId; 2]) -> impl Iterator<Item = PeerId> {
-    std::iter::once(a).chain((a != b).then_some(b))
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
-    use tandem_contract::{Codec, Learning, SourcePolicy};
+    use tandem_contract::Codec;
 
     use super::*;
     use crate::config::ListenerId;
 
     fn peer(max_calls: Option<u32>) -> Peer {
-        Peer {
-            name: String::new(),
-            address: (Ipv4Addr::LOCALHOST, 5060).into(),
-            server_name: None,
-            listener: ListenerId(0),
-            sources: Vec::new(),
-            codecs: vec![Codec::Pcmu],
-            ptime_ms: 20,
-            annexb: true,
-            comfort_noise: false,
-            telephone_event: true,
-            rtcp_mux: tandem_sdp::RtcpMux::Accept,
-            in_band_dtmf: false,
-            info_dtmf: false,
-            srtp: tandem_sdp::SrtpPolicy::Off,
-            srtp_suites: Vec::new(),
-            media_address: Ipv4Addr::LOCALHOST.into(),
-            media_source: SourcePolicy::new(Learning::Off),
-            reorder_packets: 0,
-            rtp_echo: false,
-            hold_music: false,
-            max_calls,
-        }
+        let address = (Ipv4Addr::LOCALHOST, 5060).into();
+        let media = Ipv4Addr::LOCALHOST.into();
+        Peer { max_calls, ..Peer::new("", address, ListenerId(0), vec![Codec::Pcmu], media) }
     }
 
     const LIMITS: Limits = Limits { max_calls: 2, retry_after_s: 5, max_transactions: 10 };
@@ -159,31 +158,34 @@ mod tests {
     #[test]
     fn the_limit_of_all_calls_holds_and_frees_again() {
         let free = peer(None);
-        let pair = [(PeerId(0), &free), (PeerId(1), &free)];
+        let caller = (PeerId(0), &free);
         let mut admission = Admission::default();
-        assert_eq!(admission.enter(&LIMITS, pair), Ok(()));
-        assert_eq!(admission.enter(&LIMITS, pair), Ok(()));
-        assert_eq!(admission.enter(&LIMITS, pair), Err(Refused::TooManyCalls));
-        admission.leave([PeerId(0), PeerId(1)]);
-        assert_eq!(admission.enter(&LIMITS, pair), Ok(()));
+        assert_eq!(admission.enter(&LIMITS, caller), Ok(()));
+        assert_eq!(admission.enter(&LIMITS, caller), Ok(()));
+        assert_eq!(admission.enter(&LIMITS, caller), Err(Refused::TooManyCalls));
+        admission.leave(PeerId(0));
+        assert_eq!(admission.enter(&LIMITS, caller), Ok(()));
     }
 
     #[test]
     fn a_peers_own_limit_counts_calls_in_both_directions() {
         let (one, free) = (peer(Some(1)), peer(None));
         let mut admission = Admission::default();
-        assert_eq!(admission.enter(&LIMITS, [(PeerId(0), &one), (PeerId(1), &free)]), Ok(()));
-        let back = [(PeerId(1), &free), (PeerId(0), &one)];
-        assert_eq!(admission.enter(&LIMITS, back), Err(Refused::TooManyForPeer));
-        assert_eq!(admission.enter(&LIMITS, [(PeerId(1), &free), (PeerId(2), &free)]), Ok(()));
+        assert_eq!(admission.enter(&LIMITS, (PeerId(0), &one)), Ok(()));
+        assert_eq!(admission.join(PeerId(0), (PeerId(1), &free)), Ok(()));
+        assert_eq!(admission.enter(&LIMITS, (PeerId(1), &free)), Ok(()));
+        assert_eq!(admission.join(PeerId(1), (PeerId(0), &one)), Err(Refused::TooManyForPeer));
+        assert_eq!(admission.join(PeerId(1), (PeerId(2), &free)), Ok(()));
     }
 
     #[test]
     fn a_call_from_a_peer_to_itself_counts_once() {
         let one = peer(Some(1));
         let mut admission = Admission::default();
-        assert_eq!(admission.enter(&LIMITS, [(PeerId(0), &one), (PeerId(0), &one)]), Ok(()));
-        admission.leave([PeerId(0), PeerId(0)]);
+        assert_eq!(admission.enter(&LIMITS, (PeerId(0), &one)), Ok(()));
+        assert_eq!(admission.join(PeerId(0), (PeerId(0), &one)), Ok(()));
+        admission.part(PeerId(0), PeerId(0));
+        admission.leave(PeerId(0));
         assert_eq!(admission.of(PeerId(0)), 0);
     }
 
@@ -192,7 +194,6 @@ mod tests {
         let free = peer(None);
         let mut admission = Admission::default();
         admission.drain();
-        let pair = [(PeerId(0), &free), (PeerId(1), &free)];
-        assert_eq!(admission.enter(&LIMITS, pair), Err(Refused::Draining));
+        assert_eq!(admission.enter(&LIMITS, (PeerId(0), &free)), Err(Refused::Draining));
     }
 }

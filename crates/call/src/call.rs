@@ -13,13 +13,16 @@ use tandem_sdp::Negotiation;
 use tandem_sip::{Request, StatusCode};
 
 use crate::change::Change;
+use crate::config::PeerId;
 use crate::ending::Ending;
 use crate::exchange::Exchange;
+use crate::hunt::{Hunt, Refusal as CalleeRefusal};
 use crate::leg::{Leg, Waiting};
 use crate::media_pool::Reservation;
 use crate::output::{CallNumber, CallSnapshot, CallState};
 use crate::record::CallRecord;
 use crate::silence::Overlooked;
+use crate::transfer::Transfer;
 
 /// One call.
 #[derive(Debug)]
@@ -41,6 +44,12 @@ pub(crate) struct Call {
     pub(crate) caller_codecs: Vec<Codec>,
     /// Our answer to the caller's first offer, once it was made: it may be told early and never changes.
     pub(crate) first_answer: Option<String>,
+    /// Who is called next, should leg B not take the call.
+    pub(crate) hunt: Hunt,
+    /// Somebody is to take the place of one side.
+    pub(crate) transfer: Option<Transfer>,
+    /// Callees that are called beside leg B.
+    pub(crate) rivals: Vec<Leg>,
     pub(crate) change: Option<Change>,
     pub(crate) no_answer_at: Option<Nanos>,
     pub(crate) hang_up_at: Option<Nanos>,
@@ -155,6 +164,7 @@ impl Call {
         record: CallRecord,
         max_forwards: u8,
         caller_codecs: Vec<Codec>,
+        hunt: Hunt,
     ) -> Self {
         let media = Media::new(reservation, [legs[0].media(), legs[1].media()]);
         Self {
@@ -170,6 +180,9 @@ impl Call {
             max_forwards,
             caller_codecs,
             first_answer: None,
+            hunt,
+            transfer: None,
+            rivals: Vec::new(),
             change: None,
             no_answer_at: None,
             hang_up_at: None,
@@ -369,10 +382,18 @@ impl Call {
                 self.on_missing_ack(exchange, now, side);
             }
         }
+        self.look_after_reliable(exchange, now);
+        self.look_after_timers(exchange, now);
         if is_due(self.media.pending.as_ref().map(|pending| pending.due)) {
             self.media.pending = None;
             let silent = Ending::gateway(StatusCode::SERVER_INTERNAL_ERROR, "the media worker does not answer");
             self.end(exchange, now, silent, None);
+        }
+        if is_due(self.transfer.as_ref().map(|transfer| transfer.until)) {
+            self.fail_transfer(exchange, now, &CalleeRefusal::Silent);
+        }
+        if is_due(self.hunt.next_at) {
+            self.on_hunt_timeout(exchange, now);
         }
         if is_due(self.no_answer_at) {
             self.no_answer_at = None;
@@ -405,6 +426,8 @@ impl Call {
             self.media.pending.as_ref().map(|pending| pending.due),
             self.media.removal_due,
             self.no_answer_at,
+            self.hunt.next_at,
+            self.transfer.as_ref().map(|transfer| transfer.until),
             self.hang_up_at,
             self.retry_at,
             self.overlooked[0].as_ref().map(Overlooked::deadline),
@@ -434,6 +457,22 @@ impl Call {
             && self.legs.iter().all(|leg| leg.unacknowledged.is_none())
     }
 
+    /// Peers have new numbers.
+    pub(crate) fn renumber(&mut self, id_of: impl Fn(&str) -> Option<PeerId>) {
+        let transfer = self.transfer.as_mut().map(|transfer| transfer.target_mut());
+        for leg in self.legs.iter_mut().chain(&mut self.rivals).chain(transfer) {
+            leg.id = id_of(&leg.peer.name).unwrap_or(PeerId::GONE);
+        }
+        self.hunt.renumber(id_of);
+    }
+
+    /// The peer that calls, and those that are called.
+    pub(crate) fn peers(&self) -> (PeerId, Vec<PeerId>) {
+        let transfer = self.transfer.as_ref().map(Transfer::target);
+        let callees = std::iter::once(&self.legs[1]).chain(&self.rivals).chain(transfer);
+        (self.legs[0].id, callees.map(|leg| leg.id).collect())
+    }
+
     /// Drops what the exchange knows of this call.
     pub(crate) fn forget(&self, exchange: &mut Exchange) {
         for leg in &self.legs {
@@ -442,7 +481,9 @@ impl Call {
         if let Some(alarm) = self.alarm {
             exchange.alarms.remove(&(alarm, self.number));
         }
-        exchange.admission.leave([self.legs[0].id, self.legs[1].id]);
+        let [caller, callee] = LegSide::BOTH.map(|side| self.leg(side).id);
+        exchange.admission.part(caller, callee);
+        exchange.admission.leave(caller);
     }
 
     pub(crate) fn snapshot(&self, now: Nanos) -> CallSnapshot {

@@ -10,9 +10,10 @@ use tandem_sip::{ClientTx, HeaderName, Method, Request, Response, ServerTx, Stat
 
 use crate::call::{Call, Phase, Then};
 use crate::ending::Ending;
-use crate::exchange::{ALLOW, Exchange, Invitation, Purpose, SDP};
+use crate::exchange::{ALLOW, Exchange, Invitation, Purpose, SDP, SUPPORTED};
 use crate::leg::Incoming;
-use crate::setup::{Unreachable, mirrored};
+use crate::session_timer::{MIN_SE_S, is_too_brief};
+use crate::setup::mirrored;
 
 /// A re-INVITE of ours that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -38,6 +39,11 @@ impl Call {
         (tx, request): (ServerTx, Request),
     ) {
         let tag = self.leg(side).tag().to_owned();
+        if is_too_brief(&request) {
+            let response = exchange.response(&request, StatusCode::SESSION_INTERVAL_TOO_SMALL, &tag);
+            exchange.respond(now, tx, response.header(HeaderName::MinSe, &MIN_SE_S.to_string()));
+            return;
+        }
         if self.leg(side).incoming.is_some() {
             let wait = exchange.random() % (HOLD_BACK_S + 1);
             let response =
@@ -45,12 +51,7 @@ impl Call {
             exchange.respond(now, tx, response);
             return;
         }
-        let is_busy = self.phase != Phase::Answered
-            || self.change.is_some()
-            || self.media.is_busy()
-            || self.legs.iter().any(|leg| leg.outgoing.is_some())
-            || self.legs.iter().any(|leg| leg.unacknowledged.as_ref().is_some_and(|waiting| waiting.awaits_answer));
-        if is_busy {
+        if self.is_busy_for_change() {
             exchange.refuse(now, tx, &request, StatusCode::REQUEST_PENDING, &tag);
             return;
         }
@@ -64,24 +65,84 @@ impl Call {
             );
             return;
         }
+        if !self.take_offer(exchange, now, side, (tx, request)) {
+            return;
+        }
+        exchange.invites.insert(tx, (self.number, side));
+        let other = side.other();
+        if self.leg(other).told == self.wish_of(side) || !self.tell(exchange, now, other, true) {
+            self.answer_offer(exchange, now, side);
+        }
+    }
+
+    /// Notes the offer in a re-INVITE or UPDATE, and what the peer wants by it; `false` where it was refused.
+    fn take_offer(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Nanos,
+        side: LegSide,
+        (tx, request): (ServerTx, Request),
+    ) -> bool {
+        let wish_before = self.leg(side).wish;
         let offer = SessionDescription::parse(request.body()).map_err(|_| StatusCode::BAD_REQUEST);
         let reviewed = offer.and_then(|offer| {
             let review = self.leg(side).negotiation.review(&offer).map_err(|_| StatusCode::NOT_ACCEPTABLE_HERE)?;
             Ok((offer, review))
         });
-        let (offer, review) = match reviewed {
-            Ok(usable) => usable,
-            Err(status) => return exchange.refuse(now, tx, &request, status, &tag),
-        };
-        exchange.invites.insert(tx, (self.number, side));
-        let leg = self.leg_mut(side);
-        leg.wish = mirrored(review.direction);
-        leg.holds = !leg.wish.receives();
-        leg.incoming = Some(Incoming { tx, request: Box::new(request), offer: Some(offer), wish_before });
-        let other = side.other();
-        if self.leg(other).told == self.wish_of(side) || !self.tell(exchange, now, other, true) {
+        match reviewed {
+            Ok((offer, review)) => {
+                let leg = self.leg_mut(side);
+                leg.wish = mirrored(review.direction);
+                leg.holds = !leg.wish.receives();
+                leg.incoming = Some(Incoming { tx, request: Box::new(request), offer: Some(offer), wish_before });
+                true
+            }
+            Err(status) => {
+                let tag = self.leg(side).tag().to_owned();
+                exchange.refuse(now, tx, &request, status, &tag);
+                false
+            }
+        }
+    }
+
+    /// UPDATE (RFC 3311): what it changes is answered at once, and told to the other side afterwards. Without a description
+    /// it only refreshes the session.
+    pub(crate) fn on_update(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Nanos,
+        side: LegSide,
+        (tx, request): (ServerTx, Request),
+    ) {
+        let tag = self.leg(side).tag().to_owned();
+        if is_too_brief(&request) {
+            let response = exchange.response(&request, StatusCode::SESSION_INTERVAL_TOO_SMALL, &tag);
+            exchange.respond(now, tx, response.header(HeaderName::MinSe, &MIN_SE_S.to_string()));
+            return;
+        }
+        if request.body().is_empty() {
+            let leg = self.leg_mut(side);
+            let response = exchange.response(&request, StatusCode::OK, &tag).contact(leg.contact().as_str());
+            let response = if leg.is_up { leg.grant_timer(now, &request, response) } else { response };
+            exchange.respond(now, tx, response.header(HeaderName::Allow, ALLOW));
+            return;
+        }
+        if self.leg(side).incoming.is_some() || self.is_busy_for_change() {
+            exchange.refuse(now, tx, &request, StatusCode::REQUEST_PENDING, &tag);
+            return;
+        }
+        if self.take_offer(exchange, now, side, (tx, request)) {
             self.answer_offer(exchange, now, side);
         }
+    }
+
+    fn is_busy_for_change(&self) -> bool {
+        self.phase != Phase::Answered
+            || self.change.is_some()
+            || self.transfer.is_some()
+            || self.media.is_busy()
+            || self.legs.iter().any(|leg| leg.outgoing.is_some())
+            || self.legs.iter().any(|leg| leg.unacknowledged.as_ref().is_some_and(|waiting| waiting.awaits_answer))
     }
 
     /// A re-INVITE without offer: ours goes into the 200, the answer comes with the ACK.
@@ -95,7 +156,7 @@ impl Call {
     }
 
     /// Tells the peer on `told` what the other side wants; `false` where that cannot even begin.
-    fn tell(&mut self, exchange: &mut Exchange, now: Nanos, told: LegSide, answers_other: bool) -> bool {
+    pub(crate) fn tell(&mut self, exchange: &mut Exchange, now: Nanos, told: LegSide, answers_other: bool) -> bool {
         let wish = self.wish_of(told.other());
         let number = self.number;
         let leg = self.leg_mut(told);
@@ -107,7 +168,9 @@ impl Call {
         let offer = leg.offer(&[], wish);
         let contact = leg.contact();
         let request = leg.dialog.request(Method::Invite).contact(contact.as_str());
-        let request = request.header(HeaderName::Allow, ALLOW).body(SDP, offer);
+        let request = request.header(HeaderName::Allow, ALLOW).header(HeaderName::Supported, SUPPORTED);
+        let request = leg.ask_for_timer(request).body(SDP, offer);
+        let request = leg.authorized(exchange, request);
         let (dialog, to) = (leg.dialog.clone(), leg.next_hop(exchange));
         let invitation = Invitation::new(number, told, dialog, leg.home);
         let Some(tx) = exchange.request(now, to, request, Purpose::Invite(invitation)) else {
@@ -130,6 +193,7 @@ impl Call {
         let leg = self.leg_mut(side);
         leg.outgoing = None;
         leg.dialog.on_response(response);
+        leg.take_timer(now, response);
         let (dialog, to) = (leg.dialog.clone(), leg.next_hop(exchange));
         exchange.acknowledge(tx, &dialog, to, response.cseq_number());
         let change = self.change.take();
@@ -145,13 +209,13 @@ impl Call {
         }
     }
 
-    /// The peer on `side` did not accept our re-INVITE.
+    /// The peer on `side` did not accept our re-INVITE: with a status, or by saying nothing.
     pub(crate) fn on_change_failure(
         &mut self,
         exchange: &mut Exchange,
         now: Nanos,
         side: LegSide,
-        refusal: Result<StatusCode, Unreachable>,
+        refusal: Option<StatusCode>,
     ) {
         let leg = self.leg_mut(side);
         leg.outgoing = None;
@@ -160,11 +224,11 @@ impl Call {
         let other = side.other();
         match refusal {
             // The dialog is dead (RFC 3261 §12.2.1.2).
-            Err(_) | Ok(StatusCode::REQUEST_TIMEOUT | StatusCode::CALL_DOES_NOT_EXIST) => {
+            None | Some(StatusCode::REQUEST_TIMEOUT | StatusCode::CALL_DOES_NOT_EXIST) => {
                 let reason = format!("the peer {} no longer knows the call", self.peer_name(side));
                 self.end(exchange, now, Ending::gateway(StatusCode::CALL_DOES_NOT_EXIST, reason), None);
             }
-            Ok(StatusCode::REQUEST_PENDING) => {
+            Some(StatusCode::REQUEST_PENDING) => {
                 self.leg_mut(side).told = change.told_before;
                 if change.answers_other {
                     // The first peer will try again, as the second one does (RFC 3261 §14.1).
@@ -177,8 +241,8 @@ impl Call {
                 }
             }
             // It does not want to know; the change still holds between the other peer and us.
-            Ok(_) if change.answers_other => self.answer_offer(exchange, now, other),
-            Ok(_) => {}
+            Some(_) if change.answers_other => self.answer_offer(exchange, now, other),
+            Some(_) => {}
         }
     }
 
@@ -210,8 +274,25 @@ impl Call {
             .contact(leg.contact().as_str())
             .header(HeaderName::Allow, ALLOW)
             .body(SDP, body);
-        if let Some(response) = exchange.respond(now, incoming.tx, response) {
+        let response = leg.grant_timer(now, &incoming.request, response);
+        let sent = exchange.respond(now, incoming.tx, response);
+        if *incoming.request.method() == Method::Update {
+            // Nobody acknowledges it.
+            self.settle(exchange, now);
+        } else if let Some(response) = sent {
             leg.await_ack(exchange, now, (incoming.tx, incoming.request), response, awaits_answer);
+        }
+    }
+
+    /// The peer on `side` would take our re-INVITE if it were sent again, with what it asks for.
+    pub(crate) fn tell_again(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide) {
+        let leg = self.leg_mut(side);
+        leg.outgoing = None;
+        leg.negotiation.withdraw_offer();
+        let Some(Change { told_before, answers_other, .. }) = self.change.take() else { return };
+        self.leg_mut(side).told = told_before;
+        if !self.tell(exchange, now, side, answers_other) && answers_other {
+            self.answer_offer(exchange, now, side.other());
         }
     }
 
@@ -240,6 +321,7 @@ impl Call {
     pub(crate) fn settle(&mut self, exchange: &mut Exchange, now: Nanos) {
         let is_busy = self.phase != Phase::Answered
             || self.change.is_some()
+            || self.transfer.is_some()
             || self.media.is_busy()
             || self.retry_at.is_some()
             || self

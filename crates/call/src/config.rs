@@ -1,9 +1,14 @@
 use std::net::{IpAddr, SocketAddr};
 
-use tandem_contract::{Codec, CryptoSuite, Nanos, SourcePolicy, WorkerId};
+use tandem_contract::{Codec, CryptoSuite, Learning, Nanos, SourcePolicy, WorkerId};
 use tandem_sdp::{RtcpMux, SrtpPolicy};
 use tandem_sip::{Limits as MessageLimits, Peer as SipPeer, Transport};
-use thiserror::Error;
+
+mod routes;
+mod validate;
+
+pub use routes::{Conditions, Group, GroupId, Hours, HuntMode, HuntPolicy, Member, Order, Pattern, Route, Target};
+pub use validate::SwitchConfigError;
 
 use crate::guard::GuardConfig;
 
@@ -30,6 +35,8 @@ pub struct SwitchConfig {
     pub listeners: Vec<Listener>,
     /// Who may call and be called.
     pub peers: Vec<Peer>,
+    /// Peers that stand in for each other.
+    pub groups: Vec<Group>,
     /// Where calls go. The first route, in this order, whose conditions all hold is taken.
     pub routes: Vec<Route>,
     /// Workers, ports and slots for media.
@@ -77,6 +84,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The name that its certificate must have where it is reached by TLS; that of its address where none is given.
     pub server_name: Option<String>,
+    /// The host of Request-URIs to this peer; `None` for its address.
+    pub domain: Option<String>,
     /// The socket requests to this peer leave from.
     pub listener: ListenerId,
     /// Requests from these networks are this peer's, beside those from `address`' own IP. The longest prefix wins.
@@ -113,6 +122,67 @@ pub struct Peer {
     pub hold_music: bool,
     /// At most this many calls from and to this peer together; `None` for no limit of its own.
     pub max_calls: Option<u32>,
+    /// At most this many calls a second are sent to this peer; `None` for no limit of its own.
+    pub max_calls_per_s: Option<u32>,
+    /// When it counts as out of service.
+    pub health: HealthPolicy,
+    /// What answers its challenges (RFC 3261 §22); `None` where it is to ask for nothing.
+    pub account: Option<Account>,
+    /// For how long we register with it, in seconds; `None` for not at all. Needs an account.
+    pub register_s: Option<u32>,
+    /// After how many seconds without a refresh its sessions end (RFC 4028): what we ask for; 0 to ask for none.
+    pub session_expires_s: u32,
+    /// Whether it belongs to our trust domain (RFC 3325 §2.3): what it asserts is believed, and it may know who hides.
+    pub is_trusted: bool,
+    /// How it is told who the caller is, beside `From`.
+    pub identity: IdentityHeader,
+    /// Headers of the caller's INVITE that it is sent as they are.
+    pub pass_headers: Vec<String>,
+    /// Headers that its INVITEs get: name and value.
+    pub set_headers: Vec<(String, String)>,
+}
+
+/// User name and password at a peer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Account {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// How a peer is told who calls, beside `From`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdentityHeader {
+    /// Not at all.
+    #[default]
+    None,
+    /// `P-Asserted-Identity` (RFC 3325).
+    Asserted,
+    /// `Remote-Party-ID`, which came before it and is still asked for.
+    RemoteParty,
+}
+
+/// When a peer counts as out of service, so that others of its group get its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthPolicy {
+    /// It is asked with OPTIONS every so many seconds (RFC 3261 §11); `None` for never.
+    pub options_interval_s: Option<u32>,
+    /// So many failures in a row take it out: 503, silence or a broken transport, of an INVITE or of OPTIONS. At least 1.
+    pub failures: u8,
+    /// How many of its last calls its answer-seizure ratio is taken over (ITU-T E.411), 1 to 128.
+    pub answer_window: u8,
+    /// Where fewer than so many in a hundred of them were answered it is taken out; 0 for never.
+    pub min_answer_percent: u8,
+    /// How long it stays out where OPTIONS cannot bring it back, in seconds.
+    pub hold_out_s: u32,
 }
 
 /// A network in prefix notation.
@@ -124,23 +194,6 @@ pub struct SourceNet {
     pub prefix_len: u8,
 }
 
-/// One line of the routing table: conditions, all of which must hold, and what then happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// For people and call records.
-    pub name: String,
-    /// Only calls from this peer; `None` for any.
-    pub from: Option<PeerId>,
-    /// Only Request-URIs whose user part begins so; empty for any. `+` is an ordinary character here.
-    pub user_prefix: String,
-    /// Only Request-URIs of this host, compared without regard to case; `None` for any.
-    pub domain: Option<String>,
-    /// Where the call goes.
-    pub to: PeerId,
-    /// What happens to the Request-URI on the way.
-    pub rewrite: Rewrite,
-}
-
 /// How a Request-URI changes on its way to a peer: first `strip`, then `prepend`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite {
@@ -148,8 +201,6 @@ pub struct Rewrite {
     pub strip: u8,
     /// Put before what is left of the user part.
     pub prepend: String,
-    /// The host of the new Request-URI; `None` for the peer's address.
-    pub domain: Option<String>,
 }
 
 /// The media side, as far as signalling must know it.
@@ -258,94 +309,55 @@ impl Default for Timeouts {
     }
 }
 
-/// Why a configuration cannot work.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SwitchConfigError {
-    /// Nothing to listen on.
-    #[error("at least one listener is needed")]
-    NoListener,
-    /// Two listeners that peers could not tell apart.
-    #[error("two listeners are advertised as {0}")]
-    ListenerTwice(SocketAddr),
-    /// More peers than there are numbers for them.
-    #[error("more than 65534 peers")]
-    TooManyPeers,
-    /// No worker.
-    #[error("at least one media worker is needed")]
-    NoWorker,
-    /// A worker could not carry a single call.
-    #[error(
-        "the port range {first}-{last} leaves worker {worker} fewer than two RTP ports; a call needs two, so widen the range"
-    )]
-    TooFewPorts {
-        /// The lowest port.
-        first: u16,
-        /// The highest port.
-        last: u16,
-        /// The worker.
-        worker: u16,
-    },
-    /// Two peers of one name.
-    #[error("two peers are called `{0}`")]
-    PeerNameTwice(String),
-    /// A peer names a listener that is not there.
-    #[error("peer `{peer}`: there is no listener {listener}")]
-    UnknownListener {
-        /// The peer.
-        peer: String,
-        /// The listener's number.
-        listener: u16,
-    },
-    /// A peer that is to be called over WebSocket.
-    #[error("peer `{0}`: its listener accepts WebSocket connections and opens none")]
-    OnlyAccepts(String),
-    /// A peer's signalling address and its listener's are of different families.
-    #[error("peer `{0}`: its address and its listener's are not both IPv4 or both IPv6")]
-    AddressFamilyMismatch(String),
-    /// A peer without a codec.
-    #[error("peer `{0}`: at least one codec is needed")]
-    NoCodec(String),
-    /// A peer names a codec twice.
-    #[error("peer `{0}`: a codec is named twice")]
-    CodecTwice(String),
-    /// A peer with SRTP and nothing to encrypt with.
-    #[error("peer `{0}`: SRTP needs at least one crypto suite")]
-    NoSuite(String),
-    /// An impossible packet time.
-    #[error("peer `{peer}`: ptime {ptime_ms} ms is not a multiple of 10 between 10 and 60")]
-    PtimeUnusable {
-        /// The peer.
-        peer: String,
-        /// Milliseconds.
-        ptime_ms: u8,
-    },
-    /// A prefix longer than its address.
-    #[error("peer `{peer}`: a source prefix of {prefix_len} bits is longer than its address")]
-    PrefixTooLong {
-        /// The peer.
-        peer: String,
-        /// Bits.
-        prefix_len: u8,
-    },
-    /// A route names a peer that is not there.
-    #[error("route `{route}`: there is no peer {peer}")]
-    UnknownPeer {
-        /// The route.
-        route: String,
-        /// The peer's number.
-        peer: u16,
-    },
-    /// A rewritten Request-URI would not be one.
-    #[error("route `{route}`: `{text}` has characters that a SIP URI cannot carry")]
-    RewriteUnusable {
-        /// The route.
-        route: String,
-        /// The offending text.
-        text: String,
-    },
-    /// What cannot change while running was asked to.
-    #[error("{0} cannot change while running: restart to apply it")]
-    NeedsRestart(&'static str),
+impl Default for HealthPolicy {
+    fn default() -> Self {
+        Self { options_interval_s: None, failures: 3, answer_window: 50, min_answer_percent: 0, hold_out_s: 30 }
+    }
+}
+
+impl Peer {
+    /// A peer with plain RTP of 20 ms and telephone events, from where its port is learned, and without limits.
+    pub fn new(
+        name: &str,
+        address: SocketAddr,
+        listener: ListenerId,
+        codecs: Vec<Codec>,
+        media_address: IpAddr,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            address,
+            server_name: None,
+            domain: None,
+            listener,
+            sources: Vec::new(),
+            codecs,
+            ptime_ms: 20,
+            annexb: false,
+            comfort_noise: false,
+            telephone_event: true,
+            rtcp_mux: RtcpMux::Accept,
+            srtp: SrtpPolicy::Off,
+            srtp_suites: Vec::new(),
+            in_band_dtmf: false,
+            info_dtmf: false,
+            media_address,
+            media_source: SourcePolicy::new(Learning::Port),
+            reorder_packets: 2,
+            rtp_echo: false,
+            hold_music: false,
+            max_calls: None,
+            max_calls_per_s: None,
+            health: HealthPolicy::default(),
+            account: None,
+            register_s: None,
+            session_expires_s: 0,
+            is_trusted: false,
+            identity: IdentityHeader::None,
+            pass_headers: Vec::new(),
+            set_headers: Vec::new(),
+        }
+    }
 }
 
 impl PortRange {
@@ -396,97 +408,5 @@ impl SwitchConfig {
     pub(crate) fn peer_networks(&self) -> impl Iterator<Item = SourceNet> + '_ {
         let own = self.peers.iter().map(|peer| SourceNet::host(peer.address.ip()));
         own.chain(self.peers.iter().flat_map(|peer| peer.sources.iter().copied()))
-    }
-
-    /// Checks what types cannot say.
-    pub fn validate(&self) -> Result<(), SwitchConfigError> {
-        if self.listeners.is_empty() {
-            return Err(SwitchConfigError::NoListener);
-        }
-        let same = |(index, listener): (usize, &Listener)| {
-            self.listeners[..index]
-                .iter()
-                .any(|other| other.advertised == listener.advertised && other.transport == listener.transport)
-        };
-        if let Some((_, listener)) = self.listeners.iter().enumerate().find(|found| same(*found)) {
-            return Err(SwitchConfigError::ListenerTwice(listener.advertised));
-        }
-        self.validate_media()?;
-        if self.peers.len() >= usize::from(PeerId::GONE.0) {
-            return Err(SwitchConfigError::TooManyPeers);
-        }
-        for (index, peer) in self.peers.iter().enumerate() {
-            if self.peers[..index].iter().any(|other| other.name == peer.name) {
-                return Err(SwitchConfigError::PeerNameTwice(peer.name.clone()));
-            }
-            self.validate_peer(peer)?;
-        }
-        self.routes.iter().try_for_each(|route| self.validate_route(route))
-    }
-
-    fn validate_media(&self) -> Result<(), SwitchConfigError> {
-        let workers = self.media.workers.len();
-        if workers == 0 {
-            return Err(SwitchConfigError::NoWorker);
-        }
-        let PortRange { first, last } = self.media.ports;
-        for (position, worker) in self.media.workers.iter().enumerate() {
-            let owned = self.media.ports.rtp_ports().filter(|&port| PortRange::owner(port, workers) == position);
-            if owned.take(2).count() < 2 {
-                return Err(SwitchConfigError::TooFewPorts { first, last, worker: worker.worker.0 });
-            }
-        }
-        Ok(())
-    }
-
-    fn validate_peer(&self, peer: &Peer) -> Result<(), SwitchConfigError> {
-        let name = || peer.name.clone();
-        let Some(listener) = self.listeners.get(usize::from(peer.listener.0)) else {
-            return Err(SwitchConfigError::UnknownListener { peer: name(), listener: peer.listener.0 });
-        };
-        if matches!(listener.transport, Transport::Ws | Transport::Wss) {
-            return Err(SwitchConfigError::OnlyAccepts(name()));
-        }
-        if listener.advertised.is_ipv4() != peer.address.is_ipv4() {
-            return Err(SwitchConfigError::AddressFamilyMismatch(name()));
-        }
-        if peer.codecs.is_empty() {
-            return Err(SwitchConfigError::NoCodec(name()));
-        }
-        if peer.codecs.iter().enumerate().any(|(index, codec)| peer.codecs[..index].contains(codec)) {
-            return Err(SwitchConfigError::CodecTwice(name()));
-        }
-        if peer.srtp != SrtpPolicy::Off && peer.srtp_suites.is_empty() {
-            return Err(SwitchConfigError::NoSuite(name()));
-        }
-        if !(10..=60).contains(&peer.ptime_ms) || !peer.ptime_ms.is_multiple_of(10) {
-            return Err(SwitchConfigError::PtimeUnusable { peer: name(), ptime_ms: peer.ptime_ms });
-        }
-        let too_long = |net: &&SourceNet| net.prefix_len > if net.address.is_ipv4() { 32 } else { 128 };
-        match peer.sources.iter().find(too_long) {
-            Some(net) => Err(SwitchConfigError::PrefixTooLong { peer: name(), prefix_len: net.prefix_len }),
-            None => Ok(()),
-        }
-    }
-
-    fn validate_route(&self, route: &Route) -> Result<(), SwitchConfigError> {
-        for peer in route.from.iter().chain([&route.to]) {
-            if usize::from(peer.0) >= self.peers.len() {
-                return Err(SwitchConfigError::UnknownPeer { route: route.name.clone(), peer: peer.0 });
-            }
-        }
-        let user_ok = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(&byte);
-        let host_ok = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
-        let prepend = &route.rewrite.prepend;
-        let domain = route.rewrite.domain.as_deref().unwrap_or("x");
-        for (text, usable) in [
-            (prepend.as_str(), prepend.bytes().all(user_ok)),
-            (domain, !domain.is_empty() && domain.bytes().all(host_ok)),
-        ] {
-            if !usable {
-                return Err(SwitchConfigError::RewriteUnusable { route: route.name.clone(), text: text.into() });
-            }
-        }
-        Ok(())
     }
 }

@@ -58,7 +58,17 @@ impl Call {
         self.no_answer_at = None;
         self.hang_up_at = None;
         self.retry_at = None;
+        self.hunt.next_at = None;
+        self.cancel_rivals(exchange, now);
+        self.abandon_transfer(exchange, now);
+        if self.answered.is_none() && self.leg(LegSide::B).outgoing.is_some() {
+            exchange.trunks.on_unanswered(now, &self.legs[LegSide::B.index()].peer.name);
+        }
         self.overlooked = [None, None];
+        for leg in &mut self.legs {
+            leg.timer = None;
+            leg.reliable = None;
+        }
         let reason = ending.header();
         for side in LegSide::BOTH {
             self.answer_last(exchange, now, side, &ending, &reason);
@@ -112,7 +122,8 @@ impl Call {
         let leg = self.leg_mut(side);
         if std::mem::take(&mut leg.is_up) {
             let to = leg.next_hop(exchange);
-            exchange.bye(now, &mut leg.dialog, to, reason);
+            let auth = leg.take_auth();
+            exchange.bye(now, &mut leg.dialog, to, reason, auth);
         }
         exchange.dialogs.remove(&leg.dialog_key());
     }
@@ -161,6 +172,7 @@ impl CallRecord {
             request_uri: request.uri_text().to_owned(),
             routed_uri: String::new(),
             route: String::new(),
+            tried: Vec::new(),
             started,
             answered: None,
             ended: started,

@@ -8,10 +8,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use rand_chacha::{ChaCha12Rng, ChaCha20Rng};
 use tandem_contract::{Command, LegSide, Nanos, WorkerId};
 use tandem_sdp::KeySeed;
+use tandem_sip::digest::DigestClient;
 use tandem_sip::{
     ClientTx, ConnectionId, Dialog, HeaderName, Identifiers, Instant, Message, Method, Peer as SipPeer, Random,
     Request, RequestBuilder, Response, ResponseBuilder, Scheme, ServerTx, StatusCode, TimerValues, TransactionConfig,
-    Transactions, Transport,
+    Transactions, Transport, escape_user,
 };
 
 use crate::admission::Admission;
@@ -21,13 +22,28 @@ use crate::guard::{Guard, Offence, Verdict};
 use crate::media_pool::MediaPool;
 use crate::output::{CallNumber, Output, SwitchCounters};
 use crate::record::CallRecord;
-use crate::routing::Routing;
+use crate::registration::Registrations;
+use crate::routing::{NoDestination, Plan, Query, Routing};
+use crate::trunks::Trunks;
 
 /// What we take, for `Allow`.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER";
+/// The extensions we know, for `Supported`.
+pub(crate) const SUPPORTED: &str = "100rel, timer";
+/// The same, for checks of `Require`.
+pub(crate) const EXTENSIONS: &[&str] = &["100rel", "timer"];
 /// What we take, for checks.
-pub(crate) const METHODS: &[Method] =
-    &[Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info];
+pub(crate) const METHODS: &[Method] = &[
+    Method::Invite,
+    Method::Ack,
+    Method::Cancel,
+    Method::Bye,
+    Method::Options,
+    Method::Info,
+    Method::Prack,
+    Method::Update,
+    Method::Refer,
+];
 /// The type of a session description.
 pub(crate) const SDP: &str = "application/sdp";
 
@@ -46,6 +62,8 @@ pub(crate) struct Exchange {
     pub(crate) routing: Routing,
     pub(crate) pool: MediaPool,
     pub(crate) admission: Admission,
+    pub(crate) trunks: Trunks,
+    pub(crate) registrations: Registrations,
     pub(crate) transactions: Transactions,
     pub(crate) connections: Connections,
     pub(crate) guard: Guard,
@@ -74,13 +92,26 @@ pub(crate) struct Exchange {
 pub(crate) enum Purpose {
     /// An INVITE.
     Invite(Invitation),
-    /// A BYE: whatever the answer is, the dialog is over.
-    Bye,
     /// A key of the other side as an INFO: nobody waits for its answer.
     Key {
         /// Whose it is.
         call: CallNumber,
     },
+    /// OPTIONS that ask whether a peer, of this name, is in service, and when they left.
+    Ping(String, Nanos),
+    /// A BYE: whatever the answer is, the dialog is over. Where the peer asks for credentials it is sent once more.
+    Bye(Option<Box<Goodbye>>),
+    /// A REGISTER to the peer of this name, with this contact.
+    Register(String, String),
+    /// An UPDATE that refreshes a session.
+    Refresh {
+        /// Whose.
+        call: CallNumber,
+        /// On which side.
+        leg: LegSide,
+    },
+    /// A request whose answer changes nothing.
+    Bare,
     /// Another side's INFO, passed on; its answer goes back.
     Relay {
         /// Whose it is.
@@ -90,6 +121,15 @@ pub(crate) enum Purpose {
         /// What is answered.
         request: Box<Request>,
     },
+}
+
+/// What a BYE is made from.
+#[derive(Debug)]
+pub(crate) struct Goodbye {
+    dialog: Dialog,
+    to: SipPeer,
+    reason: String,
+    auth: DigestClient,
 }
 
 /// An INVITE of ours, from its start until no more answers can come.
@@ -149,10 +189,17 @@ impl Exchange {
         let mut places = ChaCha12Rng::from_seed(seed);
         places.set_stream(2);
         let guard = Guard::new(config.guard.clone(), config.peer_networks(), || places.next_u64());
+        let routing = Routing::new(&config);
+        let mut trunks = Trunks::default();
+        trunks.set_peers(routing.peers());
+        let mut registrations = Registrations::default();
+        registrations.set_peers(routing.peers());
         Self {
-            routing: Routing::new(&config),
+            routing,
             pool: MediaPool::new(&config.media),
             admission: Admission::default(),
+            trunks,
+            registrations,
             transactions: Transactions::new(transactions, Identifiers::new(SecureRandom(ChaCha12Rng::from_seed(seed)))),
             connections: Connections::new(config.connections, config.messages),
             guard,
@@ -169,6 +216,13 @@ impl Exchange {
             next_call: 1,
             config,
         }
+    }
+
+    /// Where a call goes, as things stand.
+    pub(crate) fn plan(&mut self, query: &Query<'_>) -> Result<Plan, NoDestination> {
+        let Self { routing, trunks, admission, transactions, .. } = self;
+        let standing = |id| trunks.standing(id, admission.of(id));
+        routing.plan(query, standing, || transactions.identifiers().next_u64())
     }
 
     pub(crate) const fn timers(&self) -> &TimerValues {
@@ -381,10 +435,87 @@ impl Exchange {
         self.config.listeners.iter().find(is_ours).map(|known| known.peer(to.remote))
     }
 
-    /// Ends a dialog with BYE.
-    pub(crate) fn bye(&mut self, now: Nanos, dialog: &mut Dialog, to: SipPeer, reason: &str) {
-        let request = dialog.request(Method::Bye).header(HeaderName::Reason, reason);
-        self.request(now, to, request, Purpose::Bye);
+    /// Asks those peers with OPTIONS that are due for it.
+    pub(crate) fn ask_trunks(&mut self, now: Nanos) {
+        let Self { trunks, transactions, .. } = self;
+        for peer in trunks.due_pings(now, || transactions.identifiers().next_u64()) {
+            let to = self.home_of(&peer);
+            let local = to.local;
+            let identifiers = self.transactions.identifiers();
+            let (tag, call_id) = (identifiers.tag(), identifiers.call_id());
+            let uri = format!("sip:{}", peer.domain.clone().unwrap_or_else(|| peer.address.to_string()));
+            let request = RequestBuilder::new(Method::Options, uri.as_str())
+                .from(&format!("<sip:{local}>;tag={tag}"))
+                .to(&format!("<{uri}>"))
+                .call_id(&call_id)
+                .cseq(1)
+                .header(HeaderName::Accept, SDP);
+            if self.request(now, to, request, Purpose::Ping(peer.name.clone(), now)).is_none() {
+                // That is no news of the peer.
+                self.trunks.forget_ping(&peer.name);
+            }
+        }
+    }
+
+    /// Ends a dialog with BYE; `auth` answers the peer's challenges.
+    pub(crate) fn bye(
+        &mut self,
+        now: Nanos,
+        dialog: &mut Dialog,
+        to: SipPeer,
+        reason: &str,
+        auth: Option<DigestClient>,
+    ) {
+        let mut request = dialog.request(Method::Bye).header(HeaderName::Reason, reason);
+        let goodbye = auth.map(|mut auth| {
+            request = auth.authorize(request.clone(), self.transactions.identifiers());
+            Box::new(Goodbye { dialog: dialog.clone(), to, reason: reason.to_owned(), auth })
+        });
+        self.request(now, to, request, Purpose::Bye(goodbye));
+    }
+
+    /// The final answer to a BYE.
+    pub(crate) fn on_bye_answer(&mut self, now: Nanos, tx: ClientTx, response: &Response) {
+        let Some(Purpose::Bye(goodbye)) = self.requests.remove(&tx) else { return };
+        let is_challenge =
+            matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+        let Some(mut goodbye) = goodbye.filter(|_| is_challenge) else { return };
+        if goodbye.auth.on_challenge(response).is_ok() {
+            let request = goodbye.dialog.request(Method::Bye).header(HeaderName::Reason, &goodbye.reason);
+            let request = goodbye.auth.authorize(request, self.transactions.identifiers());
+            self.request(now, goodbye.to, request, Purpose::Bye(None));
+        }
+    }
+
+    /// Registers with those carriers that are due for it.
+    pub(crate) fn register(&mut self, now: Nanos) {
+        let Self { registrations, transactions, config, .. } = self;
+        let contact = |peer: &Peer, user: &str| {
+            contact_of(user, config.listeners[usize::from(peer.listener.0)].peer(peer.address))
+        };
+        for (peer, request) in registrations.due(now, transactions.identifiers(), contact) {
+            let to = self.home_of(&peer);
+            let user = peer.account.as_ref().map(|account| account.username.as_str()).unwrap_or_default();
+            let contact = contact_of(&escape_user(user), to);
+            let purpose = Purpose::Register(peer.name.clone(), contact);
+            if self.request(now, to, request, purpose).is_none() {
+                self.on_registered(now, &peer.name, "", None);
+            }
+        }
+    }
+
+    /// The final answer to a REGISTER; `None` where none came.
+    pub(crate) fn on_registered(&mut self, now: Nanos, name: &str, contact: &str, response: Option<&Response>) {
+        if let Some(state) = self.registrations.on_answer(now, name, contact, response) {
+            self.outputs.push_back(Output::Registration { peer: name.to_owned(), state });
+        }
+    }
+
+    /// The dialogs of an INVITE went on to this CSeq number.
+    pub(crate) fn invitation_counts_on(&mut self, tx: ClientTx, cseq: Option<u32>) {
+        if let Some(Purpose::Invite(invitation)) = self.requests.get_mut(&tx) {
+            invitation.dialog.local_cseq = cseq;
+        }
     }
 
     /// Acknowledges the 2xx to an INVITE of ours, in the dialog it made or belongs to.
@@ -422,7 +553,7 @@ impl Exchange {
             let to = self.next_hop(&dialog, home);
             self.acknowledge(tx, &dialog, to, response.cseq_number());
             if is_new {
-                self.bye(now, &mut dialog, to, "SIP;cause=487;text=\"Answered elsewhere or given up\"");
+                self.bye(now, &mut dialog, to, "SIP;cause=487;text=\"Answered elsewhere or given up\"", None);
             }
         }
         true
@@ -484,4 +615,13 @@ fn way_of_response(to: SipPeer, bytes: &[u8]) -> Option<SipPeer> {
     let ip: IpAddr = host.trim_matches(['[', ']']).parse().ok()?;
     let port = via.port.unwrap_or(to.transport.default_port());
     Some(SipPeer::new(to.transport, to.local, SocketAddr::new(ip, port)))
+}
+
+/// A user of ours, as a peer reaches it from `home`.
+fn contact_of(user: &str, home: SipPeer) -> String {
+    let local = home.local;
+    match home.transport.uri_param() {
+        Some(transport) => format!("sip:{user}@{local};transport={transport}"),
+        None => format!("sip:{user}@{local}"),
+    }
 }

@@ -5,7 +5,7 @@ use tandem_sip::{HeaderName, Method, Request, Response, ServerTx, StatusCode, ua
 
 use crate::call::{Call, Phase};
 use crate::ending::Ending;
-use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant};
+use crate::exchange::{ALLOW, EXTENSIONS, Exchange, METHODS, Purpose, SDP, instant};
 
 /// At most this many INFOs of one call are under way at a time.
 pub(crate) const MAX_RELAYS: u8 = 8;
@@ -39,6 +39,9 @@ impl Call {
         match request.method() {
             Method::Invite => self.on_reinvite(exchange, now, side, (tx, request)),
             Method::Bye => self.on_bye(exchange, now, side, (tx, &request)),
+            Method::Prack => self.on_prack(exchange, now, side, (tx, &request)),
+            Method::Update => self.on_update(exchange, now, side, (tx, request)),
+            Method::Refer => self.on_refer(exchange, now, side, (tx, request)),
             Method::Info => self.on_info(exchange, now, side, (tx, request)),
             _ => {
                 let response = exchange.response(&request, StatusCode::OK, self.leg(side).tag());
@@ -56,6 +59,9 @@ impl Call {
             leg.unacknowledged = None;
             leg.is_up = false;
             exchange.dialogs.remove(&leg.dialog_key());
+            return;
+        }
+        if self.leaves_transfer(exchange, side) {
             return;
         }
         let q850 = request.reasons().flatten().find(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"));
@@ -87,6 +93,7 @@ impl Call {
         if let Some(content_type) = request.value(HeaderName::ContentType) {
             passed = passed.body(content_type, request.body());
         }
+        let passed = other.authorized(exchange, passed);
         let to = other.next_hop(exchange);
         let purpose = Purpose::Relay { call: number, server: tx, request: Box::new(request.clone()) };
         match exchange.request(now, to, passed, purpose) {
@@ -113,6 +120,6 @@ pub(crate) fn relay_answer(
 fn check(request: &Request) -> Result<(), uas::Refusal> {
     uas::check_method(request, METHODS)?;
     uas::check_addresses(request)?;
-    uas::check_require(request, &[])?;
+    uas::check_require(request, EXTENSIONS)?;
     if *request.method() == Method::Info { Ok(()) } else { uas::check_content(request, &[SDP]) }
 }

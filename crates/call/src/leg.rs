@@ -5,11 +5,21 @@ use std::sync::Arc;
 
 use tandem_contract::{Codec, CryptoSuite, Direction, Format, LegConfig, LegSide, Nanos, RtcpTransport};
 use tandem_sdp::{Capabilities, KeySeed, Negotiation, Security, SessionDescription, SrtpPolicy};
-use tandem_sip::{ClientTx, Dialog, Invite2xx, Peer as SipPeer, Request, Response, ServerTx, Transport};
+use tandem_sip::digest::DigestClient;
+use tandem_sip::{
+    ClientTx, Dialog, HeaderName, Invite2xx, Method, Peer as SipPeer, Request, RequestBuilder, Response, ServerTx,
+    StatusCode, Transport,
+};
 
 use crate::config::{Peer, PeerId};
-use crate::exchange::{Exchange, instant, nanos};
+use crate::exchange::{ALLOW, Exchange, Invitation, Purpose, SDP, SUPPORTED, instant, nanos};
 use crate::media_pool::Reservation;
+use crate::output::CallNumber;
+use crate::reliable::{Early, Reliable};
+use crate::session_timer::{MIN_SE_S, SessionTimer};
+
+/// Challenges of one peer that are answered on one leg.
+const MAX_CHALLENGES: u8 = 8;
 
 /// One side of a call.
 #[derive(Debug)]
@@ -39,6 +49,22 @@ pub(crate) struct Leg {
     pub(crate) unacknowledged: Option<Unacknowledged>,
     /// Our INVITE that has no final answer.
     pub(crate) outgoing: Option<ClientTx>,
+    /// Answers the peer's challenges, and how many it has had.
+    auth: Option<(DigestClient, u8)>,
+    /// What an INVITE to the peer says beside its dialog.
+    pub(crate) lines: Vec<(String, String)>,
+    /// The session's timer, once agreed.
+    pub(crate) timer: Option<SessionTimer>,
+    /// The shortest interval that the peer takes.
+    pub(crate) min_se_s: u32,
+    /// The peer takes UPDATE (RFC 3311).
+    pub(crate) takes_update: bool,
+    /// Our provisional response that waits for its PRACK.
+    pub(crate) reliable: Option<Reliable>,
+    /// `RSeq` of the next one.
+    pub(crate) next_rseq: u32,
+    /// The early dialogs that the peer's reliable responses made.
+    pub(crate) early: Vec<Early>,
     ssrc: u32,
     first_sequence: u16,
     first_timestamp: u32,
@@ -134,6 +160,8 @@ impl Leg {
     /// A leg whose packets begin with this SSRC, sequence number and timestamp.
     pub(crate) fn of(parts: LegParts, (ssrc, first_sequence, first_timestamp): (u32, u16, u32)) -> Self {
         let LegParts { id, peer, home, dialog, negotiation } = parts;
+        let account = peer.account.as_ref();
+        let auth = account.map(|account| (DigestClient::new(account.username.clone(), account.password.clone()), 0));
         Self {
             id,
             home: SipPeer { connection: None, ..home },
@@ -149,6 +177,15 @@ impl Leg {
             incoming: None,
             unacknowledged: None,
             outgoing: None,
+            auth,
+            lines: Vec::new(),
+            timer: None,
+            min_se_s: MIN_SE_S,
+            takes_update: false,
+            reliable: None,
+            // RFC 3262 §3: from 1 to 2^31 - 1.
+            next_rseq: ssrc % 0x7000_0000 + 1,
+            early: Vec::new(),
             ssrc,
             first_sequence,
             first_timestamp,
@@ -229,6 +266,63 @@ impl Leg {
         Ok(())
     }
 
+    /// Sends the first INVITE; `false` where there is no room for its transaction. `offer` is what the caller speaks, and
+    /// which way; `limits` are Max-Forwards and Max-Breadth (RFC 5393 §5.3).
+    pub(crate) fn invite(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Nanos,
+        (call, side): (CallNumber, LegSide),
+        (codecs, wish): (&[Codec], Direction),
+        (hops, breadth): (u8, Option<u32>),
+    ) -> bool {
+        self.told = wish;
+        let offer = self.offer(codecs, wish);
+        let contact = self.contact();
+        let mut request = self.dialog.request(Method::Invite).max_forwards(hops).contact(contact.as_str());
+        if let Some(breadth) = breadth {
+            request = request.extension("Max-Breadth", &breadth.to_string());
+        }
+        for (name, value) in &self.lines {
+            request = request.extension(name, value);
+        }
+        let request = request.header(HeaderName::Allow, ALLOW).header(HeaderName::Accept, SDP);
+        let request = self.ask_for_timer(request).header(HeaderName::Supported, SUPPORTED).body(SDP, offer);
+        let request = self.authorized(exchange, request);
+        let invitation = Invitation::new(call, side, self.dialog.clone(), self.home);
+        self.outgoing = exchange.request(now, self.home, request, Purpose::Invite(invitation));
+        self.outgoing.is_some()
+    }
+
+    /// A request of ours with the credentials that the peer has asked for so far.
+    pub(crate) fn authorized(&mut self, exchange: &mut Exchange, request: RequestBuilder) -> RequestBuilder {
+        match &mut self.auth {
+            Some((client, _)) => client.authorize(request, exchange.transactions.identifiers()),
+            None => request,
+        }
+    }
+
+    /// The peer challenged a request of ours; whether it is worth sending again.
+    pub(crate) fn on_challenge(&mut self, response: &Response) -> bool {
+        let Some((client, count)) = &mut self.auth else { return false };
+        *count = count.saturating_add(1);
+        *count <= MAX_CHALLENGES && client.on_challenge(response).is_ok()
+    }
+
+    /// The peer refused a request of ours, and would take it if it were sent again, with what it asks for.
+    pub(crate) fn may_ask_again(&mut self, response: &Response) -> bool {
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.on_challenge(response),
+            StatusCode::SESSION_INTERVAL_TOO_SMALL => self.take_min_se(response),
+            _ => false,
+        }
+    }
+
+    /// What answers challenges from now on, for a request that outlives this leg.
+    pub(crate) fn take_auth(&mut self) -> Option<DigestClient> {
+        self.auth.take().map(|(client, _)| client)
+    }
+
     /// An offer of ours: the codec that is spoken now first, then `preferred`, then the rest.
     pub(crate) fn offer(&mut self, preferred: &[Codec], direction: Direction) -> String {
         let spoken = self.negotiation.agreement().map(|agreed| agreed.format.codec);
@@ -271,7 +365,9 @@ impl Leg {
     }
 
     pub(crate) fn deadline(&self) -> Option<Nanos> {
-        self.unacknowledged.as_ref().map(|waiting| nanos(waiting.accepted.deadline()))
+        let ack = self.unacknowledged.as_ref().map(|waiting| nanos(waiting.accepted.deadline()));
+        let prack = self.reliable.as_ref().map(Reliable::deadline);
+        ack.into_iter().chain(prack).chain(self.timer.map(|timer| timer.deadline())).min()
     }
 }
 

@@ -20,32 +20,43 @@ mod dtmf_info;
 mod ending;
 mod exchange;
 mod guard;
+mod hunt;
+mod identity;
 mod in_dialog;
 mod leg;
 mod media_pool;
 mod output;
 mod record;
+mod registration;
+mod reliable;
 mod replica;
 mod replicate;
 mod restore;
 mod routing;
+mod session_timer;
 mod setup;
 mod silence;
 mod spread;
 mod switch;
+mod transfer;
+mod trunks;
 
 pub use bare_flow::{FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused, InstalledFlow, RemovedFlow};
 pub use config::{
-    ConnectionLimits, Limits, Listener, ListenerId, MediaPlane, Peer, PeerId, PortRange, Rewrite, Route, SourceNet,
-    SwitchConfig, SwitchConfigError, Timeouts, WallClock, WorkerSlots,
+    Account, Conditions, ConnectionLimits, Group, GroupId, HealthPolicy, Hours, HuntMode, HuntPolicy, IdentityHeader,
+    Limits, Listener, ListenerId, MediaPlane, Member, Order, Pattern, Peer, PeerId, PortRange, Rewrite, Route,
+    SourceNet, SwitchConfig, SwitchConfigError, Target, Timeouts, WallClock, WorkerSlots,
 };
 pub use connections::ConnectionCounters;
 pub use guard::{Ban, GuardConfig, GuardCounters, Offence};
 pub use output::{CallNumber, CallSnapshot, CallState, Output, SwitchCounters};
-pub use record::{CallRecord, Ended, LegRecord, UnixMillis};
+pub use record::{CallRecord, Ended, LegRecord, TriedPeer, UnixMillis};
+pub use registration::RegistrationState;
 pub use replica::{Replica, ReplicaError};
 pub use restore::{MediaPosition, RestoreError};
+pub use routing::{Enquiry, EnquiryError, Explanation, RuleVerdict, TargetVerdict};
 pub use spread::Spread;
 pub use switch::Switch;
 pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};
 pub use tandem_sip::{ConnectionId, Limits as MessageLimits, Transport};
+pub use trunks::{TrunkEvent, TrunkStatus};

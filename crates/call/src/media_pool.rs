@@ -189,6 +189,31 @@ impl MediaPool {
         true
     }
 
+    /// Gives one leg another port, on another of our addresses; its old one rests. `None` where the call's worker has none.
+    pub(crate) fn move_leg(
+        &mut self,
+        now: Nanos,
+        from: Reservation,
+        leg: LegSide,
+        address: IpAddr,
+    ) -> Option<Reservation> {
+        self.know(address);
+        let usable = now.plus(self.quarantine_ns);
+        let pool = self.workers.iter_mut().find(|pool| pool.worker == from.worker)?;
+        let slot = pool.slots.get(from.flow.slot as usize)?;
+        if slot.generation != from.flow.generation || !pool.on(address)?.has(now, 1) {
+            return None;
+        }
+        let old = from.local(leg);
+        let mut moved = from;
+        moved.local[leg.index()] = pool.take(address)?;
+        pool.slots[from.flow.slot as usize].tenant = Some(moved.local);
+        if let Some(ports) = pool.on(old.ip()) {
+            ports.free.push_back((usable, old.port()));
+        }
+        Some(moved)
+    }
+
     /// The worker never had `flow`: its ports are as good as before.
     pub(crate) fn give_back(&mut self, worker: WorkerId, flow: FlowId) {
         let Some((pool, tenant)) = self.vacate(worker, flow) else { return };

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use tandem_contract::{Codec, Command, CryptoSuite, FlowId, Nanos, WorkerId};
 
-use crate::{CallRecord, ConnectionCounters, ConnectionId, GuardCounters, ListenerId};
+use crate::{CallRecord, ConnectionCounters, ConnectionId, GuardCounters, ListenerId, RegistrationState, TrunkEvent};
 
 /// A call's number: unique while the process runs, never reused, not the SIP Call-ID of either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -50,6 +50,15 @@ pub enum Output {
         worker: WorkerId,
         /// The command.
         command: Command,
+    },
+    /// A peer was taken out of service or brought back: tell people.
+    Trunk(TrunkEvent),
+    /// Our registration with a peer stands otherwise than before: tell people.
+    Registration {
+        /// The peer.
+        peer: String,
+        /// How it stands now.
+        state: RegistrationState,
     },
     /// Write this durably, then say so through [`crate::Switch::on_record_written`]; until then the call counts.
     Record(Box<CallRecord>),

@@ -98,6 +98,17 @@ impl LegRecord {
     }
 }
 
+/// A peer that was called and did not take the call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriedPeer {
+    /// Its name.
+    pub peer: String,
+    /// The SIP status of its answer; 0 where it gave none.
+    pub status: u16,
+    /// Why it did not, in words.
+    pub reason: String,
+}
+
 /// What is kept of a call attempt: exactly one per INVITE that began a call, also where it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRecord {
@@ -113,6 +124,9 @@ pub struct CallRecord {
     pub routed_uri: String,
     /// The route taken; empty where none was.
     pub route: String,
+    /// Peers that were called and did not take the call, in the order in which they were given up.
+    #[serde(default)]
+    pub tried: Vec<TriedPeer>,
     /// When the INVITE came.
     pub started: UnixMillis,
     /// When the callee answered.

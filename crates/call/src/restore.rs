@@ -4,6 +4,8 @@
 //! now, an INVITE of ours is sent as it was, and every answer to either finds the call. What was said on the other node and
 //! did not get through is asked for again by whoever misses it.
 
+use std::collections::VecDeque;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,9 +18,11 @@ use tandem_sip::{
 use thiserror::Error;
 
 use crate::call::{Call, Then};
+use crate::config::HuntPolicy;
 use crate::config::{Peer, PeerId};
 use crate::ending::Ending;
 use crate::exchange::{Exchange, Invitation, Purpose, instant};
+use crate::hunt::Hunt;
 use crate::leg::{Incoming, Leg, LegParts, Unacknowledged};
 use crate::media_pool::Reservation;
 use crate::output::CallNumber;
@@ -113,7 +117,7 @@ impl Call {
         let peers = [known_peer(exchange, &a.peer)?, known_peer(exchange, &b.peer)?];
         let mut messages = [Messages::of(a)?, Messages::of(b)?];
         let reservation = exchange.pool.claim(replica.media())?;
-        exchange.admission.admit_always([peers[0].0, peers[1].0]);
+        exchange.admission.admit_always(peers[0].0, peers[1].0);
         let number = exchange.number_call();
         let record = CallRecord { number, ..replica.record.clone() };
         let [ours, theirs] = peers;
@@ -127,6 +131,7 @@ impl Call {
             record,
             replica.max_forwards,
             replica.caller_codecs.clone(),
+            Hunt::new(VecDeque::new(), HuntPolicy::default(), None),
         ));
         let at = |unix: Option<u64>| unix.map(|unix| moment(exchange, now, unix));
         call.answered = at(replica.answered);
@@ -242,7 +247,7 @@ pub(crate) fn finish(exchange: &mut Exchange, now: Nanos, replica: &Replica) -> 
             let to = exchange.next_hop(&dialog, home_of(leg));
             let reason = format!("Q.850;cause={}", replica.record.q850);
             let bye = dialog.request(Method::Bye).header(HeaderName::Reason, &reason);
-            exchange.request(now, to, bye, Purpose::Bye);
+            exchange.request(now, to, bye, Purpose::Bye(None));
         }
     }
     if !replica.is_recorded {

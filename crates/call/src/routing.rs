@@ -1,26 +1,46 @@
 //! Who a request comes from and where a call goes.
 
+mod choice;
+mod explain;
+mod rules;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tandem_sip::{Uri, UriBuf, ValueError, unescape};
+use tandem_sip::{Uri, UriBuf, ValueError};
 
-use crate::config::{Peer, PeerId, Route, SwitchConfig};
+use crate::config::{Group, HuntPolicy, Member, Peer, PeerId, Rewrite, Route, SwitchConfig, Target};
+
+pub(crate) use choice::Standing;
+pub use explain::{Enquiry, EnquiryError, Explanation, RuleVerdict, TargetVerdict};
+pub(crate) use rules::Query;
 
 /// The routing table.
 #[derive(Debug)]
 pub(crate) struct Routing {
     peers: Vec<Arc<Peer>>,
+    groups: Vec<Arc<Group>>,
     routes: Vec<Route>,
+    /// Calls that each group had, for those that take turns.
+    turns: Vec<u32>,
+}
+
+/// One peer that may get the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) peer: PeerId,
+    pub(crate) config: Arc<Peer>,
+    pub(crate) uri: UriBuf,
 }
 
 /// Where a call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Destination {
-    pub(crate) peer: PeerId,
-    pub(crate) uri: UriBuf,
+pub(crate) struct Plan {
     /// The route's name.
     pub(crate) route: String,
+    /// Whom to call, the first one first; never empty.
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) hunt: HuntPolicy,
 }
 
 /// Why a call goes nowhere.
@@ -34,7 +54,16 @@ pub(crate) enum NoDestination {
 
 impl Routing {
     pub(crate) fn new(config: &SwitchConfig) -> Self {
-        Self { peers: config.peers.iter().cloned().map(Arc::new).collect(), routes: config.routes.clone() }
+        Self {
+            peers: config.peers.iter().cloned().map(Arc::new).collect(),
+            groups: config.groups.iter().cloned().map(Arc::new).collect(),
+            routes: config.routes.clone(),
+            turns: vec![0; config.groups.len()],
+        }
+    }
+
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.peers.iter()
     }
 
     pub(crate) fn peer(&self, id: PeerId) -> Option<&Arc<Peer>> {
@@ -77,29 +106,60 @@ impl Routing {
         best.map(|(_, id)| id)
     }
 
-    /// The first route whose conditions all hold for a call from `from` to `uri`, and what it makes of `uri`.
-    pub(crate) fn destination(&self, from: PeerId, uri: &Uri<'_>) -> Result<Destination, NoDestination> {
-        let user = unescape(uri.user().unwrap_or_default());
-        let holds = |route: &&Route| {
-            route.from.is_none_or(|peer| peer == from)
-                && user.starts_with(route.user_prefix.as_bytes())
-                && route.domain.as_ref().is_none_or(|domain| domain.eq_ignore_ascii_case(uri.host()))
-        };
-        let route = self.routes.iter().find(holds).ok_or(NoDestination::NoRoute)?;
-        let peer = self.peer(route.to).ok_or(NoDestination::NoRoute)?;
-        let uri = rewritten(route, &user, uri, peer).map_err(|_| NoDestination::AddressIncomplete)?;
-        if route.rewrite.strip > 0 && uri.view().user().is_none() {
-            return Err(NoDestination::AddressIncomplete);
+    /// The first route whose conditions all hold for a call, and whom it names.
+    pub(crate) fn plan(
+        &mut self,
+        query: &Query<'_>,
+        standing: impl Fn(PeerId) -> Standing,
+        draw: impl FnMut() -> u64,
+    ) -> Result<Plan, NoDestination> {
+        let number = query.number();
+        let position = self.routes.iter().position(|route| query.mismatch(route, &number).is_none());
+        let position = position.ok_or(NoDestination::NoRoute)?;
+        if let Target::Group(group) = self.routes[position].to
+            && let Some(turn) = self.turns.get_mut(usize::from(group.0))
+        {
+            *turn = turn.wrapping_add(1);
         }
-        Ok(Destination { peer: route.to, uri, route: route.name.clone() })
+        self.plan_of(&self.routes[position], query, &number, standing, draw)
+    }
+
+    fn plan_of(
+        &self,
+        route: &Route,
+        query: &Query<'_>,
+        number: &str,
+        standing: impl Fn(PeerId) -> Standing,
+        draw: impl FnMut() -> u64,
+    ) -> Result<Plan, NoDestination> {
+        let (ids, hunt) = match route.to {
+            Target::Peer(peer) => (vec![peer], HuntPolicy::default()),
+            Target::Group(id) => {
+                let group = self.groups.get(usize::from(id.0)).ok_or(NoDestination::NoRoute)?;
+                let turn = self.turns[usize::from(id.0)].wrapping_sub(1);
+                let peer = |member: &Member| &*self.peers[usize::from(member.peer.0)];
+                let order = choice::in_order(group, query.caller, turn, draw, peer, |member| standing(member.peer));
+                (order.into_iter().map(|member| member.peer).collect(), group.hunt.clone())
+            }
+        };
+        let candidate = |id: PeerId| {
+            let peer = self.peer(id).ok_or(NoDestination::NoRoute)?;
+            let uri = rewritten(&route.rewrite, number, query.uri, peer);
+            let uri = uri.map_err(|_| NoDestination::AddressIncomplete)?;
+            if route.rewrite.strip > 0 && uri.view().user().is_none() {
+                return Err(NoDestination::AddressIncomplete);
+            }
+            Ok(Candidate { peer: id, config: Arc::clone(peer), uri })
+        };
+        let candidates = ids.into_iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
+        Ok(Plan { route: route.name.clone(), candidates, hunt })
     }
 }
 
-fn rewritten(route: &Route, user: &[u8], uri: &Uri<'_>, peer: &Peer) -> Result<UriBuf, ValueError> {
-    let user = std::str::from_utf8(user).map_err(|_| ValueError::Syntax)?;
-    let left = user.char_indices().nth(usize::from(route.rewrite.strip)).map_or("", |(at, _)| &user[at..]);
-    let new_user = format!("{}{left}", route.rewrite.prepend);
-    let host = route.rewrite.domain.clone().unwrap_or_else(|| peer.address.to_string());
+fn rewritten(rewrite: &Rewrite, user: &str, uri: &Uri<'_>, peer: &Peer) -> Result<UriBuf, ValueError> {
+    let left = user.char_indices().nth(usize::from(rewrite.strip)).map_or("", |(at, _)| &user[at..]);
+    let new_user = format!("{}{left}", rewrite.prepend);
+    let host = peer.domain.clone().unwrap_or_else(|| peer.address.to_string());
     let mut new = UriBuf::sip(Some(new_user.as_str()), &host)?;
     // `user=phone` says how to read the user part, which is still such a number.
     if uri.param("user").is_some_and(|param| param.value.is_some_and(|v| v.eq_ignore_ascii_case("phone"))) {
@@ -112,35 +172,17 @@ fn rewritten(route: &Route, user: &[u8], uri: &Uri<'_>, peer: &Peer) -> Result<U
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use tandem_contract::{Codec, Learning, SourcePolicy};
+    use tandem_contract::Codec;
 
     use super::*;
-    use crate::config::{ListenerId, Rewrite, SourceNet};
+    use crate::config::{Conditions, ListenerId, SourceNet};
 
     fn peer(address: &str, sources: &[(&str, u8)]) -> Peer {
         let net = |&(address, prefix_len): &(&str, u8)| SourceNet { address: ip(address), prefix_len };
+        let at = address.parse().expect("an address");
         Peer {
-            name: address.to_owned(),
-            address: address.parse().expect("an address"),
-            server_name: None,
-            listener: ListenerId(0),
             sources: sources.iter().map(net).collect(),
-            codecs: vec![Codec::Pcmu],
-            ptime_ms: 20,
-            annexb: true,
-            comfort_noise: false,
-            telephone_event: true,
-            rtcp_mux: tandem_sdp::RtcpMux::Accept,
-            in_band_dtmf: false,
-            info_dtmf: false,
-            srtp: tandem_sdp::SrtpPolicy::Off,
-            srtp_suites: Vec::new(),
-            media_address: Ipv4Addr::LOCALHOST.into(),
-            media_source: SourcePolicy::new(Learning::Off),
-            reorder_packets: 0,
-            rtp_echo: false,
-            hold_music: false,
-            max_calls: None,
+            ..Peer::new(address, at, ListenerId(0), vec![Codec::Pcmu], Ipv4Addr::LOCALHOST.into())
         }
     }
 
@@ -151,20 +193,27 @@ mod tests {
     fn route(name: &str, from: Option<u16>, user_prefix: &str, domain: Option<&str>, to: u16) -> Route {
         Route {
             name: name.to_owned(),
-            from: from.map(PeerId),
-            user_prefix: user_prefix.to_owned(),
-            domain: domain.map(str::to_owned),
-            to: PeerId(to),
+            when: Conditions {
+                from: from.map(PeerId),
+                user_prefix: user_prefix.to_owned(),
+                domain: domain.map(str::to_owned),
+                ..Conditions::default()
+            },
+            to: Target::Peer(PeerId(to)),
             rewrite: Rewrite::default(),
         }
     }
 
     fn table(peers: Vec<Peer>, routes: Vec<Route>) -> Routing {
-        Routing { peers: peers.into_iter().map(Arc::new).collect(), routes }
+        Routing { peers: peers.into_iter().map(Arc::new).collect(), groups: Vec::new(), routes, turns: Vec::new() }
     }
 
-    fn uri_of(routing: &Routing, from: u16, uri: &str) -> Result<String, NoDestination> {
-        routing.destination(PeerId(from), &Uri::parse(uri).expect("a URI")).map(|found| found.uri.to_string())
+    const IDLE: Standing = Standing { calls: 0, round_trip_us: None, is_out: false };
+
+    fn uri_of(routing: &mut Routing, from: u16, uri: &str) -> Result<String, NoDestination> {
+        let uri = Uri::parse(uri).expect("a URI");
+        let query = Query { from: PeerId(from), uri: &uri, caller: "", offered: None, unix_ms: 0 };
+        routing.plan(&query, |_| IDLE, || 0).map(|plan| plan.candidates[0].uri.to_string())
     }
 
     #[test]
@@ -200,26 +249,27 @@ mod tests {
             route("from first by prefix", Some(0), "49", None, 2),
             route("back", Some(1), "", None, 0),
         ];
-        let routing = table(peers, routes);
-        assert_eq!(uri_of(&routing, 1, "sip:112@x"), Ok("sip:112@192.0.2.3:5060".into()));
-        assert_eq!(uri_of(&routing, 0, "sip:49@example.net"), Ok("sip:49@192.0.2.2:5060".into()));
-        assert_eq!(uri_of(&routing, 0, "sip:4930@other"), Ok("sip:4930@192.0.2.3:5060".into()));
-        assert_eq!(uri_of(&routing, 1, "sip:other"), Ok("sip:192.0.2.1:5060".into()));
-        assert_eq!(uri_of(&routing, 0, "sip:1@other"), Err(NoDestination::NoRoute));
-        assert_eq!(uri_of(&routing, 2, "sip:4930@other"), Err(NoDestination::NoRoute));
+        let mut routing = table(peers, routes);
+        assert_eq!(uri_of(&mut routing, 1, "sip:112@x"), Ok("sip:112@192.0.2.3:5060".into()));
+        assert_eq!(uri_of(&mut routing, 0, "sip:49@example.net"), Ok("sip:49@192.0.2.2:5060".into()));
+        assert_eq!(uri_of(&mut routing, 0, "sip:4930@other"), Ok("sip:4930@192.0.2.3:5060".into()));
+        assert_eq!(uri_of(&mut routing, 1, "sip:other"), Ok("sip:192.0.2.1:5060".into()));
+        assert_eq!(uri_of(&mut routing, 0, "sip:1@other"), Err(NoDestination::NoRoute));
+        assert_eq!(uri_of(&mut routing, 2, "sip:4930@other"), Err(NoDestination::NoRoute));
     }
 
     #[test]
     fn the_user_part_is_stripped_then_prepended() {
         let rewrite = |strip, prepend: &str, domain: Option<&str>| {
-            let rewrite = Rewrite { strip, prepend: prepend.to_owned(), domain: domain.map(str::to_owned) };
-            table(vec![peer("192.0.2.1:5060", &[])], vec![Route { rewrite, ..route("r", None, "", None, 0) }])
+            let rewrite = Rewrite { strip, prepend: prepend.to_owned() };
+            let peer = Peer { domain: domain.map(str::to_owned), ..peer("192.0.2.1:5060", &[]) };
+            table(vec![peer], vec![Route { rewrite, ..route("r", None, "", None, 0) }])
         };
-        assert_eq!(uri_of(&rewrite(2, "+49", None), 0, "sip:0030123@x"), Ok("sip:+4930123@192.0.2.1:5060".into()));
-        assert_eq!(uri_of(&rewrite(0, "9", Some("pbx.example")), 0, "sip:1@x"), Ok("sip:91@pbx.example".into()));
-        assert_eq!(uri_of(&rewrite(1, "", None), 0, "tel:+4930"), Ok("sip:4930@192.0.2.1:5060".into()));
-        assert_eq!(uri_of(&rewrite(9, "", None), 0, "sip:123@x"), Err(NoDestination::AddressIncomplete));
-        let phone = uri_of(&rewrite(0, "", None), 0, "sip:+49@x:5070;user=phone;transport=udp");
+        assert_eq!(uri_of(&mut rewrite(2, "+49", None), 0, "sip:0030123@x"), Ok("sip:+4930123@192.0.2.1:5060".into()));
+        assert_eq!(uri_of(&mut rewrite(0, "9", Some("pbx.example")), 0, "sip:1@x"), Ok("sip:91@pbx.example".into()));
+        assert_eq!(uri_of(&mut rewrite(1, "", None), 0, "tel:+4930"), Ok("sip:4930@192.0.2.1:5060".into()));
+        assert_eq!(uri_of(&mut rewrite(9, "", None), 0, "sip:123@x"), Err(NoDestination::AddressIncomplete));
+        let phone = uri_of(&mut rewrite(0, "", None), 0, "sip:+49@x:5070;user=phone;transport=udp");
         assert_eq!(
             phone,
             Ok("sip:+49@192.0.2.1:5060;user=phone".into()),
@@ -229,7 +279,7 @@ mod tests {
 
     #[test]
     fn escaped_digits_match_as_what_they_mean() {
-        let routing = table(vec![peer("192.0.2.1:5060", &[])], vec![route("plus", None, "+49", None, 0)]);
-        assert_eq!(uri_of(&routing, 0, "sip:%2B4930@x"), Ok("sip:+4930@192.0.2.1:5060".into()));
+        let mut routing = table(vec![peer("192.0.2.1:5060", &[])], vec![route("plus", None, "+49", None, 0)]);
+        assert_eq!(uri_of(&mut routing, 0, "sip:%2B4930@x"), Ok("sip:+4930@192.0.2.1:5060".into()));
     }
 }

@@ -1,29 +1,36 @@
 //! From the caller's INVITE to the 200 it gets.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tandem_contract::{Direction, LegSide, Nanos};
 use tandem_sdp::{KeySeed, MediaDescription, SessionDescription};
 use tandem_sip::uas;
 use tandem_sip::{
-    ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx,
-    StatusCode, Transport, UriBuf, unescape,
+    ClientTx, Dialog, DialogId, DialogState, HeaderName, Peer as SipPeer, Request, Response, ServerTx, StatusCode,
+    Transport, unescape,
 };
 
 use crate::call::{Call, Phase, Then};
-use crate::cause::{q850, status_for_caller};
-use crate::config::{Peer, PeerId};
+use crate::cause::q850;
+use crate::config::{HuntMode, Peer, PeerId};
 use crate::ending::Ending;
-use crate::exchange::{ALLOW, Exchange, Invitation, METHODS, Purpose, SDP, seconds};
+use crate::exchange::{ALLOW, EXTENSIONS, Exchange, METHODS, SDP, SUPPORTED, seconds};
+use crate::hunt::Hunt;
+use crate::identity::presented;
 use crate::leg::{Incoming, Leg, negotiation};
+use crate::media_pool::Reservation;
 use crate::record::{CallRecord, Ended};
-use crate::routing::{Destination, NoDestination};
+use crate::routing::{Candidate, NoDestination, Plan, Query};
+use crate::session_timer::{self, MIN_SE_S};
 
 /// Why a call attempt goes no further.
 enum Refused {
     /// A rule of RFC 3261 §8.2, with a response of its own.
     ByRule(uas::Refusal),
+    /// The session is to be refreshed too often (RFC 4028 §9).
+    TooBrief,
     /// One of our own reasons.
     Because { status: StatusCode, reason: Cow<'static, str>, retry_after_s: Option<u32> },
 }
@@ -36,11 +43,16 @@ impl Refused {
 
 /// What the caller's INVITE came to, once nothing speaks against the call.
 struct Attempt {
-    destination: Destination,
-    peers: [(PeerId, Arc<Peer>); 2],
+    plan: Plan,
+    caller: (PeerId, Arc<Peer>),
     caller_dialog: Dialog,
     offer: Option<SessionDescription>,
+    /// Of the caller's Max-Breadth, or the usual one where we are to fork (RFC 5393 §5.3.3).
+    breadth: Option<u32>,
 }
+
+/// What Max-Breadth is where the caller says nothing (RFC 5393 §5.3.3.1).
+const MAX_BREADTH: u32 = 60;
 
 impl Call {
     /// An INVITE outside of dialogs came from a known peer: a new call, or a refusal and its record.
@@ -57,7 +69,7 @@ impl Call {
         if let Some(peer) = exchange.routing.peer(source) {
             record.caller.peer.clone_from(&peer.name);
         }
-        let admitted = Attempt::of(exchange, &request, source, &tag, &mut record).and_then(|attempt| {
+        let admitted = Attempt::of(exchange, now, &request, source, &tag, &mut record).and_then(|attempt| {
             let call = Self::admit(exchange, now, number, &attempt, (&request, from), record.clone())?;
             Ok((call, attempt.offer))
         });
@@ -100,60 +112,53 @@ impl Call {
             reason: reason.reason().into(),
             retry_after_s,
         };
-        let [(a_id, a), (b_id, b)] = &attempt.peers;
-        let entered = exchange.admission.enter(&exchange.config.limits, [(*a_id, a), (*b_id, b)]);
-        if let Err(reason) = entered {
+        let (a_id, a) = &attempt.caller;
+        if let Err(reason) = exchange.admission.enter(&exchange.config.limits, (*a_id, a)) {
             exchange.counters.refused_busy += 1;
             return Err(busy(reason));
         }
         let audio = attempt.offer.as_ref().and_then(|offer| offer.media.iter().find(|media| media.is_usable_audio()));
-        let caller = audio.and_then(MediaDescription::remote);
-        let Some(reservation) = exchange.pool.reserve(now, [a.media_address, b.media_address], caller) else {
-            exchange.admission.leave([*a_id, *b_id]);
-            exchange.counters.refused_busy += 1;
-            return Err(busy(crate::admission::Refused::NoMediaCapacity));
+        let heard_from = audio.and_then(MediaDescription::remote);
+        let mut waiting = VecDeque::from(attempt.plan.candidates.clone());
+        let mut refused = crate::admission::Refused::TooManyForPeer;
+        let taken = loop {
+            let Some(candidate) = waiting.pop_front() else { break None };
+            if let Err(reason) = exchange.admission.join(*a_id, (candidate.peer, &candidate.config)) {
+                exchange.trunks.on_full(candidate.peer);
+                refused = reason;
+                continue;
+            }
+            if exchange.trunks.admit(now, candidate.peer) {
+                let places = [a.media_address, candidate.config.media_address];
+                if let Some(reservation) = exchange.pool.reserve(now, places, heard_from) {
+                    break Some((candidate, reservation));
+                }
+                refused = crate::admission::Refused::NoMediaCapacity;
+            }
+            exchange.admission.part(*a_id, candidate.peer);
         };
-        let callee_home = exchange.home_of(b);
-        let callee_dialog = callee_dialog(exchange, request, &attempt.destination, callee_home);
+        let Some((candidate, reservation)) = taken else {
+            exchange.admission.leave(*a_id);
+            exchange.counters.refused_busy += 1;
+            return Err(busy(refused));
+        };
+        let caller = (*a_id, Arc::clone(a));
         // Where we were reached is where we are reached. Behind a name, a peer over UDP is at its configured address.
         let remote = if from.transport == Transport::Udp { a.address } else { from.remote };
-        let caller_home = SipPeer { remote, ..from };
-        let caller = (*a_id, Arc::clone(a));
-        let mut a = Leg::new(exchange, caller, caller_home, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
-        let b = Leg::new(exchange, (*b_id, Arc::clone(b)), callee_home, callee_dialog, (&reservation, LegSide::B));
+        let home = SipPeer { remote, ..from };
+        let mut a = Leg::new(exchange, caller, home, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
+        let b = callee_leg(exchange, (request, &a.peer), &candidate, &reservation);
+        let mut record = record;
+        record.routed_uri = candidate.uri.to_string();
+        record.callee.peer.clone_from(&b.peer.name);
         let review = attempt.offer.as_ref().and_then(|offer| a.negotiation.review(offer).ok());
         if let Some(review) = &review {
             a.wish = mirrored(review.direction);
         }
         let codecs = review.map_or_else(|| a.peer.codecs.clone(), |review| review.codecs);
         let hops = request.max_forwards().unwrap_or(70).saturating_sub(1);
-        Ok(Box::new(Self::new(number, now, [a, b], reservation, record, hops, codecs)))
-    }
-
-    /// The worker has the flow: the callee hears of the call.
-    pub(crate) fn invite_callee(&mut self, exchange: &mut Exchange, now: Nanos) {
-        self.phase = Phase::Calling;
-        let preferred = self.caller_codecs.clone();
-        let max_forwards = self.max_forwards;
-        let caller_wish = self.leg(LegSide::A).wish;
-        let leg = self.leg_mut(LegSide::B);
-        leg.told = caller_wish;
-        let offer = leg.offer(&preferred, caller_wish);
-        let contact = leg.contact();
-        let request = leg.dialog.request(Method::Invite).max_forwards(max_forwards).contact(contact.as_str());
-        let request = request.header(HeaderName::Allow, ALLOW).header(HeaderName::Accept, SDP).body(SDP, offer);
-        let (dialog, home) = (leg.dialog.clone(), leg.home);
-        let invitation = Invitation::new(self.number, LegSide::B, dialog, home);
-        match exchange.request(now, home, request, Purpose::Invite(invitation)) {
-            Some(tx) => {
-                self.leg_mut(LegSide::B).outgoing = Some(tx);
-                self.no_answer_at = Some(now.plus(seconds(exchange.config.timeouts.no_answer_s)));
-            }
-            None => {
-                let ending = Ending::gateway(StatusCode::SERVICE_UNAVAILABLE, "too many SIP transactions");
-                self.end(exchange, now, ending, None);
-            }
-        }
+        let hunt = Hunt::new(waiting, attempt.plan.hunt.clone(), attempt.breadth);
+        Ok(Box::new(Self::new(number, now, [a, b], reservation, record, hops, codecs, hunt)))
     }
 
     /// The callee answered our first INVITE provisionally.
@@ -174,20 +179,16 @@ impl Call {
         self.send_provisional(exchange, now, response.status(), None);
     }
 
+    /// One of several callees rings, and nobody did before.
+    pub(crate) fn on_callee_ringing(&mut self, exchange: &mut Exchange, now: Nanos, status: StatusCode) {
+        self.is_ringing = true;
+        self.send_provisional(exchange, now, status, None);
+    }
+
     /// Our answer to the caller, now that the worker listens for its media (RFC 3960 §3).
     pub(crate) fn send_progress(&mut self, exchange: &mut Exchange, now: Nanos) {
         let body = self.first_answer.clone();
         self.send_provisional(exchange, now, StatusCode::SESSION_PROGRESS, body);
-    }
-
-    fn send_provisional(&self, exchange: &mut Exchange, now: Nanos, status: StatusCode, body: Option<String>) {
-        let leg = self.leg(LegSide::A);
-        let Some(incoming) = &leg.incoming else { return };
-        let mut response = exchange.response(&incoming.request, status, leg.tag()).contact(leg.contact().as_str());
-        if let Some(body) = body {
-            response = response.body(SDP, body);
-        }
-        exchange.respond(now, incoming.tx, response);
     }
 
     /// The callee accepted. `tx` and the response make the dialog; the ACK leaves at once, since the answer is here.
@@ -201,6 +202,8 @@ impl Call {
             leg.dialog.state = DialogState::Confirmed;
         }
         leg.is_up = true;
+        leg.early.clear();
+        leg.take_timer(now, response);
         let to = leg.next_hop(exchange);
         let dialog = leg.dialog.clone();
         exchange.acknowledge(tx, &dialog, to, response.cseq_number());
@@ -222,6 +225,9 @@ impl Call {
 
     /// The worker carries the agreed media: the caller gets its 200.
     pub(crate) fn answer_caller(&mut self, exchange: &mut Exchange, now: Nanos) {
+        if self.answer_waits() {
+            return;
+        }
         let codec = self.codec(LegSide::B);
         let callee_wish = self.leg(LegSide::B).wish;
         let first_answer = self.first_answer.take();
@@ -238,7 +244,10 @@ impl Call {
             .response(&incoming.request, StatusCode::OK, leg.tag())
             .contact(leg.contact().as_str())
             .header(HeaderName::Allow, ALLOW)
+            .header(HeaderName::Supported, SUPPORTED)
             .body(SDP, body);
+        let response = leg.grant_timer(now, &incoming.request, response);
+        leg.reliable = None;
         if let Some(response) = exchange.respond(now, incoming.tx, response) {
             leg.await_ack(exchange, now, (incoming.tx, incoming.request), response, awaits_answer);
         }
@@ -248,40 +257,6 @@ impl Call {
         let longest = exchange.config.timeouts.max_call_s;
         self.hang_up_at = (longest > 0).then(|| now.plus(seconds(longest)));
         exchange.counters.answered += 1;
-    }
-
-    /// The callee refused, or nothing came of the INVITE: `status` is what it means.
-    pub(crate) fn on_callee_failure(
-        &mut self,
-        exchange: &mut Exchange,
-        now: Nanos,
-        refusal: Result<&Response, Unreachable>,
-    ) {
-        self.leg_mut(LegSide::B).outgoing = None;
-        let ending = match refusal {
-            Ok(response) => {
-                let status = response.status();
-                let reason = match response.reason() {
-                    "" => format!("the callee answered {}", status.as_u16()),
-                    phrase => format!("the callee answered {} {phrase}", status.as_u16()),
-                };
-                Ending {
-                    status: status_for_caller(status),
-                    q850: q850(status.as_u16()),
-                    reason: reason.into(),
-                    by: Ended::Callee,
-                }
-            }
-            Err(Unreachable::Silent) => Ending {
-                q850: 18,
-                ..Ending::gateway(StatusCode::SERVICE_UNAVAILABLE, "the callee's peer does not answer")
-            },
-            Err(Unreachable::Transport) => Ending {
-                q850: 38,
-                ..Ending::gateway(StatusCode::SERVICE_UNAVAILABLE, "the callee's peer cannot be reached")
-            },
-        };
-        self.end(exchange, now, ending, None);
     }
 
     /// The caller gave up before the answer.
@@ -326,44 +301,92 @@ impl Call {
     }
 }
 
-/// Why nobody answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unreachable {
-    /// No response within 64*T1.
-    Silent,
-    /// The datagram could not be sent.
-    Transport,
-}
-
 impl Attempt {
     fn of(
-        exchange: &Exchange,
+        exchange: &mut Exchange,
+        now: Nanos,
         request: &Request,
         source: PeerId,
         tag: &str,
         record: &mut CallRecord,
     ) -> Result<Self, Refused> {
-        let understood = uas::Capabilities { methods: METHODS, option_tags: &[], content_types: &[SDP] };
+        let understood = uas::Capabilities { methods: METHODS, option_tags: EXTENSIONS, content_types: &[SDP] };
         uas::check(request, &understood).map_err(Refused::ByRule)?;
+        if session_timer::is_too_brief(request) {
+            return Err(Refused::TooBrief);
+        }
         let caller_dialog = Dialog::uas(request, tag, DialogState::Early)
             .map_err(|error| Refused::because(StatusCode::BAD_REQUEST, format!("Bad Request - {error}")))?;
-        let destination = exchange.routing.destination(source, &request.uri()).map_err(|error| match error {
-            NoDestination::NoRoute => Refused::because(StatusCode::NOT_FOUND, "no route to this destination"),
+        let no_route = || Refused::because(StatusCode::NOT_FOUND, "no route to this destination");
+        let caller = exchange.routing.peer(source).cloned().ok_or_else(no_route)?;
+        let offer = offer_of(request, &caller)?;
+        let plan = plan_of(exchange, now, request, source, &caller, offer.as_ref());
+        let plan = plan.map_err(|error| match error {
+            NoDestination::NoRoute => no_route(),
             NoDestination::AddressIncomplete => Refused::because(
                 StatusCode::ADDRESS_INCOMPLETE,
                 "nothing is left of the number after the route's rewriting",
             ),
         })?;
-        record.route.clone_from(&destination.route);
-        let peer = |id| exchange.routing.peer(id).map(|peer| (id, Arc::clone(peer)));
-        let (Some(a), Some(b)) = (peer(source), peer(destination.peer)) else {
-            return Err(Refused::because(StatusCode::NOT_FOUND, "no route to this destination"));
-        };
-        record.callee.peer.clone_from(&b.1.name);
-        record.routed_uri = destination.uri.to_string();
-        let offer = offer_of(request, &a.1)?;
-        Ok(Self { destination, peers: [a, b], caller_dialog, offer })
+        record.route.clone_from(&plan.route);
+        let asked = request.extension("Max-Breadth").and_then(|breadth| breadth.trim().parse::<u32>().ok());
+        if asked == Some(0) {
+            return Err(Refused::because(StatusCode::MAX_BREADTH_EXCEEDED, "Max-Breadth is used up"));
+        }
+        let forks = plan.hunt.mode == HuntMode::Parallel && plan.candidates.len() > 1;
+        let breadth = if forks { Some(asked.unwrap_or(MAX_BREADTH)) } else { asked };
+        Ok(Self { plan, caller: (source, caller), caller_dialog, offer, breadth })
     }
+}
+
+fn plan_of(
+    exchange: &mut Exchange,
+    now: Nanos,
+    request: &Request,
+    source: PeerId,
+    caller: &Peer,
+    offer: Option<&SessionDescription>,
+) -> Result<Plan, NoDestination> {
+    let nowhere = std::net::SocketAddr::new(caller.media_address, 0);
+    let offered = offer.and_then(|offer| negotiation(caller, 0, nowhere, KeySeed::default()).review(offer).ok());
+    let uri = request.uri();
+    let from = request.from();
+    let user = from.uri().ok().and_then(|uri| uri.user().map(|user| unescape(user).into_owned()));
+    let query = Query {
+        from: source,
+        uri: &uri,
+        caller: &String::from_utf8(user.unwrap_or_default()).unwrap_or_default(),
+        offered: offered.as_ref().map(|review| review.codecs.as_slice()),
+        unix_ms: exchange.config.wall_clock.unix_millis(now),
+    };
+    exchange.plan(&query)
+}
+
+/// The side of a callee, before it has spoken: our own identifiers, and of the caller what this peer may know.
+pub(crate) fn callee_leg(
+    exchange: &mut Exchange,
+    (request, caller): (&Request, &Peer),
+    candidate: &Candidate,
+    reservation: &Reservation,
+) -> Leg {
+    let home = exchange.home_of(&candidate.config);
+    let presented = presented(request, caller, &candidate.config, &home.local.to_string());
+    let identifiers = exchange.transactions.identifiers();
+    let dialog = Dialog {
+        id: DialogId { call_id: identifiers.call_id(), local_tag: identifiers.tag(), remote_tag: String::new() },
+        state: DialogState::Early,
+        local_address: presented.from,
+        remote_address: format!("<{}>", candidate.uri),
+        remote_target: candidate.uri.clone(),
+        route_set: Vec::new(),
+        local_cseq: None,
+        remote_cseq: None,
+        is_secure: false,
+    };
+    let callee = (candidate.peer, Arc::clone(&candidate.config));
+    let mut leg = Leg::new(exchange, callee, home, dialog, (reservation, LegSide::B));
+    leg.lines = presented.lines;
+    leg
 }
 
 /// The caller's offer; `None` where we are to make it.
@@ -379,32 +402,6 @@ fn offer_of(request: &Request, peer: &Peer) -> Result<Option<SessionDescription>
     match negotiation(peer, 0, nowhere, KeySeed::default()).review(&offer) {
         Ok(_) => Ok(Some(offer)),
         Err(error) => Err(Refused::because(StatusCode::NOT_ACCEPTABLE_HERE, error.to_string())),
-    }
-}
-
-/// The callee's side of the dialog before the callee has spoken: our own identifiers, the caller's name and number.
-fn callee_dialog(exchange: &mut Exchange, request: &Request, destination: &Destination, home: SipPeer) -> Dialog {
-    let from = request.from();
-    let user = from.uri().ok().and_then(|uri| uri.user().map(|user| unescape(user).into_owned()));
-    let user = user.and_then(|user| String::from_utf8(user).ok());
-    let host = home.local.to_string();
-    let uri = UriBuf::sip(user.as_deref(), &host)
-        .or_else(|_| UriBuf::sip(None, &host))
-        .unwrap_or_else(|_| destination.uri.clone());
-    let identifiers = exchange.transactions.identifiers();
-    Dialog {
-        id: DialogId { call_id: identifiers.call_id(), local_tag: identifiers.tag(), remote_tag: String::new() },
-        state: DialogState::Early,
-        local_address: match from.display {
-            Some(display) => format!("{display} <{uri}>"),
-            None => format!("<{uri}>"),
-        },
-        remote_address: format!("<{}>", destination.uri),
-        remote_target: destination.uri.clone(),
-        route_set: Vec::new(),
-        local_cseq: None,
-        remote_cseq: None,
-        is_secure: false,
     }
 }
 
@@ -429,6 +426,12 @@ impl Refused {
                     let _ = exchange.transactions.respond(crate::exchange::instant(now), tx, &response);
                 }
                 (refusal.status(), refusal.status().reason().to_owned())
+            }
+            Self::TooBrief => {
+                let status = StatusCode::SESSION_INTERVAL_TOO_SMALL;
+                let response = exchange.response(request, status, tag);
+                exchange.respond(now, tx, response.header(HeaderName::MinSe, &MIN_SE_S.to_string()));
+                (status, status.reason().to_owned())
             }
             Self::Because { status, reason, retry_after_s } => {
                 let mut response = exchange.response(request, status, tag);

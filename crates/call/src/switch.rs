@@ -15,14 +15,15 @@ use crate::config::{ListenerId, MediaPlane, PeerId, SwitchConfig, SwitchConfigEr
 use crate::ending::Ending;
 use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant, nanos, take};
 use crate::guard::{Ban, Offence, Verdict};
+use crate::hunt::Refusal;
 use crate::in_dialog::relay_answer;
 use crate::media_pool::Reservation;
 use crate::output::{CallNumber, CallSnapshot, Output, SwitchCounters};
 use crate::replica::Replica;
 use crate::restore::{self, MediaPosition, RestoreError};
-use crate::routing::Routing;
-use crate::setup::Unreachable;
+use crate::routing::{Enquiry, EnquiryError, Explanation, Routing};
 use crate::spread::{Spread, Spreads};
+use crate::trunks::{Reached, TrunkStatus};
 
 /// Every call of this gateway.
 #[derive(Debug)]
@@ -173,6 +174,9 @@ impl Switch {
         self.exchange.look_after_connections(now);
         self.exchange.transactions.on_timeout(instant(now));
         self.pump(now);
+        self.exchange.trunks.on_timeout(now);
+        self.exchange.ask_trunks(now);
+        self.exchange.register(now);
         let due = (now, CallNumber(u64::MAX));
         let due: Vec<CallNumber> = self.exchange.alarms.range(..=due).map(|(_, number)| *number).collect();
         for number in due {
@@ -202,8 +206,14 @@ impl Switch {
     }
 
     /// Takes no new calls from now on; those under way go on.
-    pub fn drain(&mut self, _now: Nanos) {
+    /// Registrations with carriers are taken back, so that they send none.
+    pub fn drain(&mut self, now: Nanos) {
+        if !self.exchange.admission.is_draining() {
+            self.exchange.registrations.end();
+            self.exchange.register(now);
+        }
         self.exchange.admission.drain();
+        self.pump(now);
     }
 
     /// Ends every call: BYE to both sides where it was answered, a final response and CANCEL where not.
@@ -270,13 +280,12 @@ impl Switch {
         self.exchange.connections.set_limits(config.connections);
         self.exchange.guard.reconfigure(config.guard.clone(), config.peer_networks());
         self.exchange.config = SwitchConfig { wall_clock, ..config };
+        self.exchange.trunks.set_peers(self.exchange.routing.peers());
+        self.exchange.registrations.set_peers(self.exchange.routing.peers());
         let peers = &self.exchange.config.peers;
-        for leg in self.calls.values_mut().flat_map(|call| &mut call.legs) {
-            let position = peers.iter().zip(0..).find(|(peer, _)| peer.name == leg.peer.name);
-            leg.id = position.map_or(PeerId::GONE, |(_, id)| PeerId(id));
-        }
-        let held = self.calls.values().map(|call| [call.legs[0].id, call.legs[1].id]);
-        self.exchange.admission.recount(held);
+        let id_of = |name: &str| peers.iter().zip(0..).find(|(peer, _)| peer.name == name).map(|(_, id)| PeerId(id));
+        self.calls.values_mut().for_each(|call| call.renumber(id_of));
+        self.exchange.admission.recount(self.calls.values().map(|call| call.peers()));
         Ok(())
     }
 
@@ -287,15 +296,21 @@ impl Switch {
 
     /// What is to be done next; `None` when all is said.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.exchange.outputs.pop_front()
+        let trunks = self.exchange.trunks.poll_event().map(Output::Trunk);
+        trunks.or_else(|| self.exchange.outputs.pop_front())
     }
 
     /// When [`Switch::on_timeout`] wants to be called.
     pub fn next_deadline(&self) -> Option<Nanos> {
         let transactions = self.exchange.transactions.next_deadline().map(nanos);
         let calls = self.exchange.alarms.first().map(|(at, _)| *at);
-        let connections = self.exchange.connections.next_deadline();
-        transactions.into_iter().chain(calls).chain(connections).min()
+        transactions
+            .into_iter()
+            .chain(calls)
+            .chain(self.exchange.trunks.next_deadline())
+            .chain(self.exchange.registrations.next_deadline())
+            .chain(self.exchange.connections.next_deadline())
+            .min()
     }
 
     /// How the devices spread what they receive over the workers. Without it every port is as good as the other.
@@ -317,7 +332,7 @@ impl Switch {
     pub fn is_drained(&self) -> bool {
         self.exchange.admission.is_draining()
             && self.calls_in_progress() == 0
-            && !self.exchange.requests.values().any(|purpose| matches!(purpose, Purpose::Bye))
+            && !self.exchange.requests.values().any(|purpose| matches!(purpose, Purpose::Bye(_)))
     }
 
     /// Every call, oldest first.
@@ -409,6 +424,27 @@ impl Switch {
         }
     }
 
+    /// How every peer does, in the order of the configuration.
+    pub fn trunks(&self) -> Vec<TrunkStatus> {
+        let of = |(status, id): (&TrunkStatus, u16)| TrunkStatus {
+            calls: self.exchange.admission.of(PeerId(id)),
+            registration: self.exchange.registrations.state(&status.peer).cloned(),
+            ..status.clone()
+        };
+        self.exchange.trunks.statuses().zip(0..).map(of).collect()
+    }
+
+    /// Which route would take a call now, why, and who would be called.
+    ///
+    /// # Errors
+    /// The peer is unknown, or the number makes no Request-URI.
+    pub fn explain(&self, now: Nanos, enquiry: &Enquiry) -> Result<Explanation, EnquiryError> {
+        let Exchange { routing, trunks, admission, config, .. } = &self.exchange;
+        let own_host = config.listeners[0].advertised.to_string();
+        let standing = |id| trunks.standing(id, admission.of(id));
+        routing.explain(enquiry, &own_host, config.wall_clock.unix_millis(now), standing)
+    }
+
     /// What was counted since the start.
     pub fn counters(&self) -> SwitchCounters {
         let sip = self.exchange.transactions.counters();
@@ -455,11 +491,9 @@ impl Switch {
                     }
                 }
                 transaction::Output::Response { id, response, .. } => self.on_response(now, id, &response),
-                transaction::Output::Timeout { id: Tx::Client(id) } => {
-                    self.on_no_response(now, id, Unreachable::Silent)
-                }
+                transaction::Output::Timeout { id: Tx::Client(id) } => self.on_no_response(now, id, Refusal::Silent),
                 transaction::Output::TransportFailed { id: Tx::Client(id) } => {
-                    self.on_no_response(now, id, Unreachable::Transport);
+                    self.on_no_response(now, id, Refusal::Transport);
                 }
                 // What becomes of our responses is their receivers' business: they ask again, or the ACK is missed.
                 transaction::Output::Timeout { id: Tx::Server(_) }
@@ -546,46 +580,64 @@ impl Switch {
                     return;
                 }
                 self.with_call(number, |call, exchange| {
-                    let leg = call.leg(side);
-                    if leg.outgoing != Some(tx) {
-                        return;
+                    if call.transfers(tx) {
+                        return call.on_transfer_response(exchange, now, tx, response);
                     }
-                    match (leg.is_up, status.is_provisional(), status.is_success()) {
-                        (true, true, _) => {}
-                        (true, _, true) => call.on_change_answer(exchange, now, side, (tx, response)),
-                        (true, ..) => call.on_change_failure(exchange, now, side, Ok(status)),
-                        (false, true, _) => call.on_callee_progress(exchange, now, response),
-                        (false, _, true) => call.on_callee_answer(exchange, now, tx, response),
-                        (false, ..) => call.on_callee_failure(exchange, now, Ok(response)),
+                    let leg = call.leg(side);
+                    if !leg.is_up {
+                        call.on_callee_response(exchange, now, tx, response);
+                    } else if leg.outgoing == Some(tx) && status.is_success() {
+                        call.on_change_answer(exchange, now, side, (tx, response));
+                    } else if leg.outgoing == Some(tx) && status.is_final() {
+                        if call.leg_mut(side).may_ask_again(response) {
+                            call.tell_again(exchange, now, side);
+                        } else {
+                            call.on_change_failure(exchange, now, side, Some(status));
+                        }
                     }
                 });
             }
+            Some(Purpose::Ping(name, asked)) if status.is_final() => {
+                let is_refusing = status == StatusCode::SERVICE_UNAVAILABLE;
+                let reached = if is_refusing { Reached::Refusing } else { Reached::Yes };
+                self.exchange.trunks.on_ping(now, (name, *asked), reached);
+                self.exchange.requests.remove(&tx);
+            }
             Some(Purpose::Relay { .. }) if status.is_final() => self.on_relay_end(now, tx, Some(response)),
+            Some(Purpose::Bye(_)) if status.is_final() => self.exchange.on_bye_answer(now, tx, response),
+            Some(Purpose::Register(..)) if status.is_final() => self.on_registered(now, tx, Some(response)),
+            Some(Purpose::Refresh { .. }) if status.is_final() => self.on_refreshed(now, tx, Some(response)),
             // The transaction lingers for repeated answers; nobody waits for it.
-            Some(Purpose::Bye) if status.is_final() => drop(self.exchange.requests.remove(&tx)),
             Some(Purpose::Key { .. }) if status.is_final() => self.on_key_end(tx),
+            Some(Purpose::Bare) if status.is_final() => drop(self.exchange.requests.remove(&tx)),
             _ => {}
         }
     }
 
     /// A request of ours got no final answer.
-    fn on_no_response(&mut self, now: Nanos, tx: ClientTx, why: Unreachable) {
+    fn on_no_response(&mut self, now: Nanos, tx: ClientTx, why: Refusal<'static>) {
         match self.exchange.requests.get(&tx) {
             Some(Purpose::Invite(invitation)) => {
                 let (number, side) = (invitation.call, invitation.leg);
                 self.with_call(number, |call, exchange| {
-                    if call.leg(side).outgoing != Some(tx) {
-                        return;
-                    }
-                    if call.leg(side).is_up {
-                        call.on_change_failure(exchange, now, side, Err(why));
-                    } else {
-                        call.on_callee_failure(exchange, now, Err(why));
+                    if call.transfers(tx) {
+                        call.fail_transfer(exchange, now, &why);
+                    } else if !call.leg(side).is_up {
+                        call.on_callee_failure(exchange, now, tx, &why);
+                    } else if call.leg(side).outgoing == Some(tx) {
+                        call.on_change_failure(exchange, now, side, None);
                     }
                 });
             }
             Some(Purpose::Relay { .. }) => self.on_relay_end(now, tx, None),
             Some(Purpose::Key { .. }) => self.on_key_end(tx),
+            Some(Purpose::Register(..)) => self.on_registered(now, tx, None),
+            Some(Purpose::Refresh { .. }) => self.on_refreshed(now, tx, None),
+            Some(Purpose::Ping(name, asked)) => {
+                let reached = if matches!(why, Refusal::Silent) { Reached::Silent } else { Reached::Unreachable };
+                self.exchange.trunks.on_ping(now, (name, *asked), reached);
+                self.exchange.requests.remove(&tx);
+            }
             _ => {}
         }
     }
@@ -593,6 +645,20 @@ impl Switch {
     fn on_key_end(&mut self, tx: ClientTx) {
         let Some(Purpose::Key { call }) = self.exchange.requests.remove(&tx) else { return };
         self.with_call(call, |call, _| call.relays = call.relays.saturating_sub(1));
+    }
+
+    fn on_registered(&mut self, now: Nanos, tx: ClientTx, response: Option<&Response>) {
+        let Some(Purpose::Register(name, contact)) = self.exchange.requests.remove(&tx) else { return };
+        self.exchange.on_registered(now, &name, &contact, response);
+        self.exchange.register(now);
+    }
+
+    fn on_refreshed(&mut self, now: Nanos, tx: ClientTx, response: Option<&Response>) {
+        let Some(Purpose::Refresh { call, leg }) = self.exchange.requests.remove(&tx) else { return };
+        self.with_call(call, |call, exchange| {
+            call.on_refreshed(exchange, now, leg, response);
+            call.look_after_timers(exchange, now);
+        });
     }
 
     fn on_relay_end(&mut self, now: Nanos, tx: ClientTx, response: Option<&Response>) {

@@ -383,10 +383,13 @@ fn requests_in_a_dialog_are_checked() {
     let options = stage.alice.request("OPTIONS", "");
     stage.alice_sends(options);
     stage.alice.expect_status(200);
-    let refer = stage.alice.request_with("REFER", "", "Refer-To: <sip:9@x>\r\n");
+    let refer = stage.alice.request_with("SUBSCRIBE", "", "Refer-To: <sip:9@x>\r\n");
     stage.alice_sends(refer);
-    assert_eq!(stage.alice.expect_status(405).header("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
-    let required = stage.alice.request_with("OPTIONS", "", "Require: timer\r\n");
+    assert_eq!(
+        stage.alice.expect_status(405).header("Allow"),
+        "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER"
+    );
+    let required = stage.alice.request_with("OPTIONS", "", "Require: precondition\r\n");
     stage.alice_sends(required);
     stage.alice.expect_status(420);
     stage.alice.cseq = 0;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::dataplane::Port;
 use crate::document::Config;
+use crate::routing::GroupMode;
 use crate::transport::{ClientCertificates, Listener, Transport};
 use crate::value::Cidr;
 
@@ -122,6 +123,89 @@ pub(crate) fn is_user_part(text: &str, _: &()) -> garde::Result {
     Err(garde::Error::new(format_args!("`{text}`: at most 64 letters, digits and -_.!~*'()&=+$,;?/# are wanted")))
 }
 
+pub(crate) fn is_pattern(pattern: &str, _: &()) -> garde::Result {
+    let compiled = regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 20).build();
+    compiled.map(drop).map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+        garde::Error::new(format_args!("`{pattern}`: no regular expression that can be used: {reason}"))
+    })
+}
+
+pub(crate) fn is_session_interval(seconds: &u32, _: &()) -> garde::Result {
+    if *seconds == 0 || (90..=86_400).contains(seconds) {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!("{seconds}: 0, or 90 to 86400 seconds are wanted")))
+}
+
+/// Headers that the gateway writes itself, or that speak of one hop.
+const OWN_HEADERS: [&str; 30] = [
+    "Accept",
+    "Allow",
+    "Authorization",
+    "Call-ID",
+    "Contact",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Type",
+    "CSeq",
+    "From",
+    "Max-Breadth",
+    "Max-Forwards",
+    "Min-SE",
+    "P-Asserted-Identity",
+    "Privacy",
+    "Proxy-Authorization",
+    "Proxy-Require",
+    "RAck",
+    "Record-Route",
+    "Remote-Party-ID",
+    "Replaces",
+    "Require",
+    "Route",
+    "RSeq",
+    "Session-Expires",
+    "Supported",
+    "To",
+    "User-Agent",
+    "Via",
+];
+
+pub(crate) fn is_foreign_header(name: &str, _: &()) -> garde::Result {
+    let is_token =
+        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b));
+    if !is_token || name.len() == 1 {
+        return Err(garde::Error::new(format_args!("`{name}`: the name of a header is wanted, as in X-Account")));
+    }
+    if OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        return Err(garde::Error::new(format_args!("`{name}` is written by the gateway itself")));
+    }
+    Ok(())
+}
+
+pub(crate) fn is_foreign_header_line(line: &str, _: &()) -> garde::Result {
+    match line.split_once(':') {
+        Some((name, value)) if !value.trim().is_empty() && !line.contains(['\r', '\n']) => is_foreign_header(name, &()),
+        _ => Err(garde::Error::new(format_args!("`{line}`: name and value are wanted, as in X-Gateway: tandem"))),
+    }
+}
+
+pub(crate) fn is_time_of_day(text: &str, _: &()) -> garde::Result {
+    match crate::routing::seconds_of_day(text) {
+        Some(_) => Ok(()),
+        None => Err(garde::Error::new(format_args!("`{text}`: a time as in 08:30 is wanted"))),
+    }
+}
+
+pub(crate) fn is_time_zone(name: &str, _: &()) -> garde::Result {
+    match jiff::tz::TimeZone::get(name) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(garde::Error::new(format_args!("`{name}`: no time zone as in Europe/Berlin"))),
+    }
+}
+
 /// The file as it is parsed: its sections, then how they fit together.
 #[derive(Deserialize)]
 #[serde(transparent)]
@@ -156,6 +240,7 @@ impl Sections<'_> {
         self.check_cores();
         self.check_listeners();
         self.check_peers();
+        self.check_groups();
         self.check_routes();
         self.check_port_range();
         self.check_recording();
@@ -352,6 +437,14 @@ impl Sections<'_> {
                     self.problem(path!["peers", index, "srtp_suites", place], message);
                 }
             }
+            if peer.username.is_some() != peer.password.is_some() {
+                let message = "`username` and `password` go together".to_owned();
+                self.problem(path!["peers", index, "username"], message);
+            }
+            if peer.register_s.is_some() && peer.username.is_none() {
+                let message = "a registration needs `username` and `password`".to_owned();
+                self.problem(path!["peers", index, "register_s"], message);
+            }
             if !matches!(peer.ptime_ms, 10 | 20 | 30 | 40 | 60) {
                 let message = format!("{} ms are not possible; 10, 20, 30, 40 and 60 are", peer.ptime_ms);
                 self.problem(path!["peers", index, "ptime_ms"], message);
@@ -365,13 +458,46 @@ impl Sections<'_> {
         }
     }
 
+    fn check_groups(&mut self) {
+        let config = self.config;
+        self.names_are_distinct("groups", config.groups.iter().map(|group| group.name.as_str()));
+        let peers: Vec<&str> = config.peers.iter().map(|peer| peer.name.as_str()).collect();
+        for (index, group) in config.groups.iter().enumerate() {
+            if peers.contains(&group.name.as_str()) {
+                self.problem(path!["groups", index, "name"], format!("a peer is called `{}` already", group.name));
+            }
+            let mut first_media = None;
+            for (place, member) in group.members.iter().enumerate() {
+                let at = path!["groups", index, "members", place, "peer"];
+                let Some(peer) = config.peers.iter().find(|peer| peer.name == member.peer) else {
+                    let message = format!("no peer is called `{}`; the peers are {}", member.peer, list(&peers));
+                    self.problem(at, message);
+                    continue;
+                };
+                if group.members[..place].iter().any(|other| other.peer == member.peer) {
+                    self.problem(at, format!("`{}` is in this group already", member.peer));
+                } else if group.mode == GroupMode::Parallel
+                    && *first_media.get_or_insert(peer.media_address) != peer.media_address
+                {
+                    let message = format!(
+                        "`{}` has another `media_address` than `{}`: those that are called at once need the same",
+                        member.peer, group.members[0].peer
+                    );
+                    self.problem(at, message);
+                }
+            }
+        }
+    }
+
     fn check_routes(&mut self) {
         let config = self.config;
         let peers: Vec<&str> = config.peers.iter().map(|peer| peer.name.as_str()).collect();
+        let is_group = |name: &str| config.groups.iter().any(|group| group.name == name);
         let mut takes_all = None;
         for (index, route) in config.routes.iter().enumerate() {
             let named = [("from", route.from.as_deref()), ("peer", Some(route.peer.as_str()))];
-            for (field, name) in named.into_iter().filter_map(|(field, name)| Some((field, name?))) {
+            let named = named.into_iter().filter(|(field, name)| *field == "from" || !name.is_some_and(is_group));
+            for (field, name) in named.filter_map(|(field, name)| Some((field, name?))) {
                 if !peers.contains(&name) {
                     let message = format!("no peer is called `{name}`; the peers are {}", list(&peers));
                     self.problem(path!["routes", index, field], message);
@@ -380,7 +506,7 @@ impl Sections<'_> {
             if let Some(earlier) = takes_all {
                 let message = format!("never reached: routes[{earlier}] takes every call");
                 self.problem(path!["routes", index], message);
-            } else if route.from.is_none() && route.prefix.is_none() && route.domain.is_none() {
+            } else if route.takes_every_call() {
                 takes_all = Some(index);
             }
         }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::check::is_name;
 use crate::dataplane::{Defence, Dpdk, Media, Port, Workers};
 use crate::replication::Replication;
-use crate::signalling::{Peer, Route, Sip, Srtp};
+use crate::routing::{Group, Route};
+use crate::signalling::{Peer, Sip, Srtp};
 use crate::transport::Listener;
 
 /// Configuration of a Tandem gateway.
@@ -50,7 +51,11 @@ pub struct Config {
     /// SIP entities that calls come from and go to.
     #[garde(length(min = 1, max = 4096), dive)]
     pub peers: Vec<Peer>,
-    /// The routing table: which peer gets which call.
+    /// Peers that stand in for each other.
+    #[serde(default)]
+    #[garde(length(max = 4096), dive)]
+    pub groups: Vec<Group>,
+    /// The routing table: which peer or group gets which call.
     #[garde(length(min = 1, max = 65_536), dive)]
     pub routes: Vec<Route>,
     /// Call detail records.

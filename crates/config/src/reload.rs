@@ -7,7 +7,7 @@ use crate::check::Document;
 use crate::document::{Config, Limits};
 
 /// What can change while the gateway runs: fields, and sections with all that is in them.
-pub const CHANGEABLE: [&str; 13] = [
+pub const CHANGEABLE: [&str; 14] = [
     "ports[].addresses",
     "defence.allow",
     "defence.deny",
@@ -18,6 +18,7 @@ pub const CHANGEABLE: [&str; 13] = [
     "limits.retry_after_s",
     "limits.max_call_s",
     "peers",
+    "groups",
     "routes",
     "shutdown",
     "log.level",
@@ -65,6 +66,7 @@ impl Reload {
         config.sip.no_answer_timeout_s = wanted.sip.no_answer_timeout_s;
         config.limits = Limits { max_transactions: running.limits.max_transactions, ..wanted.limits };
         config.peers = wanted.peers;
+        config.groups = wanted.groups;
         config.routes = wanted.routes;
         config.shutdown = wanted.shutdown;
         config.log.level = wanted.log.level;

@@ -1,4 +1,4 @@
-//! Sections about calls: SIP, peers, routes.
+//! Sections about calls: SIP and peers.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,9 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{is_domain, is_name, is_user_part};
+use crate::check::{is_domain, is_foreign_header, is_foreign_header_line, is_name, is_session_interval};
 use crate::guard::{Guard, Messages};
+use crate::routing::Health;
 use crate::transport::{Connections, Listener};
 use crate::value::{Cidr, Endpoint};
 
@@ -158,6 +159,71 @@ pub struct Peer {
     #[garde(inner(range(min = 1, max = 1_000_000)))]
     #[schemars(example = 100)]
     pub max_calls: Option<u32>,
+    /// Calls a second that it is sent; without limit where none is given. In a group the next one gets those beyond.
+    #[serde(default)]
+    #[garde(inner(range(min = 1, max = 100_000)))]
+    #[schemars(example = 10)]
+    pub max_calls_per_s: Option<u32>,
+    /// When it counts as out of service.
+    #[serde(default)]
+    #[garde(dive)]
+    pub health: Health,
+    /// The user name with which its challenges are answered (401 and 407, Digest with MD5, SHA-256 or SHA-512-256).
+    #[serde(default)]
+    #[garde(inner(length(min = 1, max = 128)))]
+    #[schemars(example = &"trunk-4711")]
+    pub username: Option<String>,
+    /// The password to it.
+    #[serde(default)]
+    #[garde(inner(length(min = 1, max = 256)))]
+    #[schemars(example = &"secret")]
+    pub password: Option<String>,
+    /// Registers `username` with it for so many seconds at a time, so that it sends calls here; not at all where none is given.
+    #[serde(default)]
+    #[garde(inner(range(min = 60, max = 86_400)))]
+    #[schemars(example = 3600)]
+    pub register_s: Option<u32>,
+    /// Sessions with it are refreshed at least so often, in seconds, or end (RFC 4028); 0 leaves that to the peer. A shorter
+    /// interval than 90 that it asks for is answered 422.
+    #[serde(default = "default_session_expires_s")]
+    #[garde(custom(is_session_interval))]
+    pub session_expires_s: u32,
+    /// Whether it belongs to the trust domain of RFC 3325: the identity that it asserts is believed, it learns the number of
+    /// callers that ask for privacy, and Diversion and History-Info go from trusted peer to trusted peer.
+    #[serde(default)]
+    #[garde(skip)]
+    pub trusted: bool,
+    /// How it is told who calls, beside From.
+    #[serde(default)]
+    #[garde(skip)]
+    pub identity: IdentityHeader,
+    /// Headers of the caller's INVITE that it gets as they are. All others stay here.
+    #[serde(default)]
+    #[garde(length(max = 32), inner(custom(is_foreign_header)))]
+    #[schemars(example = &["X-Account"])]
+    pub pass_headers: Vec<String>,
+    /// Headers that INVITEs to it get.
+    #[serde(default)]
+    #[garde(length(max = 32), inner(custom(is_foreign_header_line)))]
+    #[schemars(example = &["X-Gateway: tandem"])]
+    pub set_headers: Vec<String>,
+}
+
+const fn default_session_expires_s() -> u32 {
+    1_800
+}
+
+/// How a peer is told who calls, beside From.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityHeader {
+    /// Not at all.
+    #[default]
+    None,
+    /// With P-Asserted-Identity (RFC 3325); of callers that ask for privacy only where the peer is `trusted`.
+    Asserted,
+    /// With Remote-Party-ID, its forerunner; under the same condition.
+    RemoteParty,
 }
 
 fn default_codecs() -> Vec<CodecName> {
@@ -270,42 +336,4 @@ pub enum Source {
     /// As `delayed`; of several sources the one with the signalled address is preferred to the one with its port, and that
     /// to any other: for peers behind address translation.
     Heuristic,
-}
-
-/// One row of the routing table. Rows are tried in order; the first whose conditions all hold takes the call.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// What records call it; its place in the table, counted from 1, where none is given.
-    #[serde(default)]
-    #[garde(inner(custom(is_name)))]
-    #[schemars(example = &"to-carrier")]
-    pub name: Option<String>,
-    /// Calls from this peer only.
-    #[serde(default)]
-    #[garde(skip)]
-    #[schemars(example = &"office")]
-    pub from: Option<String>,
-    /// Calls whose Request-URI's user part starts so.
-    #[serde(default)]
-    #[garde(inner(custom(is_user_part)))]
-    #[schemars(example = &"+49")]
-    pub prefix: Option<String>,
-    /// Calls whose Request-URI has this host part.
-    #[serde(default)]
-    #[garde(inner(custom(is_domain)))]
-    #[schemars(example = &"example.com")]
-    pub domain: Option<String>,
-    /// The peer that gets the call.
-    #[garde(skip)]
-    #[schemars(example = &"carrier")]
-    pub peer: String,
-    /// How many characters to take off the front of the user part.
-    #[serde(default)]
-    #[garde(range(max = 64))]
-    pub strip: u8,
-    /// What to put in front of the user part, after `strip`.
-    #[serde(default)]
-    #[garde(custom(is_user_part))]
-    pub prepend: String,
 }

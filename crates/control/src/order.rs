@@ -4,7 +4,11 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use tandem_call::{Ban, CallNumber, CallSnapshot, FlowLeg, FlowNumber, FlowsRefused, InstalledFlow, RemovedFlow};
+use serde::Serialize;
+use tandem_call::{
+    Ban, CallNumber, CallSnapshot, Enquiry, EnquiryError, Explanation, FlowLeg, FlowNumber, FlowsRefused,
+    InstalledFlow, RemovedFlow, TrunkStatus,
+};
 use tandem_config::{Cidr, Config, LoadError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
@@ -28,9 +32,21 @@ pub(crate) enum Order {
     Reload,
     /// The kernel has SIP's floating addresses.
     AddressesAttached,
-    /// The file was read.
-    Apply(Result<Box<Config>, LoadError>),
+    /// The file was read, perhaps because somebody asked for it.
+    Apply(Result<Box<Config>, LoadError>, Option<ReloadAnswer>),
 }
+
+/// What came of reading the file again.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Reloaded {
+    /// Fields that differed and are applied.
+    pub(crate) applied: Vec<String>,
+    /// Fields that differ and stay as they are until the gateway is restarted.
+    pub(crate) needs_restart: Vec<String>,
+}
+
+/// Who waits for that; or for why nothing changed.
+pub(crate) type ReloadAnswer = oneshot::Sender<Result<Reloaded, String>>;
 
 /// What is asked over HTTP; each answer goes to a oneshot channel.
 #[derive(Debug)]
@@ -52,6 +68,12 @@ pub(crate) enum Request {
     Ban(IpAddr, u32, oneshot::Sender<bool>),
     /// Whether there was one.
     Unban(IpAddr, oneshot::Sender<bool>),
+    /// Every peer.
+    Trunks(oneshot::Sender<Vec<TrunkStatus>>),
+    /// Where a call would go.
+    Explain(Enquiry, oneshot::Sender<Result<Explanation, EnquiryError>>),
+    /// Read the configuration file again.
+    Reload(ReloadAnswer),
     /// How many calls are left.
     Drain(oneshot::Sender<u64>),
     Addresses(oneshot::Sender<Vec<AddressView>>),
@@ -86,9 +108,9 @@ pub(crate) async fn forward_signals(orders: UnboundedSender<Order>) -> std::io::
 }
 
 /// Reads the file beside the switch's thread, which has calls to attend to.
-pub(crate) fn read_again(path: PathBuf, orders: UnboundedSender<Order>) {
+pub(crate) fn read_again(path: PathBuf, orders: UnboundedSender<Order>, answer: Option<ReloadAnswer>) {
     tokio::task::spawn_blocking(move || {
         // Nobody takes it any more when control has ended.
-        let _ = orders.send(Order::Apply(tandem_config::load(&path).map(Box::new)));
+        let _ = orders.send(Order::Apply(tandem_config::load(&path).map(Box::new), answer));
     });
 }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tandem_call::{CallNumber, FlowsRefused, Output, SourceNet, Spread, Switch};
+use tandem_call::{CallNumber, FlowsRefused, Output, RegistrationState, SourceNet, Spread, Switch, TrunkEvent};
 use tandem_config::{Cidr, Config, Defence, LoadError, Reload};
 use tandem_contract::{Command, Event, Nanos, Prefix, SourceLists};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
@@ -17,7 +17,7 @@ use crate::flows::{FlowQuery, FlowRequests, key_of};
 use crate::functions::{Asked, Denied, Functions};
 use crate::load::Load;
 use crate::logging::LogHandle;
-use crate::order::{Order, Request, read_again};
+use crate::order::{Order, Reloaded, Request, read_again};
 use crate::ports::PortSpreading;
 use crate::recorder::Recorder;
 use crate::records::RecordWriter;
@@ -278,6 +278,15 @@ impl Shell {
             }
             Output::Disconnect { connection } => self.streams.close(connection),
             Output::Command { worker, command } => self.workers.send(worker, command),
+            Output::Trunk(TrunkEvent { peer, out_because: Some(why) }) => {
+                tracing::warn!(peer, why, "out of service: others of its groups get its calls");
+            }
+            Output::Trunk(TrunkEvent { peer, out_because: None }) => tracing::info!(peer, "in service again"),
+            Output::Registration { peer, state } => match state {
+                RegistrationState::Registered(expires_s) => tracing::info!(peer, expires_s, "registered"),
+                RegistrationState::Failed(why) => tracing::warn!(peer, why, "the registration failed"),
+                RegistrationState::Asking | RegistrationState::Ended => tracing::info!(peer, "no longer registered"),
+            },
             Output::Record(record) => {
                 tracing::debug!(
                     call = record.number.0,
@@ -339,8 +348,16 @@ impl Shell {
             Order::DataPlaneReady(_) => {}
             Order::AddressesAttached => self.on_attached(self.clock.now()),
             Order::Terminate => self.terminate(),
-            Order::Reload => read_again(self.config_path.clone(), self.order.clone()),
-            Order::Apply(read) => self.apply(read),
+            Order::Reload => read_again(self.config_path.clone(), self.order.clone(), None),
+            Order::Apply(read, answer) => {
+                let applied = self.apply(read);
+                if let Err(why) = &applied {
+                    tracing::error!("the configuration stays as it is:\n{why}");
+                }
+                if let Some(answer) = answer {
+                    let _ = answer.send(applied);
+                }
+            }
         }
     }
 
@@ -386,25 +403,15 @@ impl Shell {
         }
     }
 
-    fn apply(&mut self, read: Result<Box<Config>, LoadError>) {
-        let wanted = match read {
-            Ok(wanted) => *wanted,
-            Err(error) => return tracing::error!("the configuration stays as it is:\n{error}"),
-        };
-        let reload = match Reload::new(&self.config, wanted) {
-            Ok(reload) => reload,
-            Err(error) => {
-                return tracing::error!(
-                    "the configuration stays as it is; without a restart it does not fit:\n{error}"
-                );
-            }
-        };
+    /// Applies what can be applied of a file that was read again, or says why nothing of it can.
+    fn apply(&mut self, read: Result<Box<Config>, LoadError>) -> Result<Reloaded, String> {
+        let wanted = *read.map_err(|error| error.to_string())?;
+        let reload = Reload::new(&self.config, wanted);
+        let reload = reload.map_err(|error| format!("without a restart the file does not fit:\n{error}"))?;
         let now = self.clock.now();
         self.streams.reload(&self.config.sip.listen);
         let config = switch_config(&reload.config, self.slots, self.clock.wall());
-        if let Err(error) = self.switch.reconfigure(now, config) {
-            return tracing::error!(%error, "the configuration stays as it is");
-        }
+        self.switch.reconfigure(now, config).map_err(|error| error.to_string())?;
         if let Some(log) = &self.log {
             log.set_level(reload.config.log.level);
         }
@@ -422,6 +429,7 @@ impl Shell {
         if !reload.needs_restart.is_empty() {
             tracing::warn!(fields = reload.needs_restart.join(", "), "these changes need a restart");
         }
+        Ok(Reloaded { applied: reload.applied, needs_restart: reload.needs_restart })
     }
 
     fn on_request(&mut self, request: Request) {
@@ -471,6 +479,13 @@ impl Shell {
             Request::Unban(source, answer) => {
                 let _ = answer.send(self.switch.unban(now, source));
             }
+            Request::Trunks(answer) => {
+                let _ = answer.send(self.switch.trunks());
+            }
+            Request::Explain(enquiry, answer) => {
+                let _ = answer.send(self.switch.explain(now, &enquiry));
+            }
+            Request::Reload(answer) => read_again(self.config_path.clone(), self.order.clone(), Some(answer)),
             Request::Drain(answer) => {
                 self.drain(now);
                 let _ = answer.send(self.switch.calls_in_progress() as u64);
@@ -531,6 +546,7 @@ impl Shell {
             load_percent: self.load.percent(),
             max_calls: self.config.limits.max_calls.into(),
             draining: self.draining,
+            trunks: self.switch.trunks(),
             not_ready,
             replication: self.replication.as_ref().map(|replication| ReplicationStatus::of(&replication.state)),
         }

@@ -1,7 +1,7 @@
 //! What the switch's thread tells others about itself.
 
 use serde::Serialize;
-use tandem_call::SwitchCounters;
+use tandem_call::{SwitchCounters, TrunkStatus};
 
 use crate::replication::ReplicationState;
 
@@ -30,6 +30,8 @@ pub(crate) struct SwitchStatus {
     pub(crate) load_percent: u8,
     pub(crate) max_calls: u64,
     pub(crate) draining: bool,
+    /// Every peer.
+    pub(crate) trunks: Vec<TrunkStatus>,
     /// Why the node is not ready; empty when it is.
     pub(crate) not_ready: Vec<String>,
     /// `None` where no store of calls is configured.

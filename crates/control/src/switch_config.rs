@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 
 use tandem_call::{
-    ConnectionLimits, GuardConfig, Limits, Listener, ListenerId, MediaPlane, MessageLimits, Peer, PeerId, PortRange,
-    Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy, SwitchConfig, Timeouts, Transport, WallClock, WorkerSlots,
+    Account, Conditions, ConnectionLimits, Group, GroupId, GuardConfig, HealthPolicy, Hours, HuntMode, HuntPolicy,
+    IdentityHeader, Limits, Listener, ListenerId, MediaPlane, Member, MessageLimits, Order, Pattern, Peer, PeerId,
+    PortRange, Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy, SwitchConfig, Target, Timeouts, Transport, WallClock,
+    WorkerSlots,
 };
-use tandem_config::{Cidr, ClientCertificates, CodecName, Config, Source, Srtp, SuiteName};
+use tandem_config::{
+    Cidr, ClientCertificates, CodecName, Config, GroupMember, GroupMode, GroupOrder, Source, Srtp, SuiteName,
+    seconds_of_day,
+};
 use tandem_contract::{Codec, CryptoSuite, Learning, SourcePolicy, WorkerId};
 
 /// How long a worker may take to confirm a command, in milliseconds: some thousand times what one needs.
@@ -36,6 +41,7 @@ pub fn switch_config(config: &Config, slots: u32, wall_clock: WallClock) -> Swit
             })
             .collect(),
         peers: config.peers.iter().map(|peer| self::peer(config, &listeners, peer)).collect(),
+        groups: config.groups.iter().map(|group| self::group(&peers, group)).collect(),
         routes: config.routes.iter().zip(1..).map(|(route, place)| self::route(config, &peers, place, route)).collect(),
         media: MediaPlane {
             workers: (0..)
@@ -70,6 +76,7 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
         name: peer.name.clone(),
         address: peer.address.0,
         server_name: peer.domain.clone(),
+        domain: peer.domain.clone(),
         listener: ListenerId(listener),
         sources: peer
             .sources
@@ -112,23 +119,95 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
         rtp_echo: peer.rtp_echo,
         hold_music: peer.hold_music && config.media.hold_music.is_some(),
         max_calls: peer.max_calls,
+        max_calls_per_s: peer.max_calls_per_s,
+        health: HealthPolicy {
+            options_interval_s: peer.health.options_interval_s,
+            failures: peer.health.failures,
+            answer_window: peer.health.answer_window,
+            min_answer_percent: peer.health.min_answer_percent,
+            hold_out_s: peer.health.hold_out_s,
+        },
+        account: peer
+            .username
+            .clone()
+            .zip(peer.password.clone())
+            .map(|(username, password)| Account { username, password }),
+        register_s: peer.register_s,
+        session_expires_s: peer.session_expires_s,
+        is_trusted: peer.trusted,
+        identity: match peer.identity {
+            tandem_config::IdentityHeader::None => IdentityHeader::None,
+            tandem_config::IdentityHeader::Asserted => IdentityHeader::Asserted,
+            tandem_config::IdentityHeader::RemoteParty => IdentityHeader::RemoteParty,
+        },
+        pass_headers: peer.pass_headers.clone(),
+        set_headers: peer
+            .set_headers
+            .iter()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect(),
+    }
+}
+
+fn group(peers: &HashMap<&str, u16>, group: &tandem_config::Group) -> Group {
+    let member = |member: &GroupMember| Member {
+        peer: PeerId(peers.get(member.peer.as_str()).copied().unwrap_or(0)),
+        weight: member.weight,
+    };
+    Group {
+        name: group.name.clone(),
+        members: group.members.iter().map(member).collect(),
+        order: match group.order {
+            GroupOrder::Listed => Order::Listed,
+            GroupOrder::RoundRobin => Order::RoundRobin,
+            GroupOrder::Weight => Order::Weight,
+            GroupOrder::LeastCalls => Order::LeastCalls,
+            GroupOrder::Latency => Order::Latency,
+            GroupOrder::CallerHash => Order::CallerHash,
+        },
+        hunt: HuntPolicy {
+            mode: match group.mode {
+                GroupMode::FailOver => HuntMode::FailOver,
+                GroupMode::InOrder => HuntMode::InOrder,
+                GroupMode::Parallel => HuntMode::Parallel,
+            },
+            next_on: group.next_on.clone(),
+            silence_ms: group.silence_timeout_ms,
+            ring_s: group.ring_timeout_s,
+        },
     }
 }
 
 fn route(config: &Config, peers: &HashMap<&str, u16>, place: u32, route: &tandem_config::Route) -> Route {
     let id = |name: &str| PeerId(peers.get(name).copied().unwrap_or(0));
-    let to = id(&route.peer);
+    let group = config.groups.iter().zip(0..).find(|(group, _)| group.name == route.peer);
+    // Patterns and zones were checked when the file was read; one that does not compile all the same matches nothing.
+    let pattern = |text: &String| Pattern::new(text).or_else(|_| Pattern::new("[^\\s\\S]")).ok();
     Route {
         name: route.name.clone().unwrap_or_else(|| place.to_string()),
-        from: route.from.as_deref().map(id),
-        user_prefix: route.prefix.clone().unwrap_or_default(),
-        domain: route.domain.clone(),
-        to,
-        rewrite: Rewrite {
-            strip: route.strip,
-            prepend: route.prepend.clone(),
-            domain: config.peers.get(usize::from(to.0)).and_then(|peer| peer.domain.clone()),
+        when: Conditions {
+            from: route.from.as_deref().map(id),
+            user_prefix: route.prefix.clone().unwrap_or_default(),
+            number: route.number.as_ref().and_then(pattern),
+            caller: route.caller.as_ref().and_then(pattern),
+            domain: route.domain.clone(),
+            codec: route.codec.map(codec),
+            hours: route.hours.as_ref().map(hours),
         },
+        to: group.map_or_else(|| Target::Peer(id(&route.peer)), |(_, id)| Target::Group(GroupId(id))),
+        rewrite: Rewrite { strip: route.strip, prepend: route.prepend.clone() },
+    }
+}
+
+fn hours(hours: &tandem_config::Hours) -> Hours {
+    let mut days = [false; 7];
+    hours.days.iter().for_each(|day| days[*day as usize] = true);
+    Hours {
+        days,
+        from_s: seconds_of_day(&hours.from).unwrap_or(0),
+        until_s: seconds_of_day(&hours.until).unwrap_or(0),
+        zone: jiff::tz::TimeZone::get(&hours.zone).unwrap_or(jiff::tz::TimeZone::UTC),
     }
 }
 
@@ -208,10 +287,13 @@ mod tests {
 workers: {cores: [1, 2]}
 sip: {listen: [{name: a, address: 10.0.1.10}, {name: b, address: 10.0.1.11, advertise: 192.0.2.1}]}
 peers:
-  - {name: left, address: 10.0.1.20, codecs: [G722]}
+  - {name: left, address: 10.0.1.20, codecs: [G722], media_address: 10.0.0.11}
   - {name: right, listen: b, address: 10.0.1.30, domain: r.example.com, media_address: 10.0.0.11, source: strict,
      srtp: required, srtp_suites: [AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_32]}
-routes: [{from: left, prefix: '0', peer: right, strip: 1, prepend: '+49'}]
+groups: [{name: both, members: [{peer: right}, {peer: left, weight: 3}], order: weight, mode: parallel, next_on: [500]}]
+routes:
+  - {from: left, prefix: '0', peer: right, strip: 1, prepend: '+49'}
+  - {number: '1.', hours: {days: [sat], from: '08:30', zone: Asia/Tokyo}, codec: G722, peer: both}
 ",
         )
         .unwrap();
@@ -220,7 +302,7 @@ routes: [{from: left, prefix: '0', peer: right, strip: 1, prepend: '+49'}]
         assert_eq!(made.listeners[1].advertised.to_string(), "192.0.2.1:5060");
         assert_eq!(made.peers[0].listener, ListenerId(0));
         assert_eq!(made.peers[0].codecs, [Codec::G722]);
-        assert_eq!(made.peers[0].media_address.to_string(), "10.0.0.10");
+        assert_eq!(made.peers[0].media_address.to_string(), "10.0.0.11");
         assert_eq!(made.peers[1].listener, ListenerId(1));
         assert_eq!(made.peers[1].media_address.to_string(), "10.0.0.11");
         assert_eq!(made.peers[0].media_source, SourcePolicy::new(Learning::Port));
@@ -229,9 +311,19 @@ routes: [{from: left, prefix: '0', peer: right, strip: 1, prepend: '+49'}]
         assert_eq!((made.peers[0].srtp, made.peers[1].srtp), (SrtpPolicy::Off, SrtpPolicy::Required));
         assert_eq!(made.peers[1].srtp_suites, [CryptoSuite::AeadAes256Gcm, CryptoSuite::AesCm128HmacSha1_32]);
         let route = &made.routes[0];
-        assert_eq!((route.name.as_str(), route.from, route.to), ("1", Some(PeerId(0)), PeerId(1)));
+        let to = Target::Peer(PeerId(1));
+        assert_eq!((route.name.as_str(), route.when.from, route.to), ("1", Some(PeerId(0)), to));
         assert_eq!((route.rewrite.strip, route.rewrite.prepend.as_str()), (1, "+49"));
-        assert_eq!(route.rewrite.domain.as_deref(), Some("r.example.com"));
+        assert_eq!(made.peers[1].domain.as_deref(), Some("r.example.com"));
+        let route = &made.routes[1];
+        assert_eq!(route.to, Target::Group(GroupId(0)));
+        assert!(route.when.number.as_ref().is_some_and(|number| number.matches("17")));
+        let hours = route.when.hours.as_ref().expect("hours");
+        assert_eq!((hours.days[5], hours.days[6], hours.from_s, hours.until_s), (true, false, 30_600, 0));
+        let group = &made.groups[0];
+        assert_eq!(group.members[1], Member { peer: PeerId(0), weight: 3 });
+        assert_eq!((group.order, group.hunt.mode), (Order::Weight, HuntMode::Parallel));
+        assert_eq!(group.hunt.next_on, [500]);
         assert_eq!(made.media.workers.len(), 2);
         assert_eq!(made.media.workers[1], WorkerSlots { worker: WorkerId(1), slots: 7 });
     }

@@ -6,10 +6,9 @@
 
 mod support;
 
-use std::process::Command;
-
 use serde_json::Value;
-use support::{Gateway, Process, Scratch, free_udp_port, repository};
+use support::endpoint::Endpoint;
+use support::{Gateway, Process, Scratch, free_udp_port};
 
 const CALLER: &str = "127.0.0.2";
 const CALLEE: &str = "127.0.0.3";
@@ -57,24 +56,8 @@ shutdown: {{ drain_timeout_s: 1 }}
         Self { scratch, gateway, sip_port, caller_port, callee_port }
     }
 
-    fn sipp(&self, scenario: &str, address: &str, port: u16) -> Command {
-        let file = repository().join(format!("crates/gateway/tests/sipp/{scenario}.xml"));
-        let mut command = Command::new("sipp");
-        command.arg("-sf").arg(file).args(["-i", address, "-mi", address, "-p", &port.to_string()]);
-        command.args(["-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"]);
-        command.current_dir(self.scratch.path());
-        command
-    }
-
     fn callee(&self, scenario: &str) -> Process {
-        let log = self.scratch.path().join(format!("{scenario}.log"));
-        let process = Process::spawn(scenario, &mut self.sipp(scenario, CALLEE, self.callee_port), log);
-        // SIPp is reached only once it has bound its port.
-        let bound = format!("{:04X} ", self.callee_port);
-        while !std::fs::read_to_string("/proc/net/udp").expect("/proc/net/udp").contains(&bound) {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        process
+        Endpoint { address: CALLEE, port: self.callee_port }.answers(&self.scratch, scenario)
     }
 
     fn caller(&self, scenario: &str, number: &str) -> Process {
@@ -82,9 +65,8 @@ shutdown: {{ drain_timeout_s: 1 }}
     }
 
     fn caller_from(&self, scenario: &str, number: &str, port: u16) -> Process {
-        let mut command = self.sipp(scenario, CALLER, port);
-        command.args(["-s", number, &format!("{SIP}:{}", self.sip_port)]);
-        Process::spawn(scenario, &mut command, self.scratch.path().join(format!("{scenario}.log")))
+        let to = Endpoint { address: SIP, port: self.sip_port };
+        Endpoint { address: CALLER, port }.calls(&self.scratch, scenario, number, to)
     }
 
     /// Runs one call to its end on both sides; the gateway must have forgotten it then. Gives its record.
@@ -161,6 +143,12 @@ fn a_callee_that_never_answers_is_cancelled_and_the_caller_hears_408() {
 #[test]
 fn hold_and_resume_reach_the_other_side() {
     let record = Bench::new(10, 60).call("caller_holds_and_resumes", Some("callee_is_held"), "8100");
+    assert_record(&record, 200, "caller");
+}
+
+#[test]
+fn a_caller_that_insists_has_progress_acknowledged_its_session_refreshed_and_fax_and_video_declined() {
+    let record = Bench::new(10, 60).call("caller_requires_100rel", Some("callee_answers"), "8100");
     assert_record(&record, 200, "caller");
 }
 

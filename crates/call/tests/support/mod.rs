@@ -12,53 +12,26 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use phone::{Phone, Sip, sdp};
 use tandem_call::{
-    CallRecord, ConnectionLimits, GuardConfig, Limits, Listener, ListenerId, MediaPlane, MessageLimits, Output, Peer,
-    PeerId, PortRange, Replica, Rewrite, Route, RtcpMux, SrtpPolicy, Switch, SwitchConfig, Timeouts, Transport,
-    WallClock, WorkerSlots,
+    CallRecord, Conditions, ConnectionLimits, GuardConfig, Limits, Listener, ListenerId, MediaPlane, MessageLimits,
+    Output, Peer, PeerId, PortRange, RegistrationState, Replica, Rewrite, Route, Switch, SwitchConfig, Target,
+    Timeouts, Transport, TrunkEvent, WallClock, WorkerSlots,
 };
-use tandem_contract::{
-    Codec, Command, Event, FlowId, Learning, LegConfig, LegCounters, LegPosition, Nanos, Refusal, SourcePolicy,
-    WorkerId,
-};
+use tandem_contract::{Codec, Command, Event, FlowId, LegConfig, LegCounters, LegPosition, Nanos, Refusal, WorkerId};
 
 pub const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
 pub const ALICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5060);
 pub const BOB: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), 5060);
 
 pub fn peer(name: &str, address: SocketAddr, codecs: &[Codec], media_address: Ipv4Addr) -> Peer {
-    Peer {
-        name: name.to_owned(),
-        address,
-        server_name: None,
-        listener: ListenerId(0),
-        sources: Vec::new(),
-        codecs: codecs.to_vec(),
-        ptime_ms: 20,
-        annexb: true,
-        comfort_noise: false,
-        telephone_event: true,
-        rtcp_mux: RtcpMux::Accept,
-        in_band_dtmf: false,
-        info_dtmf: false,
-        srtp: SrtpPolicy::Off,
-        srtp_suites: Vec::new(),
-        media_address: media_address.into(),
-        media_source: SourcePolicy::new(Learning::Port),
-        reorder_packets: 2,
-        rtp_echo: false,
-        hold_music: false,
-        max_calls: None,
-    }
+    Peer { annexb: true, ..Peer::new(name, address, ListenerId(0), codecs.to_vec(), media_address.into()) }
 }
 
 /// Alice's side speaks PCMU, PCMA and G.722; Bob's speaks PCMA and G.722. Calls to 2... go to Bob, calls to 1... to Alice.
 pub fn config() -> SwitchConfig {
     let route = |name: &str, user_prefix: &str, to| Route {
         name: name.to_owned(),
-        from: None,
-        user_prefix: user_prefix.to_owned(),
-        domain: None,
-        to,
+        when: Conditions { user_prefix: user_prefix.to_owned(), ..Conditions::default() },
+        to: Target::Peer(to),
         rewrite: Rewrite::default(),
     };
     SwitchConfig {
@@ -73,6 +46,7 @@ pub fn config() -> SwitchConfig {
             peer("alice", ALICE, &[Codec::Pcmu, Codec::Pcma, Codec::G722], Ipv4Addr::new(10, 0, 1, 1)),
             peer("bob", BOB, &[Codec::Pcma, Codec::G722], Ipv4Addr::new(10, 0, 2, 1)),
         ],
+        groups: Vec::new(),
         routes: vec![route("to bob", "2", PeerId(1)), route("to alice", "1", PeerId(0))],
         media: MediaPlane {
             workers: vec![
@@ -114,6 +88,12 @@ pub struct Stage {
     pub records: Vec<CallRecord>,
     /// Whether records are confirmed at once.
     pub disk_works: bool,
+    /// What was said of peers' service, in order.
+    pub trunk_events: Vec<TrunkEvent>,
+    /// What was said of registrations with peers, in order.
+    pub registrations: Vec<(String, RegistrationState)>,
+    /// Phones beside Alice's and Bob's.
+    pub more: Vec<Phone>,
     /// Datagrams for nobody on the stage.
     pub stray: Vec<(SocketAddr, Sip)>,
     /// Every command, in order.
@@ -152,6 +132,9 @@ impl Stage {
             bob: Phone::new("bob", BOB, GATEWAY),
             records: Vec::new(),
             disk_works: true,
+            trunk_events: Vec::new(),
+            registrations: Vec::new(),
+            more: Vec::new(),
             stray: Vec::new(),
             commands: Vec::new(),
             held: VecDeque::new(),
@@ -207,7 +190,10 @@ impl Stage {
                     match to {
                         ALICE => self.alice.inbox.push_back(message),
                         BOB => self.bob.inbox.push_back(message),
-                        to => self.stray.push((to, message)),
+                        to => match self.more.iter_mut().find(|phone| phone.address == to) {
+                            Some(phone) => phone.inbox.push_back(message),
+                            None => self.stray.push((to, message)),
+                        },
                     }
                 }
                 asked @ (Output::Connect { .. } | Output::Stream { .. } | Output::Disconnect { .. }) => {
@@ -217,6 +203,8 @@ impl Stage {
                     self.commands.push((worker, command));
                     self.obey(worker, command);
                 }
+                Output::Trunk(event) => self.trunk_events.push(event),
+                Output::Registration { peer, state } => self.registrations.push((peer, state)),
                 Output::Record(record) => {
                     let number = record.number;
                     self.records.push(*record);
@@ -360,6 +348,17 @@ impl Stage {
     /// A call between Alice (PCMU) and Bob (PCMA) is up.
     pub fn ordinary_call(&mut self) {
         self.call_up(&sdp(ALICE, 4000, "0", ""), &sdp(BOB, 6000, "8", ""));
+    }
+
+    /// Alice hangs up on the phone at `other`, and all is well.
+    pub fn alice_hangs_up_with(&mut self, other: SocketAddr) {
+        let bye = self.alice.request("BYE", "");
+        self.alice_sends(bye);
+        self.alice.expect_status(200);
+        let phone = self.more.iter_mut().find(|phone| phone.address == other).expect("a phone");
+        let bye = phone.expect_request("BYE");
+        let ok = phone.answer(&bye, 200, "OK", "");
+        self.datagram(other, ok.as_bytes());
     }
 
     /// Alice hangs up and all is well.

@@ -1,26 +1,55 @@
 //! Anything may happen in any order; what must hold, holds. The property test and the fuzzer share this.
 
-use tandem_call::{CallRecord, ListenerId};
-use tandem_contract::{Epoch, Event, FlowId, LegSide, Refusal, WorkerId};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{ALICE, BOB, Sip, Stage, Worker, config, sdp};
+use tandem_call::{
+    Account, CallRecord, Group, GroupId, HuntMode, HuntPolicy, ListenerId, Member, Order, PeerId, SwitchConfig, Target,
+};
+use tandem_contract::{Codec, Epoch, Event, FlowId, LegSide, Refusal, WorkerId};
+
+use super::{ALICE, BOB, Sip, Stage, Worker, config, peer, sdp};
+
+const CAROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 3)), 5060);
 
 /// The longest script that is played.
 const MAX_STEPS: usize = 200;
 
 /// Plays `script`, two bytes a step, then lets everybody fall silent and checks that nothing is left.
 pub fn play(script: &[u8]) {
-    let mut config = config();
-    config.timeouts.max_call_s = 300;
-    config.limits.max_calls = 3;
-    let mut play = Play { stage: Stage::with(config), sent: Vec::new(), calls: 0, pending: [Vec::new(), Vec::new()] };
+    let config = with_carol(script.first().copied().unwrap_or(0));
+    let how = script.first().copied().unwrap_or(0);
+    let mut play =
+        Play { how, stage: Stage::with(config), sent: Vec::new(), calls: 0, pending: [Vec::new(), Vec::new()] };
     for step in script.chunks_exact(2).take(MAX_STEPS) {
         play.step(step[0], usize::from(step[1]));
     }
     play.end();
 }
 
+/// Bob and Carol, who never says a word, stand in for each other in the way that `how` says.
+fn with_carol(how: u8) -> SwitchConfig {
+    let mut config = config();
+    config.timeouts.max_call_s = 300;
+    config.limits.max_calls = 3;
+    config.peers.push(peer("carol", CAROL, &[Codec::Pcma], Ipv4Addr::new(10, 0, 2, 1)));
+    config.peers[1].account = Some(Account { username: "u".to_owned(), password: "p".to_owned() });
+    config.peers[1].session_expires_s = if how & 64 == 0 { 90 } else { 0 };
+    if how & 128 == 0 {
+        let member = |id| Member { peer: PeerId(id), weight: 1 };
+        let mode = [HuntMode::FailOver, HuntMode::InOrder, HuntMode::Parallel][usize::from(how) % 3];
+        config.groups.push(Group {
+            name: "both".to_owned(),
+            members: vec![member(1), member(2)],
+            order: Order::RoundRobin,
+            hunt: HuntPolicy { mode, ring_s: 5, ..HuntPolicy::default() },
+        });
+        config.routes[0].to = Target::Group(GroupId(0));
+    }
+    config
+}
+
 struct Play {
+    how: u8,
     stage: Stage,
     /// What the endpoints sent, to be sent again.
     sent: Vec<(bool, Vec<u8>)>,
@@ -67,7 +96,11 @@ impl Play {
                 let body = self.offer(from_alice, how / 2);
                 self.request(from_alice, "INVITE", &body);
             }
-            12 => self.request(from_alice, ["INFO", "OPTIONS", "UPDATE", "ACK"][how / 2 % 4], ""),
+            12 => {
+                let method = ["INFO", "OPTIONS", "UPDATE", "ACK", "PRACK", "UPDATE", "REFER", "NOTIFY"][how / 2 % 8];
+                let body = if how % 32 < 4 { self.offer(from_alice, how / 32) } else { String::new() };
+                self.request(from_alice, method, &body);
+            }
             13 => self.stage.pass_ms([0, 1, 200, 500, 1_500, 4_000, 33_000, 61_000][how % 8]),
             14 => self.set_worker(how),
             15 => self.media_event(how),
@@ -131,7 +164,15 @@ impl Play {
         self.stage.alice.next_call(self.calls);
         let user = ["200", "201", "900", "2", "100"][how % 5];
         let offer = self.offer(true, if how < 128 { 8 } else { how });
-        let invite = self.stage.alice.invite(user, &offer);
+        self.stage.alice.invite(user, &offer);
+        let more = [
+            "",
+            "Require: 100rel\r\n",
+            "Supported: 100rel, timer\r\nSession-Expires: 90\r\n",
+            "Supported: timer\r\nSession-Expires: 10\r\n",
+            "Max-Breadth: 1\r\nPrivacy: id\r\n",
+        ][how / 5 % 5];
+        let invite = self.stage.alice.request_with("INVITE", &offer, more);
         self.say(true, invite.into_bytes());
     }
 
@@ -152,7 +193,14 @@ impl Play {
             _ => String::new(),
         };
         let phone = if by_alice { &mut self.stage.alice } else { &mut self.stage.bob };
-        let answer = phone.answer(&request, status, "Whatever", &body);
+        let more = match how / 16 % 6 {
+            1 => "Require: 100rel\r\nRSeq: 4\r\n",
+            2 => "Session-Expires: 90;refresher=uac\r\nAllow: UPDATE\r\n",
+            3 => "Session-Expires: 90;refresher=uas\r\nMin-SE: 300\r\n",
+            4 => "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n",
+            _ => "",
+        };
+        let answer = phone.answer_with(&request, status, "Whatever", &body, more);
         self.say(by_alice, answer.into_bytes());
     }
 
@@ -237,7 +285,7 @@ impl Play {
             4 => stage.switch.on_timeout(stage.now),
             5 => stage.disk_works = !stage.disk_works,
             6 => {
-                let config = self::config();
+                let config = with_carol(self.how);
                 stage.switch.reconfigure(stage.now, config).expect("it is the same");
             }
             _ => {

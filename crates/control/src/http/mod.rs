@@ -6,6 +6,7 @@
 mod bans;
 mod flows;
 mod functions;
+mod routing;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -85,6 +86,17 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/v1/release",
         "lets go of the floating addresses and of every call without a word to their peers: another node goes on with them",
     ),
+    ("GET", "/v1/trunks", "every peer: whether it is in service and why not, its calls, answers and failures"),
+    (
+        "GET",
+        "/v1/routes/explain?number=NUMBER&from=PEER&caller=NUMBER&codecs=PCMA,G722",
+        "which route takes such a call now, why those before it do not, and who would be called; all but `number` may be left out",
+    ),
+    (
+        "POST",
+        "/v1/reload",
+        "reads the configuration file again, as SIGHUP does; what was applied, what needs a restart; 409 and the reason where it cannot be",
+    ),
     ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
 ];
 
@@ -146,6 +158,9 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/addresses/{address}", delete(remove_address))
         .route("/v1/bans", get(bans::list).post(bans::add))
         .route("/v1/bans/{source}", delete(bans::remove))
+        .route("/v1/trunks", get(routing::trunks))
+        .route("/v1/routes/explain", get(routing::explain))
+        .route("/v1/reload", post(routing::reload))
         .route("/v1/drain", post(drain))
         .route("/v1/takeover", post(take_over))
         .route("/v1/release", post(release))

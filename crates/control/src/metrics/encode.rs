@@ -61,6 +61,9 @@ impl Scrape {
                 Some(switch) => number(metric, encoder, read(switch)),
                 None => Ok(()),
             },
+            Value::Trunk(read) => self.switch.iter().flat_map(|switch| &switch.trunks).try_for_each(|trunk| {
+                number(metric, encoder.encode_family(&[("peer", trunk.peer.as_str())])?, read(trunk))
+            }),
             Value::Worker(read) => self.workers.iter().try_for_each(|(worker, counters)| {
                 number(metric, encoder.encode_family(&[("worker", worker.0.to_string())])?, read(counters))
             }),
@@ -102,6 +105,8 @@ fn number(metric: &Metric, encoder: MetricEncoder<'_>, value: u64) -> fmt::Resul
 
 #[cfg(test)]
 mod tests {
+    use tandem_call::TrunkStatus;
+
     use super::*;
 
     fn scrape() -> Scrape {
@@ -113,7 +118,10 @@ mod tests {
         Scrape {
             ready: true,
             uptime_s: 12,
-            switch: Some(SwitchStatus::default()),
+            switch: Some(SwitchStatus {
+                trunks: vec![TrunkStatus { peer: "carrier".to_owned(), answered: 4, ..TrunkStatus::default() }],
+                ..SwitchStatus::default()
+            }),
             records: Arc::default(),
             recorder: Arc::default(),
             workers: vec![(WorkerId(0), counters)],
@@ -129,6 +137,7 @@ mod tests {
             "tandem_uptime_seconds 12",
             "tandem_calls 0",
             "tandem_call_attempts_total 0",
+            "tandem_trunk_answered_total{peer=\"carrier\"} 4",
             "tandem_rtp_forwarded_total{worker=\"0\"} 7",
             "tandem_drops_total{worker=\"0\",reason=\"no_flow\"} 1",
             "tandem_drops_total{worker=\"0\",reason=\"too_late\"} 0",

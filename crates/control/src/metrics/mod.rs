@@ -24,6 +24,7 @@ pub fn metrics_markdown() -> String {
         };
         let labels = match metric.value {
             Value::Node(_) | Value::Switch(_) => "",
+            Value::Trunk(_) => "`peer`",
             Value::Worker(_) | Value::Histogram => "`worker`",
             Value::Drops => "`worker`, `reason`",
             Value::Stages => "`worker`, `stage`",

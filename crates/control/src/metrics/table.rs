@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use tandem_call::{RegistrationState, TrunkStatus};
 use tandem_contract::WorkerCounters;
 
 use super::encode::Scrape;
@@ -22,6 +23,8 @@ pub(super) enum Value {
     Node(fn(&Scrape) -> u64),
     /// One for the node, known while the switch answers.
     Switch(fn(&SwitchStatus) -> u64),
+    /// One per peer, known while the switch answers.
+    Trunk(fn(&TrunkStatus) -> u64),
     /// One per worker.
     Worker(fn(&WorkerCounters) -> u64),
     /// One per worker and drop reason.
@@ -42,7 +45,7 @@ const fn counter(name: &'static str, value: Value, help: &'static str) -> Metric
     Metric { name, is_gauge: false, help, value }
 }
 
-use Value::{Drops, Histogram, Node, Ports, Stages, Switch, Worker};
+use Value::{Drops, Histogram, Node, Ports, Stages, Switch, Trunk, Worker};
 
 pub(super) const METRICS: &[Metric] = &[
     gauge("tandem_ready", Node(|node| node.ready.into()), "1 while the node is ready for calls."),
@@ -248,6 +251,34 @@ pub(super) const METRICS: &[Metric] = &[
         "tandem_worker_refusals",
         Switch(|switch| switch.counters.worker_refusals),
         "Commands that a worker did not take.",
+    ),
+    gauge(
+        "tandem_trunk_in_service",
+        Trunk(|trunk| trunk.in_service.into()),
+        "1 while the peer is in service; calls go to others of its groups while it is not.",
+    ),
+    gauge("tandem_trunk_calls", Trunk(|trunk| trunk.calls.into()), "Calls from and to the peer at present."),
+    counter("tandem_trunk_attempts", Trunk(|trunk| trunk.attempts), "Calls that the peer was sent."),
+    counter("tandem_trunk_answered", Trunk(|trunk| trunk.answered), "Those that it answered."),
+    counter(
+        "tandem_trunk_failures",
+        Trunk(|trunk| trunk.failures),
+        "Those that it refused with 503, did not answer at all, or could not be reached for.",
+    ),
+    counter(
+        "tandem_trunk_over_limit",
+        Trunk(|trunk| trunk.over_limit),
+        "Calls that the peer was not sent because of max_calls or max_calls_per_s.",
+    ),
+    gauge(
+        "tandem_trunk_round_trip_microseconds",
+        Trunk(|trunk| trunk.round_trip_us.unwrap_or(0).into()),
+        "How long the peer's answer to OPTIONS takes, smoothed; 0 before the first.",
+    ),
+    gauge(
+        "tandem_trunk_registered",
+        Trunk(|trunk| matches!(trunk.registration, Some(RegistrationState::Registered(_))).into()),
+        "1 while the gateway is registered with the peer (register_s).",
     ),
     counter("tandem_records_written", Node(|node| node.records.written.load(Relaxed)), "Call detail records written."),
     gauge(

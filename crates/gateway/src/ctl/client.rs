@@ -27,6 +27,11 @@ impl Client {
         self.json(self.agent.get(self.url(path)).call())
     }
 
+    /// With a query, whose values may hold anything.
+    pub(crate) fn get_with(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
+        self.json(self.agent.get(self.url(path)).query_pairs(query.iter().copied()).call())
+    }
+
     pub(crate) fn get_text(&self, path: &str) -> Result<String, Failure> {
         self.body(self.agent.get(self.url(path)).call())
     }

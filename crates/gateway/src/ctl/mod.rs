@@ -3,6 +3,7 @@
 mod bans;
 mod client;
 mod functions;
+mod routing;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -43,6 +44,13 @@ enum Command {
     },
     /// Lets go of the floating addresses and of every call: another node goes on with them.
     Release,
+    /// Every peer: whether it is in service, its calls, answers and failures.
+    Trunks,
+    /// Where calls go.
+    #[command(subcommand)]
+    Route(routing::Route),
+    /// Reads the configuration file again, as SIGHUP does.
+    Reload,
     /// The media ports' addresses, while calls are up.
     #[command(subcommand)]
     Address(Address),
@@ -119,6 +127,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Stats => told(arguments.json, &client.get("/v1/stats")?, stats),
         Command::Address(command) => address(&client, arguments.json, command)?,
         Command::Bans(command) => bans::run(&client, arguments.json, command)?,
+        Command::Trunks => told(arguments.json, &client.get("/v1/trunks")?, routing::trunks),
+        Command::Route(route) => told(arguments.json, &routing::explain(&client, route)?, routing::explanation),
+        Command::Reload => told(arguments.json, &client.post("/v1/reload")?, routing::reloaded),
         Command::Drain => told(arguments.json, &client.post("/v1/drain")?, |answer| {
             format!("draining, {} calls are up\n", answer["calls"])
         }),

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod capture;
+pub mod endpoint;
 pub mod pair;
 pub mod sipp;
 pub mod softphone;

@@ -1,0 +1,164 @@
+//! Blind transfers: who asks is replaced by whom it names, on either side.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use support::{GATEWAY, Phone, Sip, Stage, config, peer, sdp};
+use tandem_call::{Conditions, PeerId, Rewrite, Route, Target};
+use tandem_contract::Codec;
+
+const CAROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 3)), 5060);
+
+/// Numbers that begin with 3 are Carol's; her media is where Alice's is, or Bob's.
+fn stage(media: Ipv4Addr) -> Stage {
+    let mut config = config();
+    config.peers.push(peer("carol", CAROL, &[Codec::Pcma], media));
+    config.routes.push(Route {
+        name: "to carol".to_owned(),
+        when: Conditions { user_prefix: "3".to_owned(), ..Conditions::default() },
+        to: Target::Peer(PeerId(2)),
+        rewrite: Rewrite::default(),
+    });
+    let mut stage = Stage::with(config);
+    stage.more.push(Phone::new("carol", CAROL, GATEWAY));
+    stage
+}
+
+fn carol_answers(stage: &mut Stage, request: &Sip, status: u16, body: &str) {
+    let answer = stage.more[0].answer(request, status, "Whatever", body);
+    stage.datagram(CAROL, answer.as_bytes());
+}
+
+const BOBS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);
+const ALICES: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 1);
+
+/// Bob asks for Carol in his place; her INVITE.
+fn bob_refers(stage: &mut Stage) -> Sip {
+    stage.ordinary_call();
+    let refer = stage.bob.request_with("REFER", "", "Refer-To: <sip:300@10.0.0.1>\r\n");
+    stage.bob_sends(refer);
+    stage.bob.expect_status(202);
+    let trying = stage.bob.expect_request("NOTIFY");
+    assert_eq!(trying.body, "SIP/2.0 100 Trying\r\n");
+    assert_eq!(trying.header("Subscription-State"), "active;expires=60");
+    assert!(trying.header("Event").starts_with("refer"));
+    let ok = stage.bob.answer(&trying, 200, "OK", "");
+    stage.bob_sends(ok);
+    stage.more[0].expect_request("INVITE")
+}
+
+#[test]
+fn who_is_named_takes_the_place_of_who_asked() {
+    let mut stage = stage(BOBS);
+    let invite = bob_refers(&mut stage);
+    assert!(invite.header("From").starts_with(&format!("<sip:alice@{GATEWAY}>")), "Alice is who calls");
+    assert_eq!(invite.header("Referred-By"), format!("<sip:200@{GATEWAY}>"));
+    carol_answers(&mut stage, &invite, 180, "");
+    carol_answers(&mut stage, &invite, 200, &sdp(CAROL, 7000, "8", ""));
+    stage.more[0].expect_request("ACK");
+    let done = stage.bob.expect_request("NOTIFY");
+    assert_eq!(
+        (done.body.as_str(), done.header("Subscription-State")),
+        ("SIP/2.0 200 OK\r\n", "terminated;reason=noresource")
+    );
+    let ok = stage.bob.answer(&done, 200, "OK", "");
+    stage.bob_sends(ok);
+    let bye = stage.bob.expect_request("BYE");
+    let ok = stage.bob.answer(&bye, 200, "OK", "");
+    stage.bob_sends(ok);
+    assert_eq!(stage.legs()[1].remote, Some(SocketAddr::new(CAROL.ip(), 7000)));
+    stage.alice.expect_silence();
+    let calls: Vec<_> = stage.switch.trunks().iter().map(|trunk| trunk.calls).collect();
+    assert_eq!(calls, [1, 0, 1]);
+    stage.alice_hangs_up_with(CAROL);
+    stage.assert_clean();
+    assert_eq!((stage.record().status, stage.record().callee.peer.as_str()), (200, "carol"));
+    assert_eq!(stage.switch.trunks().iter().map(|trunk| trunk.calls).sum::<u32>(), 0);
+}
+
+#[test]
+fn the_caller_may_ask_too_and_hang_up_at_once() {
+    let mut stage = stage(ALICES);
+    stage.ordinary_call();
+    let refer = stage.alice.request_with("REFER", "", "Refer-To: <sip:300@10.0.0.1>\r\n");
+    stage.alice_sends(refer);
+    stage.alice.expect_status(202);
+    stage.alice.expect_request("NOTIFY");
+    let bye = stage.alice.request("BYE", "");
+    stage.alice_sends(bye);
+    stage.alice.expect_status(200);
+    stage.bob.expect_silence();
+    let invite = stage.more[0].expect_request("INVITE");
+    carol_answers(&mut stage, &invite, 200, &sdp(CAROL, 7000, "8", ""));
+    stage.more[0].expect_request("ACK");
+    assert_eq!(stage.legs()[0].remote, Some(SocketAddr::new(CAROL.ip(), 7000)));
+    let bye = stage.bob.request("BYE", "");
+    stage.bob_sends(bye);
+    stage.bob.expect_status(200);
+    let bye = stage.more[0].expect_request("BYE");
+    carol_answers(&mut stage, &bye, 200, "");
+    stage.assert_clean();
+}
+
+#[test]
+fn where_nobody_takes_it_the_call_goes_on_as_it_was() {
+    let mut stage = stage(BOBS);
+    let invite = bob_refers(&mut stage);
+    carol_answers(&mut stage, &invite, 486, "");
+    stage.more[0].expect_request("ACK");
+    let told = stage.bob.expect_request("NOTIFY");
+    assert_eq!(told.body, "SIP/2.0 486 Whatever\r\n");
+    let ok = stage.bob.answer(&told, 200, "OK", "");
+    stage.bob_sends(ok);
+    stage.bob.expect_silence();
+    stage.alice_hangs_up();
+    stage.assert_clean();
+    assert_eq!(stage.record().callee.peer, "bob");
+}
+
+#[test]
+fn where_nobody_takes_it_and_who_asked_is_gone_the_call_ends() {
+    let mut stage = stage(BOBS);
+    let invite = bob_refers(&mut stage);
+    let bye = stage.bob.request("BYE", "");
+    stage.bob_sends(bye);
+    stage.bob.expect_status(200);
+    carol_answers(&mut stage, &invite, 486, "");
+    let bye = stage.alice.expect_request("BYE");
+    let ok = stage.alice.answer(&bye, 200, "OK", "");
+    stage.alice_sends(ok);
+    stage.more[0].inbox.clear();
+    stage.assert_clean();
+}
+
+#[test]
+fn the_other_side_hangs_up_and_nobody_is_called_any_more() {
+    let mut stage = stage(BOBS);
+    let invite = bob_refers(&mut stage);
+    carol_answers(&mut stage, &invite, 180, "");
+    stage.alice_hangs_up();
+    stage.more[0].expect_request("CANCEL");
+    carol_answers(&mut stage, &invite, 487, "");
+    stage.assert_clean();
+}
+
+#[test]
+fn what_cannot_be_done_is_refused() {
+    let mut stage = stage(ALICES);
+    stage.ordinary_call();
+    for (more, status) in [
+        ("", 400),
+        ("Refer-To: <sip:300@10.0.0.1?Replaces=x%3Bto-tag%3Da%3Bfrom-tag%3Db>\r\n", 501),
+        ("Refer-To: <sip:900@10.0.0.1>\r\n", 404),
+        // Her media is on another of our addresses than Bob's.
+        ("Refer-To: <sip:300@10.0.0.1>\r\n", 503),
+    ] {
+        let refer = stage.bob.request_with("REFER", "", more);
+        stage.bob_sends(refer);
+        stage.bob.expect_status(status);
+    }
+    stage.alice_hangs_up();
+    stage.assert_clean();
+}

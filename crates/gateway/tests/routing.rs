@@ -1,0 +1,206 @@
+//! Where calls go, with SIPp as carriers: the next of a group, all at once, who is out of service, rules that change.
+#![allow(missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::endpoint::Endpoint;
+use support::{Gateway, Process, Scratch, free_udp_port};
+
+const GATEWAY: &str = "127.0.0.1";
+
+struct Bench {
+    scratch: Scratch,
+    gateway: Gateway,
+    sip: Endpoint,
+    caller: Endpoint,
+    /// Two carriers.
+    carriers: [Endpoint; 2],
+}
+
+impl Bench {
+    /// Calls to 8... go to a group of two carriers, those to 9... to the second. `group` and `health` are further lines of
+    /// their sections.
+    fn new(group: &str, health: &str) -> Self {
+        let scratch = Scratch::new();
+        let (sip, caller) = (Endpoint::new(GATEWAY), Endpoint::new("127.0.0.2"));
+        let carriers = [Endpoint::new("127.0.0.3"), Endpoint::new("127.0.0.4")];
+        let http = format!("127.0.0.1:{}", free_udp_port(GATEWAY));
+        let [first, second] = carriers;
+        let configuration = format!(
+            r#"
+dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
+ports:
+  - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
+workers: {{ cores: [1] }}
+sip: {{ listen: [{{ name: main, address: "{GATEWAY}:{sip_port}" }}], no_answer_timeout_s: 20 }}
+peers:
+  - {{ name: caller, address: "{caller_address}:{caller_port}", codecs: [PCMU, G722] }}
+  - {{ name: first, address: "{first_address}:{first_port}", codecs: [PCMA], health: {{ {health} }} }}
+  - {{ name: second, address: "{second_address}:{second_port}", codecs: [PCMA] }}
+groups:
+  - {{ name: carriers, members: [{{ peer: first }}, {{ peer: second }}], {group} }}
+routes:
+  - {{ name: eights, from: caller, prefix: "8", peer: carriers }}
+  - {{ name: nines, number: "9[0-9]+", peer: second }}
+records: {{ directory: "{records}" }}
+http: {{ listen: "{http}" }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+            prefix = scratch.unique(),
+            sip_port = sip.port,
+            caller_address = caller.address,
+            caller_port = caller.port,
+            first_address = first.address,
+            first_port = first.port,
+            second_address = second.address,
+            second_port = second.port,
+            records = scratch.path().join("records").display(),
+        );
+        let gateway = Gateway::start(&scratch, &configuration, &http, None);
+        Self { scratch, gateway, sip, caller, carriers }
+    }
+
+    fn carrier(&self, which: usize, scenario: &str) -> Process {
+        self.carriers[which].answers(&self.scratch, scenario)
+    }
+
+    fn call(&self, scenario: &str, number: &str) -> Process {
+        self.caller.calls(&self.scratch, scenario, number, self.sip)
+    }
+
+    fn explain(&self, number: &str) -> Value {
+        self.gateway.ctl_json(&["route", "explain", number, "--from", "caller"])
+    }
+
+    fn trunk(&self, name: &str) -> Value {
+        let trunks = self.gateway.ctl_json(&["trunks"]);
+        let found = trunks.as_array().and_then(|all| all.iter().find(|trunk| trunk["peer"] == name).cloned());
+        found.unwrap_or_else(|| panic!("no {name} in {trunks}"))
+    }
+
+    fn finish(self, records: usize) -> Vec<Value> {
+        let records = self.gateway.records(records);
+        self.gateway.assert_idle();
+        self.gateway.stop();
+        records
+    }
+}
+
+#[test]
+fn a_call_goes_on_to_the_second_carrier_when_the_first_answers_503() {
+    let bench = Bench::new("order: listed", "");
+    let mut refuses = bench.carrier(0, "callee_refuses_503");
+    let mut takes = bench.carrier(1, "callee_answers");
+    bench.call("caller_hangs_up", "8100").expect_success(30);
+    refuses.expect_success(10);
+    takes.expect_success(10);
+    assert_eq!(bench.trunk("first")["failures"], 1);
+    assert_eq!(bench.trunk("second")["answered"], 1);
+    let record = bench.finish(1).remove(0);
+    assert_eq!((record["status"].as_u64(), &record["callee"]["peer"]), (Some(200), &"second".into()), "{record}");
+    assert_eq!((&record["tried"][0]["peer"], &record["tried"][0]["status"]), (&"first".into(), &503.into()));
+    assert_eq!(record["route"], "eights");
+}
+
+#[test]
+fn a_carrier_that_is_gone_is_left_out_until_it_answers_options_again() {
+    let bench = Bench::new("order: listed", "failures: 2, options_interval_s: 1");
+    let until = Instant::now() + Duration::from_secs(20);
+    while bench.trunk("first")["in_service"] == true {
+        assert!(Instant::now() < until, "nobody listens at its port");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut takes = bench.carrier(1, "callee_answers");
+    bench.call("caller_hangs_up", "8100").expect_success(30);
+    takes.expect_success(10);
+    assert_eq!(bench.trunk("first")["attempts"], 0, "it was not even tried");
+    let told = bench.explain("8100");
+    assert_eq!((&told["route"], &told["targets"][0]["peer"]), (&"eights".into(), &"second".into()), "{told}");
+    assert_eq!(told["targets"].as_array().map(Vec::len), Some(1));
+
+    let mut again = bench.carrier(0, "peer_answers_options");
+    let until = Instant::now() + Duration::from_secs(20);
+    while bench.trunk("first")["in_service"] == false {
+        assert!(Instant::now() < until, "{}", again.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    again.expect_success(10);
+    assert_eq!(bench.finish(1)[0]["tried"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn both_carriers_ring_and_the_one_that_answers_has_the_call() {
+    let bench = Bench::new("mode: parallel", "");
+    let mut rings = bench.carrier(0, "callee_rings_until_cancelled");
+    let mut takes = bench.carrier(1, "callee_answers");
+    bench.call("caller_hangs_up", "8100").expect_success(30);
+    rings.expect_success(10);
+    takes.expect_success(10);
+    assert_eq!(bench.finish(1)[0]["callee"]["peer"], "second");
+}
+
+#[test]
+fn a_caller_is_replaced_by_whom_it_names() {
+    let bench = Bench::new("order: listed", "");
+    let mut callee = bench.carrier(0, "callee_answers");
+    let mut takes_its_place = bench.carrier(1, "callee_answers");
+    bench.call("caller_transfers", "8100").expect_success(30);
+    let calls = bench.gateway.ctl_json(&["calls"]);
+    assert_eq!(
+        (&calls[0]["source_peer"], &calls[0]["destination_peer"]),
+        (&"second".into(), &"first".into()),
+        "{calls}"
+    );
+    let number = calls[0]["number"].to_string();
+    assert!(bench.gateway.ctl(&["hangup", &number]).status.success());
+    callee.expect_success(10);
+    takes_its_place.expect_success(10);
+    assert_eq!(bench.finish(1)[0]["status"], 200);
+}
+
+#[test]
+fn the_ready_made_configurations_are_right() {
+    for name in ["carrier", "chime-voice-connector", "kamailio"] {
+        let file = support::repository().join(format!("configs/{name}.yaml"));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tandem"));
+        let checked = command.args(["check", "--config"]).arg(&file).output().expect("tandem check runs");
+        let told = String::from_utf8_lossy(&checked.stdout);
+        assert!(told.contains(": right: "), "{told}{}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
+fn rules_change_over_the_interface_while_a_call_goes_on() {
+    let bench = Bench::new("order: listed", "");
+    let mut callee = bench.carrier(1, "callee_answers");
+    let mut caller = bench.call("caller_waits_for_bye", "9100");
+    let answered = |bench: &Bench| bench.gateway.ctl_json(&["calls"])[0]["state"] == "answered";
+    while !answered(&bench) {
+        assert!(caller.is_running(), "{}", caller.log());
+    }
+    let told = bench.explain("555");
+    assert_eq!((&told["route"], &told["outcome"]), (&Value::Null, &"404: no route takes it".into()));
+    assert_eq!(told["rules"][1]["because"], "the number does not match 9[0-9]+");
+
+    let path = bench.scratch.path().join("tandem.yaml");
+    let file = std::fs::read_to_string(&path).expect("the configuration");
+    std::fs::write(&path, file.replace("9[0-9]+", "5[0-9]+")).expect("the configuration is written");
+    let reloaded = bench.gateway.ctl_json(&["reload"]);
+    assert_eq!(reloaded["applied"][0], "routes[1].number");
+    assert_eq!(bench.explain("555")["route"], "nines");
+    std::fs::write(&path, file.replace("9[0-9]+", "5[0-9")).expect("the configuration is written");
+    let refused = bench.gateway.ctl(&["reload"]);
+    assert!(!refused.status.success());
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("routes[1].number") && why.contains("unclosed character class"), "{why}");
+
+    assert!(answered(&bench), "the call goes on");
+    let number = bench.gateway.ctl_json(&["calls"])[0]["number"].to_string();
+    assert!(bench.gateway.ctl(&["hangup", &number]).status.success());
+    caller.expect_success(10);
+    callee.expect_success(10);
+    assert_eq!(bench.finish(1)[0]["status"], 200);
+}
