@@ -23,6 +23,11 @@ impl Clock {
         Nanos(u64::try_from((ORIGIN + self.start.elapsed()).as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// How long the process has run, in milliseconds.
+    pub(crate) fn since_start_ms(&self) -> u128 {
+        self.start.elapsed().as_millis()
+    }
+
     /// The same moment as tokio's timers take it.
     pub(crate) fn instant(&self, at: Nanos) -> tokio::time::Instant {
         (self.start + Duration::from_nanos(at.0).saturating_sub(ORIGIN)).into()

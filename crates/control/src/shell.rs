@@ -342,7 +342,7 @@ impl Shell {
                 }
                 // Workers have just begun: give them a whole interval to show that they poll.
                 self.next_watch = self.clock.now().plus(WATCH_MS * 1_000_000);
-                let started_ms = self.clock.now().0 / 1_000_000;
+                let started_ms = self.clock.since_start_ms();
                 tracing::info!(started_ms, "ready for calls");
             }
             Order::DataPlaneReady(_) => {}
