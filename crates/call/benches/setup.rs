@@ -67,7 +67,11 @@ impl Load {
         for output in outputs {
             match output {
                 Output::Datagram { bytes, .. } => heard.push(Sip::parse(&bytes)),
-                Output::Connect { .. } | Output::Stream { .. } | Output::Disconnect { .. } => {
+                Output::Connect { .. }
+                | Output::Stream { .. }
+                | Output::Disconnect { .. }
+                | Output::Trunk(_)
+                | Output::Registration { .. } => {
                     unreachable!("both endpoints speak UDP")
                 }
                 Output::Command { worker, command } => {
