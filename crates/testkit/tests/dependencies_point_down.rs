@@ -32,10 +32,12 @@ const LAYERS: &[(&str, u8)] = &[
     ("tandem-control", 4),
     ("dpdk", 4),
     ("tandem-loadgen", 4),
+    ("tandem-aws", 4),
     // Wiring.
     ("tandem-gateway", 6),
     // Beside the house: test doubles and the demonstration, never shipped.
     ("tandem-testkit", 5),
+    ("tandem-ec2-simulator", 5),
     ("tandem-demo", 7),
 ];
 

@@ -1,0 +1,191 @@
+//! What the actions do, and how they answer.
+
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use crate::http::Answer;
+use crate::world::{ElasticIp, Instance, Refusal, World};
+use crate::{Call, Fault, Simulator};
+
+impl Simulator {
+    /// Carries a call out, after what was ordered for it; `None` where there is to be no answer.
+    pub(crate) fn act(&self, call: Call) -> Option<Answer> {
+        let fault = self.next_fault(&call.action);
+        self.state().calls.push(call.clone());
+        match fault {
+            Some(Fault::Throttle) => return Some(error(503, "RequestLimitExceeded", "Request limit exceeded.")),
+            Some(Fault::Refuse) => return Some(error(403, "UnauthorizedOperation", "You are not authorized.")),
+            Some(Fault::Fail) => return Some(error(500, "InternalError", "An internal error has occurred")),
+            Some(Fault::Delay(time)) => std::thread::sleep(time),
+            Some(Fault::Vanish | Fault::Stale) | None => {}
+        }
+        let mut state = self.state();
+        let mut world = if fault == Some(Fault::Stale) { state.before.clone() } else { state.world.clone() };
+        let outcome = perform(&mut world, &call);
+        if fault != Some(Fault::Stale) && world != state.world {
+            state.before = std::mem::replace(&mut state.world, world);
+        }
+        drop(state);
+        if fault == Some(Fault::Vanish) {
+            return None;
+        }
+        Some(match outcome {
+            Ok(body) => Answer::ok(format!("<{0}Response><requestId>0</requestId>{body}</{0}Response>", call.action)),
+            Err((code, why)) => error(400, code, &why),
+        })
+    }
+}
+
+fn error(status: u16, code: &str, message: &str) -> Answer {
+    let error = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    Answer { status, body: format!("<Response><Errors>{error}</Errors><RequestID>0</RequestID></Response>") }
+}
+
+fn need<'a>(call: &'a Call, name: &'static str) -> Result<&'a str, Refusal> {
+    call.get(name).ok_or_else(|| ("MissingParameter", format!("The request must contain the parameter {name}")))
+}
+
+fn addresses(texts: &[String]) -> Result<Vec<Ipv4Addr>, Refusal> {
+    let parse = |text: &String| {
+        Ipv4Addr::from_str(text).map_err(|_| ("InvalidParameterValue", format!("{text} is no address")))
+    };
+    texts.iter().map(parse).collect()
+}
+
+const DONE: &str = "<return>true</return>";
+
+fn perform(world: &mut World, call: &Call) -> Result<String, Refusal> {
+    let allows = |name: &str| call.get(name) == Some("true");
+    match call.action.as_str() {
+        "AssignPrivateIpAddresses" => {
+            let wanted = addresses(&call.list("PrivateIpAddress"))?;
+            world.assign(need(call, "NetworkInterfaceId")?, &wanted, allows("AllowReassignment"))?;
+        }
+        "UnassignPrivateIpAddresses" => {
+            world.unassign(need(call, "NetworkInterfaceId")?, &addresses(&call.list("PrivateIpAddress"))?)?;
+        }
+        "AssociateAddress" => {
+            let private = addresses(&call.get("PrivateIpAddress").map(str::to_owned).into_iter().collect::<Vec<_>>())?;
+            let (allocation, interface) = (need(call, "AllocationId")?, need(call, "NetworkInterfaceId")?);
+            world.associate(allocation, interface, private.first().copied(), allows("AllowReassociation"))?;
+        }
+        "ReplaceRoute" => {
+            let (table, to) = (need(call, "RouteTableId")?, need(call, "DestinationCidrBlock")?);
+            world.replace_route(table, to, need(call, "NetworkInterfaceId")?)?;
+        }
+        "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat" => {
+            let (group, hook) = (need(call, "AutoScalingGroupName")?, need(call, "LifecycleHookName")?);
+            let instance = need(call, "InstanceId")?;
+            if call.action == "CompleteLifecycleAction" {
+                world.complete(group, hook, instance, need(call, "LifecycleActionResult")?)?;
+            }
+            return Ok(String::new());
+        }
+        "DescribeInstances" => return Ok(instances(world, call)),
+        "DescribeNetworkInterfaces" => return Ok(interfaces(world, call)),
+        "DescribeAddresses" => return Ok(elastic(world, call)),
+        "DescribePlacementGroups" => return Ok(groups(world, call)),
+        "DescribeAutoScalingGroups" => return Ok(scaling_groups(world)),
+        other => return Err(("InvalidAction", format!("The action {other} is not valid for this web service."))),
+    }
+    Ok(DONE.to_owned())
+}
+
+/// The values of a filter, where there is one of that name.
+fn filter(call: &Call, name: &str) -> Option<Vec<String>> {
+    let number = (1..20).find(|number| call.get(&format!("Filter.{number}.Name")) == Some(name))?;
+    Some(call.list(&format!("Filter.{number}.Value")))
+}
+
+fn set(name: &str, items: impl Iterator<Item = String>) -> String {
+    format!("<{name}>{}</{name}>", items.map(|item| format!("<item>{item}</item>")).collect::<String>())
+}
+
+fn private_addresses(instance: &Instance) -> String {
+    set(
+        "privateIpAddressesSet",
+        instance.addresses.iter().enumerate().map(|(place, address)| {
+            format!("<privateIpAddress>{address}</privateIpAddress><primary>{}</primary>", place == 0)
+        }),
+    )
+}
+
+fn interface(instance: &Instance) -> String {
+    format!(
+        "<networkInterfaceId>{}</networkInterfaceId><subnetId>{}</subnetId><availabilityZone>{}</availabilityZone>{}",
+        instance.interface,
+        instance.subnet,
+        instance.zone,
+        private_addresses(instance)
+    )
+}
+
+fn interfaces(world: &World, call: &Call) -> String {
+    let (wanted, having) = (call.list("NetworkInterfaceId"), filter(call, "addresses.private-ip-address"));
+    let matches = |instance: &&Instance| {
+        let named = wanted.is_empty() || wanted.contains(&instance.interface);
+        let has = |texts: &Vec<String>| instance.addresses.iter().any(|address| texts.contains(&address.to_string()));
+        named && having.as_ref().is_none_or(has)
+    };
+    set("networkInterfaceSet", world.instances.iter().filter(matches).map(interface))
+}
+
+fn instances(world: &World, call: &Call) -> String {
+    let wanted = call.list("InstanceId");
+    let matches = |instance: &&Instance| wanted.is_empty() || wanted.contains(&instance.id);
+    let instance = |instance: &Instance| {
+        let group = instance.group.as_ref().map_or(String::new(), |(name, partition)| {
+            let partition =
+                partition.map_or(String::new(), |number| format!("<partitionNumber>{number}</partitionNumber>"));
+            format!("<groupName>{name}</groupName>{partition}")
+        });
+        let placement = format!("<availabilityZone>{}</availabilityZone>{group}", instance.zone);
+        let interfaces = set("networkInterfaceSet", std::iter::once(interface(instance)));
+        let item = format!(
+            "<instanceId>{}</instanceId><placement>{placement}</placement><subnetId>{}</subnetId>{interfaces}",
+            instance.id, instance.subnet
+        );
+        set("instancesSet", std::iter::once(item))
+    };
+    set("reservationSet", world.instances.iter().filter(matches).map(instance))
+}
+
+fn elastic(world: &World, call: &Call) -> String {
+    let wanted = call.list("AllocationId");
+    let matches = |elastic: &&ElasticIp| wanted.is_empty() || wanted.contains(&elastic.allocation);
+    let item = |elastic: &ElasticIp| {
+        let leads_to = elastic.leads_to.as_ref().map_or(String::new(), |(interface, private)| {
+            format!(
+                "<networkInterfaceId>{interface}</networkInterfaceId><privateIpAddress>{private}</privateIpAddress>"
+            )
+        });
+        format!("<allocationId>{}</allocationId><publicIp>{}</publicIp>{leads_to}", elastic.allocation, elastic.public)
+    };
+    set("addressesSet", world.elastic.iter().filter(matches).map(item))
+}
+
+fn groups(world: &World, call: &Call) -> String {
+    let wanted = call.list("GroupName");
+    let matching = world.groups.iter().filter(|group| wanted.is_empty() || wanted.contains(&group.name));
+    set(
+        "placementGroupSet",
+        matching.map(|group| {
+            format!(
+                "<groupName>{}</groupName><strategy>{}</strategy><state>available</state><partitionCount>{}</partitionCount>",
+                group.name,
+                group.strategy.name(),
+                group.partitions
+            )
+        }),
+    )
+}
+
+fn scaling_groups(world: &World) -> String {
+    let mut names: Vec<&String> = world.lifecycle.iter().map(|(group, ..)| group).collect();
+    names.dedup();
+    let member = |name: &&String| format!("<member><AutoScalingGroupName>{name}</AutoScalingGroupName></member>");
+    format!(
+        "<DescribeAutoScalingGroupsResult><AutoScalingGroups>{}</AutoScalingGroups></DescribeAutoScalingGroupsResult>",
+        names.iter().map(member).collect::<String>()
+    )
+}
