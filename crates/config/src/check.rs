@@ -246,6 +246,47 @@ impl Sections<'_> {
         self.check_recording();
         self.check_replication();
         self.check_http();
+        self.check_cluster();
+    }
+
+    fn check_cluster(&mut self) {
+        let (cluster, own) = (&self.config.cluster, &self.config.node.name);
+        let members = &cluster.members;
+        if members.is_empty() {
+            return;
+        }
+        if members.len() < 2 {
+            self.problem(path!["cluster", "members"], "a cluster has 2 members at least, or none".to_owned());
+        }
+        if !members.iter().any(|member| member.name == *own) {
+            let message = format!("this node, `{own}` (node.name), is not among them");
+            self.problem(path!["cluster", "members"], message);
+        }
+        for (index, member) in members.iter().enumerate() {
+            if members[..index].iter().any(|other| other.name == member.name) {
+                let message = format!("another member is called `{}` too", member.name);
+                self.problem(path!["cluster", "members", index, "name"], message);
+            }
+            if member.heartbeat.len() != members[0].heartbeat.len() {
+                let message = "all members have one address for heartbeats, or all have two".to_owned();
+                self.problem(path!["cluster", "members", index, "heartbeat"], message);
+            }
+        }
+        if let Some(home) = &cluster.home
+            && !members.iter().any(|member| member.name == *home && !member.witness)
+        {
+            let message = format!("no member that is not a witness is called `{home}`");
+            self.problem(path!["cluster", "home"], message);
+        }
+        if members.iter().all(|member| member.witness) {
+            self.problem(path!["cluster", "members"], "all are witnesses: nobody could have the addresses".to_owned());
+        }
+        if let Some(store) = &cluster.store
+            && !["redis://", "rediss://"].iter().any(|scheme| store.starts_with(scheme))
+        {
+            let message = "a URL is wanted, as in redis://10.0.2.5:6379/".to_owned();
+            self.problem(path!["cluster", "store"], message);
+        }
     }
 
     fn problem(&mut self, path: Path, message: String) {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::is_name;
+use crate::cluster::Cluster;
 use crate::dataplane::{Defence, Dpdk, Media, Port, Workers};
 use crate::replication::Replication;
 use crate::routing::{Group, Route};
@@ -70,6 +71,10 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub replication: Replication,
+    /// Nodes that watch each other and take over from each other.
+    #[serde(default)]
+    #[garde(dive)]
+    pub cluster: Cluster,
     /// Metrics, health and the control interface of `tandem ctl`.
     #[serde(default)]
     #[garde(dive)]

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod cluster;
 mod dataplane;
 mod document;
 mod guard;
@@ -24,6 +25,7 @@ mod signalling;
 mod transport;
 mod value;
 
+pub use cluster::{AddressReach, Cluster, ClusterMember, PlacementStrategy};
 pub use dataplane::{CodecLevel, Defence, Dpdk, HugePages, Media, Port, Workers};
 pub use document::{
     Config, Http, Limits, Log, LogFormat, LogLevel, Node, Recording, RecordingFormat, Records, Shutdown,

@@ -53,7 +53,7 @@ fn an_unknown_field_is_told_with_what_is_allowed() {
     assert_eq!(
         told("    peer: right", "    per: right"),
         ["t.yaml:15:5: routes[0].per: unknown field `per`; \
-          allowed here: name, from, prefix, domain, peer, strip, prepend"]
+          allowed here: peer, name, from, prefix, number, caller, domain, strip, codec, prepend, hours"]
     );
 }
 
@@ -393,7 +393,7 @@ fn replication_is_told_what_does_not_fit_and_never_repeats_a_password() {
     assert_eq!(
         told,
         [
-            "t.yaml:18:11: replication.store[0]: a URL as in redis://host:6379/ or, over TLS, rediss://user:password@host:6379/ is wanted"
+            "t.yaml:19:11: replication.store[0]: a URL as in redis://host:6379/ or, over TLS, rediss://user:password@host:6379/ is wanted"
         ]
     );
     let told = with("store: [\"redis://a\", \"redis://b\"]");
@@ -413,4 +413,26 @@ fn a_floating_address_is_one_that_a_peers_media_may_come_to_and_a_listener_may_h
     let config = tandem_config::parse("t.yaml", &text).expect("it is right");
     assert!(config.floats(&config.sip.listen[0]));
     assert!(!right().floats(&right().sip.listen[0]));
+}
+
+#[test]
+fn a_cluster_is_told_what_its_members_lack() {
+    let with = |section: &str| problems_of(&format!("{RIGHT}node: {{name: edge-1}}\ncluster: {{{section}}}\n"));
+    let one = "{name: edge-1, heartbeat: [\"10.0.2.10:7946\"]}";
+    let other = "{name: edge-2, heartbeat: [\"10.0.2.11:7946\"], witness: true}";
+    let is_told = |section: &str, what: &str| {
+        let told = with(section);
+        assert!(told.iter().any(|problem| problem.ends_with(what)), "{section}: {told:?}");
+    };
+    is_told(&format!("members: [{one}]"), "cluster.members: a cluster has 2 members at least, or none");
+    is_told(&format!("members: [{other}, {other}]"), "this node, `edge-1` (node.name), is not among them");
+    is_told(&format!("members: [{one}, {one}]"), "cluster.members[1].name: another member is called `edge-1` too");
+    is_told(
+        &format!("home: edge-2, members: [{one}, {other}]"),
+        "cluster.home: no member that is not a witness is called `edge-2`",
+    );
+    is_told(
+        &format!("store: \"http://h/\", members: [{one}, {other}]"),
+        "cluster.store: a URL is wanted, as in redis://10.0.2.5:6379/",
+    );
 }

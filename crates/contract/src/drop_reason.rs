@@ -65,6 +65,7 @@ drop_reasons! {
     NoRoute, "no_route", "The remote is off the subnet and no gateway is configured.";
     FrameTooLong, "frame_too_long", "The packet to send is longer than the port's MTU.";
     BufferExhausted, "buffer_exhausted", "The packet pool is empty.";
+    NotPermitted, "not_permitted", "This node lacks the votes for its floating addresses: another may answer for them.";
     TransmitQueueFull, "transmit_queue_full", "The port did not take the frame.";
     HandoverFull, "handover_full", "The ring towards the core that owns the flow is full.";
 }

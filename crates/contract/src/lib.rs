@@ -18,6 +18,7 @@ mod command;
 mod counters;
 mod drop_reason;
 mod event;
+mod fence;
 mod flow;
 mod function;
 mod histogram;
@@ -35,6 +36,7 @@ pub use command::Command;
 pub use counters::{Counter, DropCounters, LegCounters, RingDepth, StageTimes, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{Event, EventCode, Refusal};
+pub use fence::Fence;
 pub use flow::{
     Codec, Direction, Epoch, FlowId, Format, LegConfig, LegSide, PayloadType, PayloadTypeTooHigh, RtcpTransport,
     WorkerId,

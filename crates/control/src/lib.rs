@@ -1,11 +1,12 @@
 //! The slow path's shell: it owns clocks, sockets, threads and files, and drives [`tandem_call::Switch`] with them.
 //!
-//! Five threads at most, all started by [`Control::start`] and none of them in a packet's way:
+//! Six threads at most, all started by [`Control::start`] and none of them in a packet's way:
 //!
 //! | thread | does |
 //! | --- | --- |
 //! | `tandem-switch` | one tokio runtime of one thread: SIP datagrams, timers and worker events in, the switch's outputs out |
 //! | `tandem-streams` | connections of TCP, TLS and WebSocket: their handshakes, octets each way |
+//! | `tandem-cluster` | heartbeats and votes, where the configuration has a cluster |
 //! | `tandem-records` | writes call detail records, then confirms them |
 //! | `tandem-recorder` | writes recorded calls to files, where the configuration has a place for them |
 //! | `tandem-http` | metrics, health and the control interface; asks the switch's thread, and says so when that does not answer |
@@ -16,6 +17,7 @@
 mod addresses;
 mod clips;
 mod clock;
+mod cluster;
 mod flows;
 mod functions;
 mod http;
@@ -38,6 +40,7 @@ mod takeover;
 mod workers;
 
 pub use clips::ClipFileError;
+pub use cluster::{ClusterError, WorkerFence};
 pub use http::{HttpError, routes_markdown};
 pub use logging::{LogHandle, init as init_logging};
 pub use metrics::{drop_reasons_markdown, metrics_markdown, stages_markdown};

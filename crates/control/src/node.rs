@@ -9,6 +9,7 @@ use tandem_config::Recording;
 use tandem_contract::{DropReason, RingDepth, Stage, WorkerCounters, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cluster::{ClusterHandle, ClusterRequest, ClusterStatus};
 use crate::metrics::{Latency, Quantiles, Scrape};
 use crate::order::Request;
 use crate::ports::PortReader;
@@ -31,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) recording: Recording,
     pub(crate) ports: OnceLock<PortReader>,
     pub(crate) requests: mpsc::Sender<Request>,
+    /// `None` where the configuration has no cluster.
+    pub(crate) cluster: Option<ClusterHandle>,
 }
 
 /// The switch's thread did not answer in time, or has ended.
@@ -51,10 +54,15 @@ impl Node {
 
     pub(crate) async fn scrape(&self) -> Scrape {
         let switch = self.ask(Request::Status).await.ok();
+        let cluster = match &self.cluster {
+            Some(cluster) => cluster.ask(ClusterRequest::View).await.as_ref().map(ClusterStatus::from),
+            None => None,
+        };
         Scrape {
             ready: switch.as_ref().is_some_and(|switch| switch.not_ready.is_empty()),
             uptime_s: self.started.elapsed().as_secs(),
             switch,
+            cluster: cluster.unwrap_or_default(),
             records: self.records.clone(),
             recorder: self.recorder.as_ref().map(|recorder| recorder.state.clone()).unwrap_or_default(),
             workers: self.workers.clone(),

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::addresses::{AddressAnswer, AddressView};
+use crate::cluster::{LetGo, TakeOver};
 use crate::flows::FlowView;
 use crate::functions::{Asked, Denied};
 use crate::ports::PortSpreading;
@@ -34,6 +35,10 @@ pub(crate) enum Order {
     AddressesAttached,
     /// The file was read, perhaps because somebody asked for it.
     Apply(Result<Box<Config>, LoadError>, Option<ReloadAnswer>),
+    /// The floating addresses are to come here, with the calls on them.
+    TakeOver(TakeOver),
+    /// They are another's.
+    LetGo(LetGo),
 }
 
 /// What came of reading the file again.

@@ -2,17 +2,19 @@
 
 use std::future::poll_fn;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tandem_call::{CallNumber, FlowsRefused, Output, RegistrationState, SourceNet, Spread, Switch, TrunkEvent};
 use tandem_config::{Cidr, Config, Defence, LoadError, Reload};
-use tandem_contract::{Command, Event, Nanos, Prefix, SourceLists};
+use tandem_contract::{Command, Event, Fence, Nanos, Prefix, SourceLists};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use crate::addresses::{AddressAnswer, AddressChange, AddressError, Addresses};
 use crate::clock::Clock;
+use crate::cluster::{ClusterHandle, ClusterRequest, LetGo, TakeOver};
 use crate::flows::{FlowQuery, FlowRequests, key_of};
 use crate::functions::{Asked, Denied, Functions};
 use crate::load::Load;
@@ -80,6 +82,13 @@ pub(crate) struct Shell {
     pub(crate) flow_requests: FlowRequests,
     pub(crate) next_watch: Nanos,
     pub(crate) load: Load,
+    /// Calls in progress, per mille of the limit, for the cluster.
+    pub(crate) permille: Arc<AtomicU64>,
+    pub(crate) cluster: Option<ClusterHandle>,
+    /// Until when SIP may be sent, on this thread's clock.
+    pub(crate) permit: Arc<Fence>,
+    /// Whether the floating addresses are being handed over, for which the end waits.
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 /// Where the process is between its start and its end.
@@ -244,7 +253,7 @@ impl Shell {
     }
 
     /// Does what the switch wants done.
-    fn perform(&mut self, now: Nanos) {
+    pub(crate) fn perform(&mut self, now: Nanos) {
         while let Some(output) = self.switch.poll_output() {
             match (&mut self.held, output) {
                 (Some(held), output @ (Output::Datagram { .. } | Output::Connect { .. })) => held.push(output),
@@ -256,6 +265,12 @@ impl Shell {
     /// Does one thing.
     pub(crate) fn carry_out(&mut self, now: Nanos, output: Output) {
         match output {
+            // Another node has the calls, or will: this process was stopped, and has not heard of it yet.
+            Output::Datagram { .. } | Output::Stream { .. } | Output::Connect { .. }
+                if !self.permit.is_open(self.clock.now()) =>
+            {
+                self.sip.unsent += 1;
+            }
             Output::Datagram { listener, to, bytes } => match self.sockets.send(listener, to, &bytes) {
                 Sent::Yes => self.sip.sent += 1,
                 Sent::Dropped => self.sip.unsent += 1,
@@ -318,6 +333,8 @@ impl Shell {
         self.next_watch = now.plus(WATCH_MS * 1_000_000);
         self.switch.set_wall_clock(self.clock.wall());
         self.renew_addresses();
+        let permille = self.switch.calls_in_progress() as u64 * 1000 / u64::from(self.config.limits.max_calls).max(1);
+        self.permille.store(permille, Relaxed);
         if self.phase == Phase::Starting {
             return;
         }
@@ -358,12 +375,28 @@ impl Shell {
                     let _ = answer.send(applied);
                 }
             }
+            Order::TakeOver(TakeOver { from, done }) => {
+                self.take_over(self.clock.now(), from.as_deref(), Some(done));
+            }
+            Order::LetGo(LetGo { done }) => {
+                self.release(self.clock.now(), Some(done));
+            }
         }
     }
 
     fn terminate(&mut self) {
         let now = self.clock.now();
         let calls = self.switch.calls_in_progress();
+        if let Some(cluster) = self.cluster.take() {
+            // Another member goes on; what is still here then ends by itself.
+            let leaving = Arc::new(AtomicBool::new(true));
+            self.leaving = leaving.clone();
+            tokio::spawn(async move {
+                // Where it does not answer, the others find out by themselves.
+                let _ = cluster.ask(ClusterRequest::Leave).await;
+                leaving.store(false, Relaxed);
+            });
+        }
         match self.phase {
             Phase::Starting | Phase::Running => {
                 let timeout_s = self.config.shutdown.drain_timeout_s;
@@ -389,6 +422,7 @@ impl Shell {
     fn is_over(&mut self, now: Nanos) -> Option<usize> {
         match self.phase {
             Phase::Starting | Phase::Running => None,
+            _ if self.leaving.load(Relaxed) => None,
             Phase::Draining(_) | Phase::Ending(_) if self.switch.is_drained() => Some(0),
             Phase::Draining(until) if now >= until => {
                 let calls = self.switch.calls_in_progress();
@@ -506,10 +540,10 @@ impl Shell {
                 self.change_address(AddressChange::Remove(address), Some(answer));
             }
             Request::TakeOver(node, answer) => {
-                let _ = answer.send(self.take_over(now, node.as_deref()));
+                let _ = answer.send(self.take_over(now, node.as_deref(), None));
             }
             Request::Release(answer) => {
-                let _ = answer.send(self.release(now));
+                let _ = answer.send(self.release(now, None));
             }
             Request::Flows(answer) => {
                 let query = FlowQuery::new(now, self.switch.snapshot(now), answer);

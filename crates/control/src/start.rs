@@ -3,19 +3,21 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tandem_call::{ListenerId, Switch, SwitchConfigError};
 use tandem_config::{Config, Peer, Srtp};
-use tandem_contract::WorkerId;
+use tandem_contract::{Fence, WorkerId};
 use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::addresses::Addresses;
 use crate::clips::{self, ClipFileError};
 use crate::clock::Clock;
+use crate::cluster::{self, ClusterError, ClusterHandle, Fences, WorkerFence};
 use crate::flows::FlowRequests;
 use crate::functions::Functions;
 use crate::http::{self, HttpError};
@@ -52,6 +54,8 @@ pub struct Setup {
     pub slots: u32,
     /// To change the log's level; without it SIGHUP leaves that as it is.
     pub log: Option<LogHandle>,
+    /// What workers compare each round with, where the node is in a cluster.
+    pub fence: WorkerFence,
     /// Whether this process's SIGTERM, SIGINT and SIGHUP are taken.
     pub signals: bool,
 }
@@ -71,6 +75,9 @@ pub enum StartError {
     /// The directory of call records.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// The node's part in the cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// Music on hold.
     #[error("media.hold_music: {0}")]
     HoldMusic(#[from] ClipFileError),
@@ -104,6 +111,7 @@ pub struct Control {
     streams: JoinHandle<io::Result<()>>,
     http: JoinHandle<io::Result<()>>,
     recorder: Option<JoinHandle<()>>,
+    cluster: Option<JoinHandle<io::Result<()>>>,
     stop_http: oneshot::Sender<()>,
 }
 
@@ -151,6 +159,21 @@ impl Control {
 
         let (orders, incoming_orders) = unbounded_channel();
         let (requests, incoming_requests) = channel(WAITING_REQUESTS);
+        let permille = Arc::new(AtomicU64::new(0));
+        let permit = Arc::new(Fence::lifted());
+        let counters = setup.workers.iter().map(|link| link.counters.clone()).collect();
+        let member = cluster::Setup::new(
+            &config,
+            clock,
+            Fences { workers: setup.fence, signalling: permit.clone() },
+            counters,
+            orders.clone(),
+            permille.clone(),
+            random_seed()?,
+        )?;
+        let machine = member.as_ref().map(cluster::Setup::cluster).transpose()?;
+        let (cluster, cluster_requests) = channel(WAITING_REQUESTS);
+        let cluster = member.is_some().then_some(ClusterHandle(cluster));
         let node = Arc::new(Node {
             name: config.node.name.clone(),
             started,
@@ -160,6 +183,7 @@ impl Control {
             recording: config.recording.clone(),
             ports: OnceLock::new(),
             requests,
+            cluster: cluster.clone(),
         });
         let mut workers = Workers::new(setup.workers);
         let functions = Functions::new(&mut workers, hold_music);
@@ -167,6 +191,13 @@ impl Control {
         let http = {
             let node = node.clone();
             spawn("tandem-http", move || http::serve(http_socket, node, stopped))?
+        };
+        let cluster_thread = match member.zip(machine) {
+            Some((member, machine)) => Some(spawn("tandem-cluster", move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(cluster::run(member, machine, cluster_requests))
+            })?),
+            None => None,
         };
         let order = orders.clone();
         let signals = setup.signals;
@@ -206,6 +237,10 @@ impl Control {
                     flow_requests: FlowRequests::default(),
                     next_watch: clock.now(),
                     load: Load::new(clock.now()),
+                    permille,
+                    cluster,
+                    permit,
+                    leaving: Arc::default(),
                 };
                 Ok(shell.run().await)
             })
@@ -218,6 +253,7 @@ impl Control {
             streams: streams_thread,
             http,
             recorder: recorder_thread,
+            cluster: cluster_thread,
             stop_http,
         })
     }
@@ -260,6 +296,7 @@ impl Control {
         // It ends with the last way to it, and completes its files.
         drop(self.node);
         let _ = self.recorder.map(JoinHandle::join);
+        let _ = self.cluster.map(JoinHandle::join);
         ended
     }
 

@@ -13,6 +13,8 @@ use serde::Serialize;
 use tandem_config::FloatingAddress;
 use tandem_contract::{LocalAddress, Nanos};
 
+use tokio::sync::oneshot;
+
 use crate::addresses::AddressChange;
 use crate::order::Order;
 use crate::replication::{KernelAddress, WarmCall};
@@ -35,12 +37,12 @@ pub(crate) struct Released {
 }
 
 impl Shell {
-    /// Takes the floating addresses, and goes on with what the node of this name had, or every other node.
-    pub(crate) fn take_over(&mut self, now: Nanos, node: Option<&str>) -> TakenOver {
+    /// Takes the floating addresses, and goes on with what the node of this name had, or every other node. `done` is told
+    /// when every worker has the addresses, and dropped when one has no place for them.
+    pub(crate) fn take_over(&mut self, now: Nanos, node: Option<&str>, done: Option<oneshot::Sender<()>>) -> TakenOver {
         let floating = self.config.replication.addresses.clone();
-        for (port, local) in self.on_ports(&floating) {
-            self.change_address(AddressChange::Add(port, local), None);
-        }
+        let changes = self.on_ports(&floating).into_iter().map(|(port, local)| AddressChange::Add(port, local));
+        self.change_addresses(changes.collect(), done);
         self.attached = floating.iter().filter_map(KernelAddress::of).collect();
         self.attach();
         let warm = self.replication.as_ref().map(|replication| replication.take(now, node)).unwrap_or_default();
@@ -59,12 +61,9 @@ impl Shell {
         Some(format!("{caller}: {error}"))
     }
 
-    /// Lets go of the floating addresses and of every call: another node has them, or will. Nobody is told.
-    pub(crate) fn release(&mut self, now: Nanos) -> Released {
-        let floating = self.config.replication.addresses.clone();
-        for (_, local) in self.on_ports(&floating) {
-            self.change_address(AddressChange::Remove(local.address), None);
-        }
+    /// Lets go of the floating addresses and of every call: another node has them, or will. Nobody is told but `done`, when
+    /// no worker has them any more.
+    pub(crate) fn release(&mut self, now: Nanos, done: Option<oneshot::Sender<()>>) -> Released {
         if let Some(replication) = &mut self.replication {
             // The last changes are for whoever goes on.
             replication.turn(now, &mut self.switch, &mut self.workers);
@@ -72,12 +71,37 @@ impl Shell {
         }
         let calls = self.switch.abandon();
         self.held = None;
+        // Before the addresses go: who answers to that has let go of the flows on them.
+        self.perform(now);
+        let floating = self.config.replication.addresses.clone();
+        let changes = self.on_ports(&floating).into_iter().map(|(_, local)| AddressChange::Remove(local.address));
+        self.change_addresses(changes.collect(), done);
         let kernel = std::mem::take(&mut self.attached);
         if !kernel.is_empty() {
             tokio::task::spawn_blocking(move || kernel.iter().for_each(KernelAddress::detach));
         }
         tracing::info!(calls, "let go of the floating addresses and of all calls");
         Released { calls }
+    }
+
+    fn change_addresses(&mut self, changes: Vec<AddressChange>, done: Option<oneshot::Sender<()>>) {
+        let mut answers = Vec::with_capacity(changes.len());
+        for change in changes {
+            let (answer, answered) = oneshot::channel();
+            self.change_address(change, Some(answer));
+            answers.push((change, answered));
+        }
+        let Some(done) = done else { return };
+        tokio::spawn(async move {
+            for (change, answered) in answers {
+                // An address that is to go and is not there is gone.
+                if !matches!((answered.await, change), (Ok(Ok(())), _) | (Ok(Err(_)), AddressChange::Remove(_))) {
+                    return;
+                }
+            }
+            // Whoever waited for it may have ended.
+            let _ = done.send(());
+        });
     }
 
     /// The floating addresses of media ports, with the number of the port.
@@ -94,7 +118,7 @@ impl Shell {
         if self.attached.is_empty() {
             return;
         }
-        self.held = Some(Vec::new());
+        self.held.get_or_insert_default();
         let (addresses, order) = (self.attached.clone(), self.order.clone());
         tokio::task::spawn_blocking(move || {
             for address in &addresses {

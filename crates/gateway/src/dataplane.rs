@@ -16,7 +16,7 @@ use dpdk::port::{Port, PortConfig};
 use dpdk::queue::QueuePair;
 use tandem_codec::Level;
 use tandem_config::{Cidr, CodecLevel, Config, HugePages};
-use tandem_contract::{ClipId, Command, Event, WorkerCounters, WorkerId};
+use tandem_contract::{ClipId, Command, Event, Fence, WorkerCounters, WorkerId};
 use tandem_control::{PortReader, PortReading, PortSpreading, WorkerLink};
 use tandem_media::{Checksums, Defence, Engine, EngineConfig, LocalAddress, Prefix};
 use tandem_packet_io::{PacketIo, Several};
@@ -97,6 +97,7 @@ impl DataPlane {
         main_core: usize,
         ends: Vec<WorkerEnds>,
         debug_burn_ns: u32,
+        (clock, fence): (TscClock, Arc<Fence>),
     ) -> Result<Self, Failure> {
         let machine = |error: &dyn std::fmt::Display| Failure::Machine(vec![error.to_string()]);
         let mut devices: Vec<Device> = Vec::with_capacity(config.ports.len());
@@ -104,7 +105,6 @@ impl DataPlane {
             let device = port.device.parse();
             devices.push(device.map_err(|error| machine(&format_args!("ports[{number}].device: {error}")))?);
         }
-        let clock = TscClock::new();
         let eal = Eal::start(&EalConfig {
             file_prefix: config.dpdk.file_prefix.clone(),
             memory: memory(config),
@@ -165,6 +165,7 @@ impl DataPlane {
                 devices: Slowed::new(devices, clock.clone(), debug_burn_ns),
                 handover,
                 clock: clock.clone(),
+                fence: fence.clone(),
             };
             let (stop, started) = (data_plane.stop.clone(), started.clone());
             let name = format!("worker-{}", job.ends.worker.0);
@@ -249,6 +250,7 @@ struct Job {
     devices: Slowed<Several<QueuePair>>,
     handover: HandoverEnds<Mbuf>,
     clock: TscClock,
+    fence: Arc<Fence>,
 }
 
 impl Job {
@@ -273,7 +275,8 @@ impl Job {
                 counters: self.ends.counters,
             })
             .with_functions(self.ends.functions)
-            .with_stage_times(self.clock.clone()),
+            .with_stage_times(self.clock.clone())
+            .with_fence(self.fence),
             Err(error) => {
                 let _ = started.send(Err(anyhow!("worker {}: {error}", self.ends.worker.0)));
                 return;

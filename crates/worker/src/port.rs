@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use tandem_contract::{DropReason, Nanos, Stage, TapHeader, WorkerCounters, WorkerId};
+use tandem_contract::{DropReason, Fence, Nanos, Stage, TapHeader, WorkerCounters, WorkerId};
 use tandem_media::Egress;
 use tandem_packet_io::{Burst, PacketIo};
 use tandem_wire::ethernet::MacAddress;
@@ -28,6 +28,8 @@ pub(crate) struct Port<Io: PacketIo> {
     counters: Arc<WorkerCounters>,
     pub(crate) tap: Option<Tap>,
     pub(crate) laps: Laps,
+    /// Until when this node may send.
+    pub(crate) fence: Option<Arc<Fence>>,
 }
 
 impl<Io: PacketIo> Port<Io> {
@@ -41,6 +43,7 @@ impl<Io: PacketIo> Port<Io> {
             counters,
             tap: None,
             laps: Laps::none(),
+            fence: None,
         }
     }
 
@@ -53,6 +56,15 @@ impl<Io: PacketIo> Port<Io> {
 
     /// Gives the device what it takes. What it does not take waits for the next round, up to one burst.
     pub(crate) fn flush(&mut self) {
+        if self.unsent.is_empty() {
+            return;
+        }
+        if !self.is_permitted() {
+            while self.unsent.pop().is_some() {
+                self.counters.dropped(DropReason::NotPermitted);
+            }
+            return;
+        }
         for _ in 0..TRANSMIT_TRIES {
             let before = self.unsent.len();
             if before == 0 {
@@ -65,6 +77,12 @@ impl<Io: PacketIo> Port<Io> {
                 return;
             }
         }
+    }
+
+    /// Whether the burst may leave: asked of the clock anew, because the process may have been stopped since the round began.
+    fn is_permitted(&mut self) -> bool {
+        let (laps, round) = (&mut self.laps, self.now);
+        self.fence.as_ref().is_none_or(|fence| fence.is_open_at(|| laps.now().unwrap_or(round)))
     }
 
     fn enqueue(&mut self, frame: Io::Buf) {

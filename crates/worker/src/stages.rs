@@ -31,6 +31,12 @@ impl Laps {
         self.since = now;
     }
 
+    /// The time now; `None` without a clock.
+    #[inline]
+    pub(crate) fn now(&mut self) -> Option<Nanos> {
+        self.clock.as_mut().map(Clock::now)
+    }
+
     #[inline]
     pub(crate) fn end(&mut self, stage: Stage, counters: &WorkerCounters) {
         if let Some(clock) = &mut self.clock {

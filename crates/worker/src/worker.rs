@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer};
-use tandem_contract::{ClipLoad, Command, Event, Nanos, SourceLists, Stage, WorkerCounters};
+use tandem_contract::{ClipLoad, Command, Event, Fence, Nanos, SourceLists, Stage, WorkerCounters};
 use tandem_media::{Egress, Engine, Origin};
 use tandem_packet_io::{Burst, PacketIo};
 
@@ -77,6 +77,15 @@ impl<Io: PacketIo> Worker<Io> {
         self.clips = Some(ends.clips);
         self.sources = Some(ends.sources);
         self.port.tap = Some(Tap::new(ends.taps));
+        self
+    }
+
+    /// Lets it send only while `fence` is open, on the clock that rounds get their time from. What it would send otherwise is
+    /// dropped. With [`Worker::with_stage_times`] every burst asks for the time anew, so that only what was already with the
+    /// device leaves after the process was stopped; without, the rest of the round does as well.
+    #[must_use]
+    pub fn with_fence(mut self, fence: Arc<Fence>) -> Self {
+        self.port.fence = Some(fence);
         self
     }
 

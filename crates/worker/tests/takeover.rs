@@ -5,11 +5,12 @@
 mod rig;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rig::*;
 use tandem_contract::{
-    Codec, Command, CryptoSuite, Epoch, Event, Learning, LegConfig, LegCrypto, LegPosition, MasterKey, SentPosition,
-    SourcePolicy,
+    Codec, Command, CryptoSuite, DropReason, Epoch, Event, Fence, Learning, LegConfig, LegCrypto, LegPosition,
+    MasterKey, SentPosition, SourcePolicy,
 };
 use tandem_srtp::{Receiver, Sender};
 use tandem_testkit::Endpoint;
@@ -164,4 +165,26 @@ fn a_flow_that_goes_on_elsewhere_is_let_go_of_without_goodbye() {
     assert!(rig.settle().is_empty(), "nobody is told");
     assert_eq!(rig.counters.flows.get(), 0);
     rig.install(legs(Codec::Pcmu, Codec::Pcma));
+}
+
+#[test]
+fn a_worker_that_was_stopped_until_its_permit_ran_out_sends_nothing_and_counts_what_it_did_not_send() {
+    let fence = Arc::new(Fence::lifted());
+    let rig = Rig::new();
+    let mut rig = Rig { worker: rig.worker.with_fence(Arc::clone(&fence)), ..rig };
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let mut caller = caller(Codec::Pcmu);
+    fence.permit(rig.now.plus(1_000_000_000));
+    rig.cable.put(&caller.send(&[0x55; 160], 160));
+    assert_eq!(rig.settle().len(), 1);
+    // The process stands still; frames wait in the device.
+    rig.now = rig.now.plus(2_000_000_000);
+    for _ in 0..3 {
+        rig.cable.put(&caller.send(&[0x55; 160], 160));
+    }
+    assert_eq!(rig.settle().len(), 0);
+    assert_eq!(rig.drops(DropReason::NotPermitted), 3, "{:?}", rig.drop_names());
+    fence.lift();
+    rig.cable.put(&caller.send(&[0x55; 160], 160));
+    assert_eq!(rig.settle().len(), 1);
 }

@@ -18,7 +18,7 @@ pub fn reference_markdown() -> String {
 fn section(text: &mut String, path: &str, field: &Field) {
     let (path, inner) = match &field.shape {
         Shape::Section(fields) => (path.to_owned(), fields),
-        Shape::Rows(fields) => (format!("{path}[]"), fields),
+        Shape::Rows(fields, _) => (format!("{path}[]"), fields),
         Shape::Value { .. } => return,
     };
     let _ = writeln!(text, "### `{path}`\n\n{}\n", field.meaning);

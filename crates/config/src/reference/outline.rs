@@ -21,8 +21,8 @@ pub(super) struct Field {
 pub(super) enum Shape {
     /// A mapping.
     Section(Vec<Field>),
-    /// A sequence of mappings.
-    Rows(Vec<Field>),
+    /// A sequence of mappings, and how many there are at least where there are any.
+    Rows(Vec<Field>, u64),
     /// One value, or a sequence of them.
     Value {
         /// What is allowed, as in `1 to 16 of address/prefix length`.
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
         }
         let items = self.resolve(&schema["items"]);
         if items["properties"].is_object() {
-            return Shape::Rows(self.fields_of(items));
+            return Shape::Rows(self.fields_of(items), schema["minItems"].as_u64().unwrap_or(0));
         }
         if !items.is_null() {
             let count = match (schema["minItems"].as_u64(), schema["maxItems"].as_u64()) {

@@ -73,14 +73,19 @@ impl Page {
                     self.comment_out(start, indent);
                 }
             }
-            Shape::Rows(fields) => {
+            Shape::Rows(fields, least) => {
                 self.line(indent, if field.required { "# Required: at least one." } else { "# None by default." });
+                let header = self.text.len();
                 self.line(indent, &format!("{}:", field.name));
                 let start = self.text.len();
                 fields.iter().for_each(|field| self.field(indent + 4, field));
                 // The first line of a row carries its dash.
                 let dash = start + indent + 2;
                 self.text.replace_range(dash..dash + 1, "-");
+                if !field.required && *least > 1 {
+                    // One alone would be wrong.
+                    self.comment_out(header, indent);
+                }
             }
             Shape::Value { allowed, choices } => {
                 for (name, meaning) in choices {

@@ -4,6 +4,7 @@
 //! changes something is refused when it comes from a web page, which a browser marks with `Origin`.
 
 mod bans;
+mod cluster;
 mod flows;
 mod functions;
 mod routing;
@@ -97,6 +98,19 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/v1/reload",
         "reads the configuration file again, as SIGHUP does; what was applied, what needs a restart; 409 and the reason where it cannot be",
     ),
+    (
+        "GET",
+        "/v1/cluster",
+        "the members of the cluster, who has the floating addresses, and who would take them over and why; 404 without a cluster",
+    ),
+    (
+        "POST",
+        "/v1/cluster/failover?to=MEMBER",
+        "moves the floating addresses and their calls to that member, or to the best; `force=true` takes them here though the \
+         other of two members is silent",
+    ),
+    ("POST", "/v1/cluster/maintenance", "hands the floating addresses over and takes none"),
+    ("DELETE", "/v1/cluster/maintenance", "ends that"),
     ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
 ];
 
@@ -164,6 +178,9 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/drain", post(drain))
         .route("/v1/takeover", post(take_over))
         .route("/v1/release", post(release))
+        .route("/v1/cluster", get(cluster::show))
+        .route("/v1/cluster/failover", post(cluster::fail_over))
+        .route("/v1/cluster/maintenance", post(cluster::begin_maintenance).delete(cluster::end_maintenance))
         .layer(middleware::from_fn(refuse_web_pages))
         .with_state(node)
 }

@@ -13,6 +13,7 @@ use tandem_contract::{DropReason, Stage, WorkerCounters, WorkerId};
 
 use super::latency::Latency;
 use super::table::{METRICS, Metric, Value};
+use crate::cluster::ClusterStatus;
 use crate::ports::PortReading;
 use crate::recorder::RecorderState;
 use crate::records::RecordsState;
@@ -24,6 +25,7 @@ pub(crate) struct Scrape {
     pub(crate) ready: bool,
     pub(crate) uptime_s: u64,
     pub(crate) switch: Option<SwitchStatus>,
+    pub(crate) cluster: ClusterStatus,
     pub(crate) records: Arc<RecordsState>,
     pub(crate) recorder: Arc<RecorderState>,
     pub(crate) workers: Vec<(WorkerId, Arc<WorkerCounters>)>,
@@ -122,6 +124,7 @@ mod tests {
                 trunks: vec![TrunkStatus { peer: "carrier".to_owned(), answered: 4, ..TrunkStatus::default() }],
                 ..SwitchStatus::default()
             }),
+            cluster: ClusterStatus::default(),
             records: Arc::default(),
             recorder: Arc::default(),
             workers: vec![(WorkerId(0), counters)],

@@ -84,7 +84,8 @@ pub(super) const METRICS: &[Metric] = &[
     counter(
         "tandem_sip_datagrams_unsent",
         Switch(|switch| switch.sip.unsent),
-        "SIP datagrams that the kernel did not take: its buffer is full, or there is no way to the address.",
+        "SIP datagrams that the kernel did not take: its buffer is full, or there is no way to the address; and messages that a \
+         node of a cluster had no votes to send.",
     ),
     counter(
         "tandem_sip_stream_bytes_received",
@@ -290,6 +291,58 @@ pub(super) const METRICS: &[Metric] = &[
         "tandem_records_failing",
         Node(|node| node.records.failing.load(Relaxed).into()),
         "1 while call detail records cannot be written.",
+    ),
+    gauge(
+        "tandem_cluster_active",
+        Node(|node| node.cluster.active.into()),
+        "1 while this node has the floating addresses and the votes to send from them.",
+    ),
+    gauge(
+        "tandem_cluster_members_alive",
+        Node(|node| node.cluster.members_alive),
+        "Members of the cluster that are heard, this node among them; 0 without a cluster.",
+    ),
+    gauge("tandem_cluster_alarms", Node(|node| node.cluster.alarms), "Alarms of the cluster that last."),
+    gauge(
+        "tandem_cluster_epoch",
+        Node(|node| node.cluster.epoch),
+        "The epoch of who has the floating addresses; it grows with every holder.",
+    ),
+    counter(
+        "tandem_cluster_beats_received",
+        Node(|node| node.cluster.counters.beats_received),
+        "Heartbeats of other members.",
+    ),
+    counter(
+        "tandem_cluster_beats_refused",
+        Node(|node| {
+            let counters = &node.cluster.counters;
+            counters.beats_malformed
+                + counters.beats_unauthenticated
+                + counters.beats_replayed
+                + counters.beats_of_strangers
+        }),
+        "Datagrams that are no heartbeat, have another secret, were seen before or are for nobody known.",
+    ),
+    counter(
+        "tandem_cluster_promotions",
+        Node(|node| node.cluster.counters.promotions),
+        "How often this node got the floating addresses.",
+    ),
+    counter(
+        "tandem_cluster_demotions",
+        Node(|node| node.cluster.counters.demotions),
+        "How often it lost or gave them.",
+    ),
+    counter(
+        "tandem_cluster_lapses",
+        Node(|node| node.cluster.counters.lapses),
+        "How often it had the floating addresses and lacked votes, so that it did not send.",
+    ),
+    counter(
+        "tandem_cluster_pauses",
+        Node(|node| node.cluster.counters.pauses),
+        "How often the process did not run for longer than a vote holds, or lost time to a hypervisor.",
     ),
     gauge("tandem_recordings", Node(|node| node.recorder.active.load(Relaxed)), "Calls that are being recorded."),
     counter(

@@ -7,7 +7,7 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tandem_control::{Control, Ended, PortReader, PortReading, Setup, WorkerLink};
+use tandem_control::{Control, Ended, PortReader, PortReading, Setup, WorkerFence, WorkerLink};
 use tempfile::TempDir;
 
 pub use sip_peer::SipPeer;
@@ -44,6 +44,11 @@ impl Bench {
 
     /// Starts it without its workers, after `prepare` saw the directory of records.
     pub fn prepared(more: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::fenced(more, prepare, WorkerFence::of_nobody())
+    }
+
+    /// The same, with what stops workers.
+    pub fn fenced(more: &str, prepare: impl FnOnce(&Path), fence: WorkerFence) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let records = directory.path().join("records");
         std::fs::create_dir(&records).unwrap();
@@ -76,6 +81,7 @@ http: {{listen: \"127.0.0.1:0\"}}
             taps: Vec::new(),
             slots: 100,
             log: None,
+            fence,
             signals: false,
         })
         .unwrap();

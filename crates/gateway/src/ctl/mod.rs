@@ -2,6 +2,7 @@
 
 mod bans;
 mod client;
+mod cluster;
 mod functions;
 mod routing;
 mod table;
@@ -51,6 +52,13 @@ enum Command {
     Route(routing::Route),
     /// Reads the configuration file again, as SIGHUP does.
     Reload,
+    /// The members of the cluster and who has the floating addresses.
+    Cluster(cluster::Cluster),
+    /// Moves the floating addresses, and the calls on them, to another member.
+    Failover(cluster::Failover),
+    /// Leaves the floating addresses to other members.
+    #[command(subcommand)]
+    Maintenance(cluster::Maintenance),
     /// The media ports' addresses, while calls are up.
     #[command(subcommand)]
     Address(Address),
@@ -140,6 +148,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Release => told(arguments.json, &client.post("/v1/release")?, |answer| {
             format!("let go of {} calls\n", answer["calls"])
         }),
+        Command::Cluster(cluster) => told_of(arguments.json, cluster::show(&client, cluster)?),
+        Command::Failover(failover) => told_of(arguments.json, cluster::fail_over(&client, failover)?),
+        Command::Maintenance(maintenance) => told_of(arguments.json, cluster::maintain(&client, maintenance)?),
         Command::Record(record) => told_of(arguments.json, functions::record(&client, record)?),
         Command::Play(play) => told_of(arguments.json, functions::play(&client, play)?),
         Command::Fork(fork) => told_of(arguments.json, functions::fork(&client, fork)?),

@@ -29,7 +29,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 #[cfg(feature = "dpdk")]
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     use anyhow::Context;
-    use tandem_control::{Control, Setup};
+    use std::sync::Arc;
+
+    use tandem_contract::Fence;
+    use tandem_control::{Control, Setup, WorkerFence};
+    use tandem_worker::{Clock as _, TscClock};
 
     use crate::check;
     use crate::dataplane::{self, DataPlane};
@@ -45,6 +49,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let main_core = keep_off(&config.workers.cores);
     let (links, taps, ends) = dataplane::rings(&config);
     let slots = dataplane::flow_slots(&config);
+    let fence = Arc::new(Fence::lifted());
+    let clock = TscClock::new();
+    let mut workers_clock = clock.clone();
     let control = Control::start(Setup {
         config: config.clone(),
         config_path: arguments.config.clone(),
@@ -52,6 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         taps,
         slots,
         log: Some(log),
+        fence: WorkerFence { fence: fence.clone(), clock: Box::new(move || workers_clock.now()) },
         signals: true,
     })
     .context("cannot start")?;
@@ -60,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.debug_burn_ns > 0 {
         tracing::warn!(ns = arguments.debug_burn_ns, "every received frame is made slower on purpose");
     }
-    let data_plane = match DataPlane::start(&config, main_core, ends, arguments.debug_burn_ns) {
+    let data_plane = match DataPlane::start(&config, main_core, ends, arguments.debug_burn_ns, (clock, fence)) {
         Ok(data_plane) => data_plane,
         Err(failure) => {
             control.terminate();

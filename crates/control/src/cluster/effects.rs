@@ -1,0 +1,107 @@
+//! What the cluster machine wants done, and who does it.
+
+use tandem_cluster::{LeaseRequest, MoveError, Output, ServiceId};
+use tokio::sync::mpsc::{Sender, UnboundedSender};
+use tokio::sync::oneshot;
+
+use super::Fences;
+use super::sockets::Paths;
+use crate::clock::Clock;
+use crate::order::Order;
+
+/// Addresses and calls that are to come here.
+#[derive(Debug)]
+pub(crate) struct TakeOver {
+    /// The name of the node that had them, where that is known.
+    pub(crate) from: Option<String>,
+    /// Told when addresses are here.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// Addresses that are to go from here.
+#[derive(Debug)]
+pub(crate) struct LetGo {
+    /// Told when they are gone.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// What came to its end.
+pub(crate) enum Done {
+    /// A move of addresses to here.
+    Moved(Moved),
+    /// Addresses that were to go have gone.
+    Gone,
+}
+
+/// How a move came to its end.
+pub(crate) struct Moved {
+    pub(crate) service: ServiceId,
+    pub(crate) epoch: u64,
+    pub(crate) outcome: Result<(), MoveError>,
+}
+
+/// The other ends of the machine's outputs.
+pub(crate) struct Effects {
+    pub(crate) names: Vec<String>,
+    pub(crate) paths: Paths,
+    pub(crate) lease: Option<Sender<LeaseRequest>>,
+    pub(crate) clock: Clock,
+    pub(crate) fences: Fences,
+    pub(crate) order: UnboundedSender<Order>,
+    pub(crate) done: Sender<Done>,
+    /// Who had the calls that come with the addresses; every attempt to move them asks for these.
+    pub(crate) from: Option<String>,
+}
+
+impl Effects {
+    pub(crate) fn perform(&mut self, output: Output) {
+        match output {
+            Output::Beat { to, path, bytes } => self.paths.send(usize::from(to.0), usize::from(path), &bytes),
+            Output::Lease(request) => {
+                if let Some(lease) = &self.lease {
+                    // A store that is behind is one that does not answer.
+                    let _ = lease.try_send(request);
+                }
+            }
+            Output::Permit { until, .. } => self.fences.permit(self.clock, until),
+            Output::Promote { service, epoch, from } => {
+                let from = from.and_then(|member| self.names.get(usize::from(member.0)).cloned());
+                tracing::warn!(service = service.0, epoch, from, "this node has the floating addresses now");
+                self.from = from;
+            }
+            Output::MoveAddresses { service, epoch, .. } => self.move_here(service, epoch),
+            Output::Demote { service, epoch, ended } => {
+                tracing::warn!(service = service.0, epoch, why = %ended, "this node has the floating addresses no more");
+                let (done, is_done) = oneshot::channel();
+                // It fails only when the switch's thread has ended, and then nothing is left to let go of.
+                let _ = self.order.send(Order::LetGo(LetGo { done }));
+                let told = self.done.clone();
+                tokio::spawn(async move {
+                    if is_done.await.is_ok() {
+                        let _ = told.send(Done::Gone).await;
+                    }
+                });
+            }
+            // Nobody can be asked on a link of one's own.
+            Output::Locate { .. } => {}
+            Output::Alarm { alarm, raised: true } => tracing::error!(?alarm, "alarm"),
+            Output::Alarm { alarm, raised: false } => tracing::info!(?alarm, "alarm is over"),
+            Output::Event(event) => tracing::info!(?event, "cluster"),
+        }
+    }
+
+    fn move_here(&mut self, service: ServiceId, epoch: u64) {
+        let (done, is_done) = oneshot::channel();
+        let from = self.from.clone();
+        let sent = self.order.send(Order::TakeOver(TakeOver { from, done }));
+        let told = self.done.clone();
+        tokio::spawn(async move {
+            let outcome = match sent {
+                Ok(()) => is_done.await.map_err(|_| MoveError::Failed),
+                Err(_) => Err(MoveError::Failed),
+            };
+            // Nobody waits for it where the cluster's thread has ended.
+            let _ = told.send(Done::Moved(Moved { service, epoch, outcome })).await;
+        });
+    }
+}

@@ -1,0 +1,101 @@
+//! The store's vote, in Valkey or Redis: one compare-and-set at a time.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use tandem_cluster::{LeaseAnswer, LeaseRecord, LeaseRequest};
+use tokio::sync::mpsc;
+
+use super::ClusterError;
+
+/// Sets the key where it has what is expected (`-` for nothing), and answers with whether it did and what is there then.
+const COMPARE_AND_SET: &str = "\
+local there = redis.call('GET', KEYS[1])
+if (there or '-') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return {1, ARGV[2]} end
+return {0, there or '-'}";
+/// What stands for no record; a record has spaces in it.
+const NOTHING: &str = "-";
+/// A store that does not answer in this time is away: the machine has long asked again.
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// Between attempts to reach it.
+const RECONNECT: Duration = Duration::from_millis(100);
+
+/// Performs requests until the sender of them is gone. What cannot be done is not answered: the machine takes silence for
+/// what it is.
+pub(crate) async fn serve(
+    client: redis::Client,
+    mut requests: mpsc::Receiver<LeaseRequest>,
+    answers: mpsc::Sender<LeaseAnswer>,
+) {
+    let mut away = false;
+    loop {
+        let connected = tokio::time::timeout(TIMEOUT, client.get_multiplexed_async_connection()).await;
+        let error = match connected {
+            Ok(Ok(connection)) => {
+                if std::mem::take(&mut away) {
+                    tracing::info!("the store answers again");
+                }
+                match perform(connection, &mut requests, &answers).await {
+                    Some(error) => error,
+                    None => return,
+                }
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        if !std::mem::replace(&mut away, true) {
+            tracing::error!(
+                error,
+                "the store of votes is away: this node holds what it holds while the others vote for it"
+            );
+        }
+        tokio::time::sleep(RECONNECT).await;
+        // Old requests have been given up.
+        while requests.try_recv().is_ok() {}
+        if requests.is_closed() {
+            return;
+        }
+    }
+}
+
+/// Until an error, or until nobody asks any more.
+async fn perform(
+    mut connection: MultiplexedConnection,
+    requests: &mut mpsc::Receiver<LeaseRequest>,
+    answers: &mpsc::Sender<LeaseAnswer>,
+) -> Option<String> {
+    while let Some(request) = requests.recv().await {
+        let answer = match tokio::time::timeout(TIMEOUT, ask(&mut connection, &request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Some(error),
+            Err(_) => return Some("no answer".to_owned()),
+        };
+        // Nobody waits for it where the cluster's thread has ended.
+        let _ = answers.send(answer).await;
+    }
+    None
+}
+
+async fn ask(connection: &mut MultiplexedConnection, request: &LeaseRequest) -> Result<LeaseAnswer, String> {
+    let key = format!("tandem:lease:{}", request.service.0);
+    let (set, there): (i64, String) = match request.set {
+        Some((expected, record)) => {
+            let expected = expected.map_or(NOTHING.to_owned(), |record| record.to_string());
+            let mut command = redis::cmd("EVAL");
+            command.arg(COMPARE_AND_SET).arg(1).arg(key).arg(expected).arg(record.to_string());
+            command.query_async(connection).await.map_err(|error| error.to_string())?
+        }
+        None => {
+            let there: Option<String> =
+                redis::cmd("GET").arg(key).query_async(connection).await.map_err(|error| error.to_string())?;
+            (0, there.unwrap_or(NOTHING.to_owned()))
+        }
+    };
+    let record = if there == NOTHING { None } else { Some(there.parse::<LeaseRecord>().map_err(|e| e.to_string())?) };
+    Ok(LeaseAnswer { service: request.service, request: request.request, set: set == 1, record })
+}
+
+/// A client for the store's URL.
+pub(crate) fn client(url: &str) -> Result<redis::Client, ClusterError> {
+    redis::Client::open(url).map_err(|error| ClusterError::Store(error.to_string()))
+}

@@ -1,0 +1,52 @@
+//! The cluster as HTTP and metrics tell it.
+
+use serde::Serialize;
+use tandem_cluster::{Alarm, Cluster, ClusterCounters, Explanation, MemberView, ServiceId, ServiceView};
+use tandem_contract::Nanos;
+
+/// The cluster as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ClusterView {
+    pub(crate) members: Vec<MemberView>,
+    pub(crate) services: Vec<ServiceView>,
+    pub(crate) alarms: Vec<Alarm>,
+    pub(crate) counters: ClusterCounters,
+    pub(crate) explanation: Option<Explanation>,
+    #[serde(skip)]
+    pub(crate) active: bool,
+}
+
+impl ClusterView {
+    pub(crate) fn of(cluster: &Cluster, now: Nanos) -> Self {
+        Self {
+            members: cluster.members(now),
+            services: cluster.services(now),
+            alarms: cluster.alarms().collect(),
+            counters: cluster.counters(),
+            explanation: cluster.explain(now, ServiceId(0)),
+            active: cluster.is_active(now, ServiceId(0)),
+        }
+    }
+}
+
+/// What metrics say of it; all 0 without a cluster.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ClusterStatus {
+    pub(crate) active: bool,
+    pub(crate) members_alive: u64,
+    pub(crate) alarms: u64,
+    pub(crate) epoch: u64,
+    pub(crate) counters: ClusterCounters,
+}
+
+impl From<&ClusterView> for ClusterStatus {
+    fn from(view: &ClusterView) -> Self {
+        Self {
+            active: view.active,
+            members_alive: view.members.iter().filter(|member| member.alive).count() as u64,
+            alarms: view.alarms.len() as u64,
+            epoch: view.services.first().map_or(0, |service| service.epoch),
+            counters: view.counters,
+        }
+    }
+}
