@@ -64,6 +64,32 @@ fn calls_of_a_gateway_that_was_killed_go_on_at_the_other_and_are_recorded_once()
 }
 
 #[test]
+fn a_node_that_stands_still_is_relieved_by_itself_and_is_not_heard_when_it_wakes() {
+    if !may_make_networks("a_node_that_stands_still_is_relieved_by_itself_and_is_not_heard_when_it_wakes") {
+        return;
+    }
+    let _alone = alone();
+    let pair = Pair::clustered("PCMA", CORES);
+    let holder = pair.await_holder();
+    let other = 1 - holder;
+    let mut talkers = talkers(&pair, 2, &["PCMA"]);
+    hear(&mut talkers, 50);
+    pair.await_warm(other, 2);
+    pair.await_fit(holder);
+    pair.node(holder).process.signal("STOP");
+    talkers.listen_anew();
+    hear(&mut talkers, 50);
+    pair.node(holder).process.signal("CONT");
+    hear(&mut talkers, 150);
+    let from_two: u64 = (0..2).flat_map(|party| talkers.heard(party)).map(|heard| heard.from_two).sum();
+    assert_eq!(from_two, 0, "one gateway alone is heard");
+    assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended; 2]);
+    pair.node(other).records(2);
+    assert_eq!(pair.records().len(), 2, "the one that woke let go of them");
+    pair.node(holder).assert_idle();
+}
+
+#[test]
 fn a_call_moves_to_the_other_gateway_and_back_as_planned() {
     if !may_make_networks("a_call_moves_to_the_other_gateway_and_back_as_planned") {
         return;

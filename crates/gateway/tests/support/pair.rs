@@ -24,13 +24,39 @@ pub struct Pair {
     pub scratch: [Scratch; 2],
     pub redis: Process,
     pub nodes: [Option<Gateway>; 2],
+    /// The section `cluster` of both; empty where they are in none.
+    cluster: String,
 }
 
 impl Pair {
     /// Networks, the store, and both gateways, ready; neither has the floating addresses. `callee` says what the callee
     /// speaks, `cores` where each worker polls.
     pub fn up(callee: &str, cores: [usize; 2]) -> Self {
+        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], String::new())
+    }
+
+    /// The same as members of a cluster, whose third vote is the store's.
+    pub fn clustered(callee: &str, cores: [usize; 2]) -> Self {
         let scratch = [Scratch::new(), Scratch::new()];
+        let secret = scratch[0].path().join("secret");
+        fs::write(&secret, [7; 48]).expect("a secret");
+        // Long enough for two workers and the parties on two cores.
+        let cluster = format!(
+            r#"
+cluster:
+  secret_file: "{}"
+  store: "redis://10.79.0.9:6379/"
+  beat_ms: 200
+  members:
+    - {{ name: node-a, heartbeat: ["10.79.0.11:7946"] }}
+    - {{ name: node-b, heartbeat: ["10.79.0.12:7946"] }}
+"#,
+            secret.display()
+        );
+        Self::start_all(callee, cores, scratch, cluster)
+    }
+
+    fn start_all(callee: &str, cores: [usize; 2], scratch: [Scratch; 2], cluster: String) -> Self {
         let id: String = scratch[0].unique().chars().rev().take(6).collect();
         network("up", &id);
         let endpoints = format!("tandem-fe-{id}");
@@ -42,7 +68,7 @@ impl Pair {
             assert!(Instant::now() < until, "the store does not start:\n{}", redis.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        let mut pair = Self { id, scratch, redis, nodes: [None, None] };
+        let mut pair = Self { id, scratch, redis, nodes: [None, None], cluster };
         for (node, core) in cores.into_iter().enumerate() {
             pair.start(node, callee, core);
         }
@@ -73,7 +99,8 @@ replication:
     - {{ address: 10.79.0.100/24, interface: eth0 }}
     - {{ address: 10.79.0.101/24, port: media }}
 shutdown: {{ drain_timeout_s: 1 }}
-"#,
+{cluster}"#,
+            cluster = self.cluster,
             name = ["a", "b"][node],
             prefix = scratch.unique(),
             records = scratch.path().join("records").display(),
@@ -100,6 +127,34 @@ shutdown: {{ drain_timeout_s: 1 }}
         let answer = self.node(node).ctl_json(&["takeover"]);
         assert_eq!(answer["refused"], serde_json::json!([]), "{answer}");
         answer["calls"].as_u64().expect("a number")
+    }
+
+    /// Waits until one node has the floating addresses by its votes; which.
+    pub fn await_holder(&self) -> usize {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            for node in 0..2 {
+                if self.metrics(node).lines().any(|line| line == "tandem_cluster_active 1") {
+                    return node;
+                }
+            }
+            assert!(Instant::now() < until, "nobody has the addresses:\n{}", self.node(0).process.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until a node sees every member fit: two workers that share a core may stand still for too long.
+    pub fn await_fit(&self, node: usize) {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let view = self.node(node).ctl_json(&["cluster"]);
+            let members = view["members"].as_array().cloned().unwrap_or_default();
+            if !members.is_empty() && members.iter().all(|member| member["fit"] == true) {
+                return;
+            }
+            assert!(Instant::now() < until, "a member is not fit: {view}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Waits until a node has a warm copy of so many calls.
