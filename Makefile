@@ -11,7 +11,7 @@ CAPACITY_ARGUMENTS ?=
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: ## install what building, testing and the demo need (Debian packages, by name)
+setup: ## install what building and the demo need (Debian packages, by name)
 	@scripts/setup.sh
 
 build: setup ## build the release binary, target/release/tandem
@@ -24,7 +24,8 @@ demo: setup ## real SIP calls through the gateway, speech checked bit for bit
 demo-short: ## the demo with 4-second calls
 	@$(MAKE) --no-print-directory demo DEMO_SECONDS=4
 
-test: setup ## all tests
+test: ## all tests
+	@scripts/setup.sh build demo test
 	$(CARGO) test --workspace --locked
 
 lint: setup ## formatting and lints, warnings are errors
@@ -38,7 +39,8 @@ bench: ## figures of this machine (minutes)
 	@scripts/setup.sh build demo bench
 	scripts/bench.sh
 
-failover: setup ## two gateways, one dies in seven ways: calls lost, gaps of media, duplicates (needs root)
+failover: ## two gateways, one dies in seven ways: calls lost, gaps of media, duplicates (needs root)
+	@scripts/setup.sh build demo test
 	benches/failover.sh
 
 capacity: build ## the largest number of calls at a service level, five mixes (an hour and more)

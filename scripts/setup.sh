@@ -1,17 +1,19 @@
 #!/bin/sh
 # Installs what Tandem needs on Debian 12, and only what is missing.
 #
-#   scripts/setup.sh [build] [demo] [bench]     default: build demo
+#   scripts/setup.sh [build] [demo] [test] [bench]     default: build demo
 #
-#   build   compilers and headers to build everything and run its tests
-#   demo    the programs that `make demo` and the end-to-end tests call
+#   build   compilers and headers to build everything
+#   demo    the programs that `make demo` calls
+#   test    the peers and tools that the tests call: softphones, proxies, databases, a browser (Debian starts some of them as services)
 #   bench   the peers and tools that `make bench` compares with, where they are wanted
 #
 # Runs apt as root or through sudo, and not at all when nothing is missing. Does not install Rust, but says how.
 set -eu
 
 build="build-essential clang cmake libclang-dev libdpdk-dev pkg-config"
-demo="baresip-core ethtool haproxy iproute2 iputils-arping jq kamailio kamailio-tls-modules openssl postgresql python3-venv redis-server sip-tester sipvicious tcpdump tshark"
+demo="ethtool iproute2 jq sip-tester tcpdump"
+test="baresip-core chromium haproxy iputils-arping kamailio kamailio-tls-modules openssl postgresql python3-venv redis-server sipvicious tshark"
 bench="libbcg729-0 libopus0 libspandsp2 libsrtp2-1 linux-perf rtpengine-daemon valgrind"
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -25,8 +27,9 @@ for group in ${*:-build demo}; do
     case $group in
         build) wanted="$wanted $build" ;;
         demo) wanted="$wanted $demo" ;;
+        test) wanted="$wanted $test" ;;
         bench) wanted="$wanted $bench" ;;
-        *) fail "no such group: $group. There are: build demo bench" ;;
+        *) fail "no such group: $group. There are: build demo test bench" ;;
     esac
 done
 
@@ -65,7 +68,7 @@ else
 fi
 
 # What checks the CloudFormation templates is no Debian package. It stays in the build directory.
-case ${*:-demo} in *demo*)
+case $* in *test*)
     tools=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools
     if [ ! -x "$tools/bin/cfn-lint" ]; then
         say "cfn-lint goes to $tools"

@@ -75,7 +75,7 @@ fn sipvicious_finds_nothing_and_is_not_heard_until_an_operator_says_so() {
     let bench = Bench::new("");
     assert!(bench.answers(SIP, "before"));
     let scan = Command::new("svmap").args(["-p", &bench.udp.to_string(), SIP]).output();
-    let scan = scan.expect("svmap runs: scripts/setup.sh installs sipvicious");
+    let scan = scan.expect("svmap runs: `scripts/setup.sh test` installs sipvicious");
     let told = String::from_utf8_lossy(&scan.stdout).into_owned() + &String::from_utf8_lossy(&scan.stderr);
     assert!(!told.contains(&format!("{SIP}:{}", bench.udp)), "{told}");
     let bans = bench.gateway.ctl_json(&["bans", "list"]);

@@ -245,12 +245,12 @@ fn the_page_shows_a_browser_the_call_that_is_up() {
     }
 
     // What the page has become after two turns of its own.
-    let browser = Command::new("chromium")
+    let browser = std::process::Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2500", "--dump-dom"])
         .arg(format!("--user-data-dir={}", bench.scratch.path().join("browser").display()))
         .arg(format!("http://{}/", bench.gateway.http()))
         .output()
-        .expect("chromium runs: scripts/setup.sh installs it");
+        .expect("chromium runs: `scripts/setup.sh test` installs it");
     let page = String::from_utf8_lossy(&browser.stdout);
     for shown in [r#"class="good">ready"#, "caller → callee", "PCMU ↔ PCMA", "<b>1</b>"] {
         assert!(page.contains(shown), "no {shown} in {page}\n{}", String::from_utf8_lossy(&browser.stderr));

@@ -42,7 +42,7 @@ impl Server {
         arguments(&mut command);
         command.args(["--port", &port_text, "--bind", "127.0.0.1", "--dir"]).arg(directory.path());
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut child = spawned.expect("redis-server, which scripts/setup.sh installs");
+        let mut child = spawned.expect("redis-server, which `scripts/setup.sh test` installs");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let is_ready = |line: &str| line.contains("Ready to accept connections") || line.contains("Sentinel ID is");
         assert!(lines.by_ref().map_while(Result::ok).any(|line| is_ready(&line)), "it starts");

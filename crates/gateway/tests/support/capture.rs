@@ -47,7 +47,7 @@ pub fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     }
     let output = command
         .output()
-        .unwrap_or_else(|error| panic!("tshark does not start ({error}): scripts/setup.sh installs it"));
+        .unwrap_or_else(|error| panic!("tshark does not start ({error}): `scripts/setup.sh test` installs it"));
     assert!(output.status.success(), "tshark -Y '{filter}': {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("tshark writes text");
     text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()

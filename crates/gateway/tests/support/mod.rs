@@ -61,7 +61,7 @@ impl Process {
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)
             .spawn()
-            .unwrap_or_else(|error| panic!("{what} does not start ({error}): scripts/setup.sh installs it"));
+            .unwrap_or_else(|error| panic!("{what} does not start ({error}): `scripts/setup.sh test` installs it"));
         Self { child, what: what.to_owned(), log }
     }
 
