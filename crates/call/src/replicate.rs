@@ -17,6 +17,8 @@ impl Call {
         let unix = |at: Nanos| exchange.config.wall_clock.unix_millis(at);
         let then = match self.media.then() {
             _ if self.phase == Phase::Reserving => ThenReplica::InviteCallee,
+            // An answer that waits for a PRACK waits on this node alone: the other one knows nothing of what went before it.
+            _ if self.phase == Phase::Answering => ThenReplica::AnswerCaller,
             None | Some(Then::Settle | Then::Resumed(_)) => ThenReplica::Settle,
             Some(Then::InviteCallee) => ThenReplica::InviteCallee,
             Some(Then::Progress) => ThenReplica::Progress,

@@ -56,7 +56,8 @@ fn calls_of_a_gateway_that_was_killed_go_on_at_the_other_and_are_recorded_once()
     for record in &records {
         assert_eq!((&record["status"], &record["ended_by"]), (&200.into(), &"caller".into()), "{record}");
         let received = record["caller"]["packets_received"].as_u64().expect("a number");
-        assert!(received >= 100, "both gateways' packets are counted: {record}");
+        // Each heard 50; what the killed one had counted since it last told is lost, a few tenths of a second.
+        assert!(received > 75, "both gateways' packets are counted: {record}");
     }
     // Nothing is left that a third could take.
     pair.start(0, "PCMA", CORES[0]);

@@ -256,7 +256,8 @@ fn the_page_shows_a_browser_the_call_that_is_up() {
         assert!(page.contains(shown), "no {shown} in {page}\n{}", String::from_utf8_lossy(&browser.stderr));
     }
 
-    let hung_up = bench.gateway.ctl(&["hangup", "0"]);
+    let number = bench.gateway.ctl_json(&["calls"])[0]["number"].to_string();
+    let hung_up = bench.gateway.ctl(&["hangup", &number]);
     assert!(hung_up.status.success(), "{}", String::from_utf8_lossy(&hung_up.stderr));
     caller.expect_success(65);
     callee.expect_success(65);

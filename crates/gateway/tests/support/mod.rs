@@ -10,7 +10,7 @@ pub mod talkers;
 
 use std::fs;
 use std::io::Read as _;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -222,10 +222,15 @@ pub fn inside(namespace: Option<&str>, program: &str) -> Command {
     }
 }
 
-/// A UDP port of `address` that nobody listens on now.
+/// A port of `address` that nobody has now, neither with UDP nor with TCP.
 pub fn free_udp_port(address: &str) -> u16 {
-    let socket = UdpSocket::bind((address, 0)).expect("a free port");
-    socket.local_addr().expect("its address").port()
+    loop {
+        let socket = UdpSocket::bind((address, 0)).expect("a free port");
+        let port = socket.local_addr().expect("its address").port();
+        if TcpListener::bind((address, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub fn repository() -> PathBuf {
