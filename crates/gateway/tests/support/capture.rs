@@ -18,7 +18,7 @@ impl Capture {
     pub fn start(scratch: &Scratch, namespace: &str) -> Self {
         let file = scratch.path().join(format!("{namespace}.pcap"));
         let mut command = inside(Some(namespace), "tcpdump");
-        command.args(["-i", "eth0", "-U", "-B", "16384", "-s", "0", "-w"]).arg(&file).arg("udp");
+        command.args(["-i", "eth0", "--immediate-mode", "-U", "-B", "16384", "-s", "0", "-w"]).arg(&file).arg("udp");
         let log = scratch.path().join(format!("{namespace}.pcap.log"));
         let mut process = Process::spawn("tcpdump", &mut command, log);
         let until = Instant::now() + Duration::from_secs(20);
