@@ -71,7 +71,8 @@ impl Load {
                 | Output::Stream { .. }
                 | Output::Disconnect { .. }
                 | Output::Trunk(_)
-                | Output::Registration { .. } => {
+                | Output::Registration { .. }
+                | Output::Registrations { .. } => {
                     unreachable!("both endpoints speak UDP")
                 }
                 Output::Command { worker, command } => {

@@ -23,8 +23,9 @@ use crate::media_pool::MediaPool;
 use crate::output::{CallNumber, Output, SwitchCounters};
 use crate::record::CallRecord;
 use crate::registration::Registrations;
-use crate::routing::{NoDestination, Plan, Query, Routing};
+use crate::routing::{Candidate, NoDestination, Plan, Query, Routing};
 use crate::trunks::Trunks;
+use crate::users::Users;
 
 /// What we take, for `Allow`.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER";
@@ -68,6 +69,8 @@ pub(crate) struct Exchange {
     pub(crate) connections: Connections,
     pub(crate) guard: Guard,
     pub(crate) outputs: VecDeque<Output>,
+    /// Who registers here, where anybody does.
+    pub(crate) users: Option<Users>,
     pub(crate) counters: SwitchCounters,
     /// Dialogs by Call-ID and our tag.
     pub(crate) dialogs: HashMap<(String, String), (CallNumber, LegSide)>,
@@ -204,6 +207,7 @@ impl Exchange {
             connections: Connections::new(config.connections, config.messages),
             guard,
             outputs: VecDeque::new(),
+            users: None,
             counters: SwitchCounters::default(),
             dialogs: HashMap::new(),
             invites: HashMap::new(),
@@ -255,6 +259,11 @@ impl Exchange {
         let is_it = |known: &Listener| known.advertised == peer.local && known.transport == peer.transport;
         let position = self.config.listeners.iter().zip(0..).find(|(known, _)| is_it(known));
         position.map_or(ListenerId(0), |(_, id)| ListenerId(id))
+    }
+
+    /// Where a candidate's first INVITE goes.
+    pub(crate) fn home_of_candidate(&self, candidate: &Candidate) -> SipPeer {
+        candidate.contact.as_ref().map_or_else(|| self.home_of(&candidate.config), |contact| contact.to)
     }
 
     /// How `peer` is reached outside of dialogs.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tandem_contract::{Codec, CryptoSuite, Direction, Format, LegConfig, LegSide, Nanos, RtcpTransport};
+use tandem_registrar::Target as Contact;
 use tandem_sdp::{Capabilities, KeySeed, Negotiation, Security, SessionDescription, SrtpPolicy};
 use tandem_sip::digest::DigestClient;
 use tandem_sip::{
@@ -31,6 +32,8 @@ pub(crate) struct Leg {
     /// The connection that the peer's latest request in the dialog came by. While it lives, ours leave by it: behind
     /// address translation there is no other way to the peer.
     pub(crate) flow: Option<SipPeer>,
+    /// Requests in the dialog go there whatever its Contact says: a telephone behind address translation, over datagrams.
+    pub(crate) pinned: Option<SipPeer>,
     pub(crate) dialog: Dialog,
     /// The dialog was confirmed by a 2xx and not ended yet.
     pub(crate) is_up: bool,
@@ -166,6 +169,7 @@ impl Leg {
             id,
             home: SipPeer { connection: None, ..home },
             flow: home.connection.map(|_| home),
+            pinned: None,
             peer,
             dialog,
             is_up: false,
@@ -197,10 +201,17 @@ impl Leg {
         (self.ssrc, self.first_sequence, self.first_timestamp)
     }
 
+    /// Requests, the first one included, take the way to where a registered user is.
+    pub(crate) fn reach(&mut self, contact: Option<&Contact>) {
+        let Some(contact) = contact else { return };
+        self.pinned = contact.is_flow.then_some(contact.to);
+        self.dialog.route_set.clone_from(&contact.route_set);
+    }
+
     /// Where requests in the dialog go.
     pub(crate) fn next_hop(&self, exchange: &Exchange) -> SipPeer {
         let is_live = |flow: &SipPeer| flow.connection.is_some_and(|id| exchange.connections.is_live(id));
-        self.flow.filter(is_live).unwrap_or_else(|| exchange.next_hop(&self.dialog, self.home))
+        self.flow.filter(is_live).or(self.pinned).unwrap_or_else(|| exchange.next_hop(&self.dialog, self.home))
     }
 
     /// The peer's request in the dialog came from there.

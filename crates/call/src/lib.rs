@@ -40,6 +40,7 @@ mod spread;
 mod switch;
 mod transfer;
 mod trunks;
+mod users;
 
 pub use bare_flow::{FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused, InstalledFlow, RemovedFlow};
 pub use config::{
@@ -60,3 +61,4 @@ pub use switch::Switch;
 pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};
 pub use tandem_sip::{ConnectionId, Limits as MessageLimits, Transport};
 pub use trunks::{TrunkEvent, TrunkStatus};
+pub use users::StoreTicket;

@@ -1,8 +1,11 @@
 use std::net::SocketAddr;
 
 use tandem_contract::{Codec, Command, CryptoSuite, FlowId, Nanos, WorkerId};
+use tandem_registrar::Change;
 
-use crate::{CallRecord, ConnectionCounters, ConnectionId, GuardCounters, ListenerId, RegistrationState, TrunkEvent};
+use crate::{
+    CallRecord, ConnectionCounters, ConnectionId, GuardCounters, ListenerId, RegistrationState, StoreTicket, TrunkEvent,
+};
 
 /// A call's number: unique while the process runs, never reused, not the SIP Call-ID of either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -59,6 +62,13 @@ pub enum Output {
         peer: String,
         /// How it stands now.
         state: RegistrationState,
+    },
+    /// Make these durable, in this order; where there is a ticket, say so through [`crate::Switch::on_registrations_stored`].
+    Registrations {
+        /// Which REGISTER waits for it.
+        ticket: Option<StoreTicket>,
+        /// What has changed.
+        changes: Vec<Change>,
     },
     /// Write this durably, then say so through [`crate::Switch::on_record_written`]; until then the call counts.
     Record(Box<CallRecord>),

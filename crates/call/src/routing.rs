@@ -7,6 +7,7 @@ mod rules;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tandem_registrar::Target as Contact;
 use tandem_sip::{Uri, UriBuf, ValueError};
 
 use crate::config::{Group, HuntPolicy, Member, Peer, PeerId, Rewrite, Route, SwitchConfig, Target};
@@ -31,6 +32,8 @@ pub(crate) struct Candidate {
     pub(crate) peer: PeerId,
     pub(crate) config: Arc<Peer>,
     pub(crate) uri: UriBuf,
+    /// Where exactly that is, where it is a registered user.
+    pub(crate) contact: Option<Contact>,
 }
 
 /// Where a call goes.
@@ -50,6 +53,10 @@ pub(crate) enum NoDestination {
     NoRoute,
     /// What the route makes of the Request-URI is no URI, or has no user left (484).
     AddressIncomplete,
+    /// The route leads to registered users, and nobody is called so (404).
+    UnknownUser,
+    /// The user is registered nowhere (480).
+    UserAway,
 }
 
 impl Routing {
@@ -149,7 +156,7 @@ impl Routing {
             if route.rewrite.strip > 0 && uri.view().user().is_none() {
                 return Err(NoDestination::AddressIncomplete);
             }
-            Ok(Candidate { peer: id, config: Arc::clone(peer), uri })
+            Ok(Candidate { peer: id, config: Arc::clone(peer), uri, contact: None })
         };
         let candidates = ids.into_iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
         Ok(Plan { route: route.name.clone(), candidates, hunt })

@@ -144,9 +144,11 @@ impl Call {
         };
         let caller = (*a_id, Arc::clone(a));
         // Where we were reached is where we are reached. Behind a name, a peer over UDP is at its configured address.
-        let remote = if from.transport == Transport::Udp { a.address } else { from.remote };
+        let is_user = exchange.users.as_ref().is_some_and(|users| users.peer == *a_id);
+        let remote = if from.transport == Transport::Udp && !is_user { a.address } else { from.remote };
         let home = SipPeer { remote, ..from };
         let mut a = Leg::new(exchange, caller, home, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
+        a.pinned = is_user.then_some(home);
         let b = callee_leg(exchange, (request, &a.peer), &candidate, &reservation);
         let mut record = record;
         record.routed_uri = candidate.uri.to_string();
@@ -327,6 +329,10 @@ impl Attempt {
                 StatusCode::ADDRESS_INCOMPLETE,
                 "nothing is left of the number after the route's rewriting",
             ),
+            NoDestination::UnknownUser => Refused::because(StatusCode::NOT_FOUND, "no such user"),
+            NoDestination::UserAway => {
+                Refused::because(StatusCode::TEMPORARILY_UNAVAILABLE, "the user is not registered")
+            }
         })?;
         record.route.clone_from(&plan.route);
         let asked = request.extension("Max-Breadth").and_then(|breadth| breadth.trim().parse::<u32>().ok());
@@ -359,7 +365,8 @@ fn plan_of(
         offered: offered.as_ref().map(|review| review.codecs.as_slice()),
         unix_ms: exchange.config.wall_clock.unix_millis(now),
     };
-    exchange.plan(&query)
+    let plan = exchange.plan(&query)?;
+    exchange.to_users(now, plan)
 }
 
 /// The side of a callee, before it has spoken: our own identifiers, and of the caller what this peer may know.
@@ -369,7 +376,7 @@ pub(crate) fn callee_leg(
     candidate: &Candidate,
     reservation: &Reservation,
 ) -> Leg {
-    let home = exchange.home_of(&candidate.config);
+    let home = exchange.home_of_candidate(candidate);
     let presented = presented(request, caller, &candidate.config, &home.local.to_string());
     let identifiers = exchange.transactions.identifiers();
     let dialog = Dialog {
@@ -386,6 +393,7 @@ pub(crate) fn callee_leg(
     let callee = (candidate.peer, Arc::clone(&candidate.config));
     let mut leg = Leg::new(exchange, callee, home, dialog, (reservation, LegSide::B));
     leg.lines = presented.lines;
+    leg.reach(candidate.contact.as_ref());
     leg
 }
 

@@ -3,6 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use tandem_contract::{Command, Event, FlowId, LegSide, Nanos, WorkerId};
+use tandem_registrar::Registrar;
 use tandem_sip::transaction::Tx;
 use tandem_sip::{
     ClientTx, ConnectionId, Frame, FramingError, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx,
@@ -24,6 +25,7 @@ use crate::restore::{self, MediaPosition, RestoreError};
 use crate::routing::{Enquiry, EnquiryError, Explanation, Routing};
 use crate::spread::{Spread, Spreads};
 use crate::trunks::{Reached, TrunkStatus};
+use crate::users::{Caller, StoreTicket, Users};
 
 /// Every call of this gateway.
 #[derive(Debug)]
@@ -173,6 +175,7 @@ impl Switch {
     pub fn on_timeout(&mut self, now: Nanos) {
         self.exchange.look_after_connections(now);
         self.exchange.transactions.on_timeout(instant(now));
+        self.exchange.look_after_users(now);
         self.pump(now);
         self.exchange.trunks.on_timeout(now);
         self.exchange.ask_trunks(now);
@@ -203,6 +206,45 @@ impl Switch {
             });
         }
         self.pump(now);
+    }
+
+    /// Takes REGISTERs from now on, and calls from and to those who are registered, as those of the peer called `peer`.
+    pub fn serve_users(&mut self, registrar: Registrar, peer: &str) {
+        self.exchange.users = Some(Users::new(registrar, peer.to_owned(), &self.exchange.config));
+    }
+
+    /// Who registers here; `None` where nobody does.
+    pub fn registrar(&self) -> Option<&Registrar> {
+        self.exchange.users.as_ref().map(|users| &users.registrar)
+    }
+
+    /// The same, to bring subscribers and registrations from the store.
+    pub fn registrar_mut(&mut self) -> Option<&mut Registrar> {
+        self.exchange.users.as_mut().map(|users| &mut users.registrar)
+    }
+
+    /// What [`Output::Registrations`] asked for is durable, or could not be made so: the REGISTER is answered.
+    pub fn on_registrations_stored(&mut self, now: Nanos, ticket: StoreTicket, is_stored: bool) {
+        self.exchange.on_registrations_stored(now, ticket, is_stored);
+        self.pump(now);
+    }
+
+    /// Forgets a subscriber's registrations, as an operator asks; how many there were.
+    pub fn remove_registrations(&mut self, user: &str) -> usize {
+        let changes = self.registrar_mut().map(|registrar| registrar.remove_bindings(user)).unwrap_or_default();
+        let count = changes.len();
+        if count > 0 {
+            self.exchange.outputs.push_back(Output::Registrations { ticket: None, changes });
+        }
+        count
+    }
+
+    /// A subscriber is gone, and its registrations with it.
+    pub fn remove_subscriber(&mut self, user: &str) {
+        let changes = self.registrar_mut().map(|registrar| registrar.remove_subscriber(user)).unwrap_or_default();
+        if !changes.is_empty() {
+            self.exchange.outputs.push_back(Output::Registrations { ticket: None, changes });
+        }
     }
 
     /// Takes no new calls from now on; those under way go on.
@@ -282,6 +324,9 @@ impl Switch {
         self.exchange.config = SwitchConfig { wall_clock, ..config };
         self.exchange.trunks.set_peers(self.exchange.routing.peers());
         self.exchange.registrations.set_peers(self.exchange.routing.peers());
+        if let Some(users) = &mut self.exchange.users {
+            users.find_peer(&self.exchange.config);
+        }
         let peers = &self.exchange.config.peers;
         let id_of = |name: &str| peers.iter().zip(0..).find(|(peer, _)| peer.name == name).map(|(_, id)| PeerId(id));
         self.calls.values_mut().for_each(|call| call.renumber(id_of));
@@ -304,9 +349,11 @@ impl Switch {
     pub fn next_deadline(&self) -> Option<Nanos> {
         let transactions = self.exchange.transactions.next_deadline().map(nanos);
         let calls = self.exchange.alarms.first().map(|(at, _)| *at);
+        let users = self.exchange.users.as_ref().and_then(Users::next_deadline);
         transactions
             .into_iter()
             .chain(calls)
+            .chain(users)
             .chain(self.exchange.trunks.next_deadline())
             .chain(self.exchange.registrations.next_deadline())
             .chain(self.exchange.connections.next_deadline())
@@ -531,6 +578,9 @@ impl Switch {
         let is_in_dialog = request.to_tag().is_some();
         match request.method() {
             Method::Invite if !is_in_dialog => self.on_invite(now, tx, from, request),
+            Method::Register if !is_in_dialog && exchange.users.is_some() => {
+                exchange.on_register(now, tx, from, request)
+            }
             Method::Options if !is_in_dialog => on_options(exchange, now, tx, &request, &tag),
             _ => match uas::check_method(&request, METHODS) {
                 Err(refusal) if !is_in_dialog => {
@@ -545,12 +595,19 @@ impl Switch {
 
     fn on_invite(&mut self, now: Nanos, tx: ServerTx, from: SipPeer, request: Request) {
         let exchange = &mut self.exchange;
-        let Some(source) = exchange.routing.peer_of(from.remote) else {
-            // No call attempt, and no record: anybody on the Internet can send these.
-            exchange.counters.refused_strangers += 1;
-            exchange.guard.strike(now, from.remote.ip(), Offence::Stranger);
-            let tag = exchange.tag();
-            return exchange.refuse(now, tx, &request, StatusCode::FORBIDDEN, &tag);
+        let source = match exchange.routing.peer_of(from.remote) {
+            Some(source) => source,
+            None => match exchange.user_of(now, tx, from, &request) {
+                Caller::User(source) => source,
+                Caller::Answered => return,
+                Caller::Stranger => {
+                    // No call attempt, and no record: anybody on the Internet can send these.
+                    exchange.counters.refused_strangers += 1;
+                    exchange.guard.strike(now, from.remote.ip(), Offence::Stranger);
+                    let tag = exchange.tag();
+                    return exchange.refuse(now, tx, &request, StatusCode::FORBIDDEN, &tag);
+                }
+            },
         };
         // Records that nobody writes must not pile up.
         if exchange.unconfirmed.len() >= exchange.config.limits.max_calls.max(1_000) as usize {

@@ -81,7 +81,8 @@ impl Call {
             offered: None,
             unix_ms: exchange.config.wall_clock.unix_millis(now),
         };
-        let Ok(plan) = exchange.plan(&query) else { return refuse(exchange, StatusCode::NOT_FOUND) };
+        let plan = exchange.plan(&query).and_then(|plan| exchange.to_users(now, plan));
+        let Ok(plan) = plan else { return refuse(exchange, StatusCode::NOT_FOUND) };
         let refer = request.cseq_number();
         let target = plan.candidates.iter().find_map(|candidate| self.transferee(exchange, now, side, candidate));
         let Some(mut target) = target else { return refuse(exchange, StatusCode::SERVICE_UNAVAILABLE) };
@@ -108,7 +109,7 @@ impl Call {
             exchange.admission.part(other.id, candidate.peer);
             return None;
         }
-        let home = exchange.home_of(&candidate.config);
+        let home = exchange.home_of_candidate(candidate);
         let host = home.local.to_string();
         let identifiers = exchange.transactions.identifiers();
         let dialog = Dialog {
@@ -125,6 +126,7 @@ impl Call {
         let referred_by = identity::at_our_host(&self.leg(side).dialog.remote_address, &host);
         let callee = (candidate.peer, candidate.config.clone());
         let mut leg = Leg::new(exchange, callee, home, dialog, (&self.media.reservation, side));
+        leg.reach(candidate.contact.as_ref());
         leg.lines.push(("Referred-By".to_owned(), referred_by));
         leg.lines.extend(candidate.config.set_headers.iter().cloned());
         Some(leg)

@@ -11,6 +11,7 @@ use crate::dataplane::Port;
 use crate::document::Config;
 use crate::routing::GroupMode;
 use crate::transport::{ClientCertificates, Listener, Transport};
+use crate::users::Registrar;
 use crate::value::Cidr;
 
 /// Longest name, in octets. DPDK's own names of pools and queues, which are made from these, end at 32.
@@ -111,6 +112,16 @@ pub(crate) fn is_domain(domain: &str, _: &()) -> garde::Result {
     let fits = (1..=253).contains(&domain.len())
         && domain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'[' | b']' | b':'));
     if fits { Ok(()) } else { Err(garde::Error::new(format_args!("`{domain}`: a host name or IP address is wanted"))) }
+}
+
+pub(crate) fn is_database(url: &str, _: &()) -> garde::Result {
+    let known = ["sqlite://", "postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+    if known && url.len() <= 1_024 && url.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(garde::Error::new("a URL as in sqlite:///var/lib/tandem/tandem.db or postgres://user@host/database is wanted"))
 }
 
 /// Characters of RFC 3261's `user` that need no escape.
@@ -242,6 +253,7 @@ impl Sections<'_> {
         self.check_peers();
         self.check_groups();
         self.check_routes();
+        self.check_registrar();
         self.check_port_range();
         self.check_recording();
         self.check_replication();
@@ -436,6 +448,13 @@ impl Sections<'_> {
         let mut addresses = HashMap::new();
         let first = config.sip.listen.first();
         for (index, peer) in config.peers.iter().enumerate() {
+            let is_users = config.registrar.peer.as_deref() == Some(peer.name.as_str());
+            if peer.address.0.ip().is_unspecified() && !is_users {
+                let message =
+                    "where does its SIP go to? Only the peer that `registrar.peer` names needs none".to_owned();
+                self.problem(path!["peers", index, "address"], message);
+                continue;
+            }
             let listener = config.sip.listen.iter().find(|listener| Some(&listener.name) == peer.listen.as_ref());
             if let Some(listener) = listener.or(first)
                 && matches!(listener.transport, Transport::Ws | Transport::Wss)
@@ -527,6 +546,40 @@ impl Sections<'_> {
                     self.problem(at, message);
                 }
             }
+        }
+    }
+
+    fn check_registrar(&mut self) {
+        let config = self.config;
+        let registrar = &config.registrar;
+        let peers: Vec<&str> = config.peers.iter().map(|peer| peer.name.as_str()).collect();
+        match (&registrar.realm, &registrar.peer) {
+            (None, Some(_)) => {
+                let message = "telephones register only where it is given".to_owned();
+                self.problem(path!["registrar", "realm"], message);
+            }
+            (Some(_), None) => {
+                let message = format!("which peer are registered telephones? The peers are {}", list(&peers));
+                self.problem(path!["registrar", "peer"], message);
+            }
+            (Some(_), Some(peer)) if !peers.contains(&peer.as_str()) => {
+                let message = format!("no peer is called `{peer}`; the peers are {}", list(&peers));
+                self.problem(path!["registrar", "peer"], message);
+            }
+            _ => {}
+        }
+        for (index, algorithm) in registrar.algorithms.iter().enumerate() {
+            if registrar.algorithms[..index].contains(algorithm) {
+                let message = "this algorithm stands further ahead already".to_owned();
+                self.problem(path!["registrar", "algorithms", index], message);
+            }
+        }
+        let Registrar { min_expires_s, default_expires_s, max_expires_s, .. } = *registrar;
+        if min_expires_s > default_expires_s || default_expires_s > max_expires_s {
+            let message = format!(
+                "{default_expires_s} does not lie between min_expires_s, {min_expires_s}, and max_expires_s, {max_expires_s}"
+            );
+            self.problem(path!["registrar", "default_expires_s"], message);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::replication::Replication;
 use crate::routing::{Group, Route};
 use crate::signalling::{Peer, Sip, Srtp};
 use crate::transport::Listener;
+use crate::users::{Registrar, Store};
 
 /// Configuration of a Tandem gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
@@ -59,6 +60,14 @@ pub struct Config {
     /// The routing table: which peer or group gets which call.
     #[garde(length(min = 1, max = 65_536), dive)]
     pub routes: Vec<Route>,
+    /// Telephones that register here.
+    #[serde(default)]
+    #[garde(dive)]
+    pub registrar: Registrar,
+    /// The database of subscribers, registrations and call records.
+    #[serde(default)]
+    #[garde(dive)]
+    pub store: Store,
     /// Call detail records.
     #[serde(default)]
     #[garde(dive)]
@@ -164,11 +173,15 @@ pub struct Records {
     /// Records that end together share one sync.
     #[garde(skip)]
     pub fsync: bool,
+    /// Whether records are taken over into the store too, under `node.name`, which must then differ from every other node's that has
+    /// the same store. While that is away they wait in these files: none is lost, none comes twice, and their order stays.
+    #[garde(skip)]
+    pub store: bool,
 }
 
 impl Default for Records {
     fn default() -> Self {
-        Self { directory: "/var/lib/tandem/records".into(), rotate_mib: 64, fsync: true }
+        Self { directory: "/var/lib/tandem/records".into(), rotate_mib: 64, fsync: true, store: false }
     }
 }
 

@@ -23,6 +23,7 @@ mod replication;
 mod routing;
 mod signalling;
 mod transport;
+mod users;
 mod value;
 
 pub use cluster::{AddressReach, Cluster, ClusterMember, PlacementStrategy};
@@ -39,4 +40,5 @@ pub use replication::{FloatingAddress, Replication};
 pub use routing::{Day, Group, GroupMember, GroupMode, GroupOrder, Health, Hours, Route, seconds_of_day};
 pub use signalling::{CodecName, IdentityHeader, Peer, RtcpMux, Sip, Source, Srtp, SuiteName};
 pub use transport::{ClientCertificates, Connections, Listener, Tls, Transport};
+pub use users::{DigestAlgorithm, Registrar, Store};
 pub use value::{Cidr, CidrError, Endpoint, EndpointError, PortRange, PortRangeError};

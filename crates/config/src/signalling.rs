@@ -1,6 +1,6 @@
 //! Sections about calls: SIP and peers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use garde::Validate;
 use schemars::JsonSchema;
@@ -49,7 +49,9 @@ pub struct Peer {
     #[garde(custom(is_name))]
     #[schemars(example = &"carrier")]
     pub name: String,
-    /// Where its SIP goes to. What comes from the same IP address, whatever the port, is the peer's.
+    /// Where its SIP goes to. What comes from the same IP address, whatever the port, is the peer's. Only the peer that
+    /// `registrar.peer` names has none.
+    #[serde(default = "nowhere")]
     #[garde(skip)]
     #[schemars(example = &"10.0.1.20:5060")]
     pub address: Endpoint,
@@ -224,6 +226,10 @@ pub enum IdentityHeader {
     Asserted,
     /// With Remote-Party-ID, its forerunner; under the same condition.
     RemoteParty,
+}
+
+const fn nowhere() -> Endpoint {
+    Endpoint(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5060))
 }
 
 fn default_codecs() -> Vec<CodecName> {

@@ -436,3 +436,32 @@ fn a_cluster_is_told_what_its_members_lack() {
         "cluster.store: a URL is wanted, as in redis://10.0.2.5:6379/",
     );
 }
+
+#[test]
+fn who_registers_is_a_peer_without_an_address() {
+    let phones = format!(
+        "{}registrar: {{realm: example.com, peer: phones}}\n",
+        RIGHT.replace("routes:", "  - name: phones\nroutes:")
+    );
+    assert!(tandem_config::parse("t.yaml", &phones).is_ok());
+    for (from, to, told) in [
+        ("peer: phones", "peer: nobody", "registrar.peer: no peer is called `nobody`"),
+        (", peer: phones", "", "registrar.peer: which peer are registered telephones?"),
+        ("realm: example.com, ", "", "registrar.realm: telephones register only where it is given"),
+        ("peer: phones", "peer: phones, min_expires_s: 4000", "registrar.default_expires_s: 3600 does not lie between"),
+        (
+            "peer: phones",
+            "peer: phones, algorithms: [MD5, MD5]",
+            "registrar.algorithms[1]: this algorithm stands further ahead",
+        ),
+        ("registrar", "store: {url: /tmp/x}\nregistrar", "store.url: a URL as in sqlite://"),
+    ] {
+        let problems = problems_of(&phones.replacen(from, to, 1));
+        assert!(problems.iter().any(|problem| problem.contains(told)), "{told}: {problems:?}");
+    }
+    let problems = problems_of(&RIGHT.replace("    address: 10.0.1.30\n", ""));
+    assert!(
+        problems.iter().any(|problem| problem.contains("peers[1].address: where does its SIP go to?")),
+        "{problems:?}"
+    );
+}

@@ -7,6 +7,7 @@
 //! | `tandem-switch` | one tokio runtime of one thread: SIP datagrams, timers and worker events in, the switch's outputs out |
 //! | `tandem-streams` | connections of TCP, TLS and WebSocket: their handshakes, octets each way |
 //! | `tandem-cluster` | heartbeats and votes, where the configuration has a cluster |
+//! | `tandem-store` | loads and keeps subscribers and registrations, takes over call records, where the configuration wants it |
 //! | `tandem-records` | writes call detail records, then confirms them |
 //! | `tandem-recorder` | writes recorded calls to files, where the configuration has a place for them |
 //! | `tandem-http` | metrics, health and the control interface; asks the switch's thread, and says so when that does not answer |
@@ -18,6 +19,7 @@ mod addresses;
 mod clips;
 mod clock;
 mod cluster;
+mod database;
 mod flows;
 mod functions;
 mod http;
@@ -37,6 +39,7 @@ mod status;
 mod streams;
 mod switch_config;
 mod takeover;
+mod users;
 mod workers;
 
 pub use clips::ClipFileError;

@@ -10,6 +10,8 @@ use tandem_contract::{DropReason, RingDepth, Stage, WorkerCounters, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::{ClusterHandle, ClusterRequest, ClusterStatus};
+use crate::database::StoreState;
+use crate::http::Subscribers;
 use crate::metrics::{Latency, Quantiles, Scrape};
 use crate::order::Request;
 use crate::ports::PortReader;
@@ -30,6 +32,10 @@ pub(crate) struct Node {
     /// `None` where the configuration has no place for recordings.
     pub(crate) recorder: Option<Recorder>,
     pub(crate) recording: Recording,
+    /// How the store fares; `None` where there is none.
+    pub(crate) store: Option<Arc<StoreState>>,
+    /// `None` where nobody registers.
+    pub(crate) subscribers: Option<Subscribers>,
     pub(crate) ports: OnceLock<PortReader>,
     pub(crate) requests: mpsc::Sender<Request>,
     /// `None` where the configuration has no cluster.
@@ -64,6 +70,7 @@ impl Node {
             switch,
             cluster: cluster.unwrap_or_default(),
             records: self.records.clone(),
+            store: self.store.clone().unwrap_or_default(),
             recorder: self.recorder.as_ref().map(|recorder| recorder.state.clone()).unwrap_or_default(),
             workers: self.workers.clone(),
             ports: self.ports.get().map(PortReader::read).unwrap_or_default(),

@@ -21,6 +21,7 @@ use crate::functions::{Asked, Denied};
 use crate::ports::PortSpreading;
 use crate::status::SwitchStatus;
 use crate::takeover::{Released, TakenOver};
+use crate::users::RegistrationView;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -93,6 +94,9 @@ pub(crate) enum Request {
     TakeOver(Option<String>, oneshot::Sender<TakenOver>),
     /// Let go of every call and of the floating addresses.
     Release(oneshot::Sender<Released>),
+    Registrations(oneshot::Sender<Vec<RegistrationView>>),
+    /// Of one subscriber; how many there were.
+    RemoveRegistrations(String, oneshot::Sender<usize>),
 }
 
 /// Turns SIGTERM and SIGINT into [`Order::Terminate`] and SIGHUP into [`Order::Reload`], for good.

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use tandem_call::{CallNumber, FlowsRefused, Output, RegistrationState, SourceNet, Spread, Switch, TrunkEvent};
+use tandem_call::{
+    CallNumber, FlowsRefused, Output, RegistrationState, SourceNet, Spread, StoreTicket, Switch, TrunkEvent,
+};
 use tandem_config::{Cidr, Config, Defence, LoadError, Reload};
 use tandem_contract::{Command, Event, Fence, Nanos, Prefix, SourceLists};
+use tandem_registrar::{Change, Registrar};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
@@ -15,6 +18,7 @@ use tokio::time::sleep_until;
 use crate::addresses::{AddressAnswer, AddressChange, AddressError, Addresses};
 use crate::clock::Clock;
 use crate::cluster::{ClusterHandle, ClusterRequest, LetGo, TakeOver};
+use crate::database::{Ask, Database, News, change_of};
 use crate::flows::{FlowQuery, FlowRequests, key_of};
 use crate::functions::{Asked, Denied, Functions};
 use crate::load::Load;
@@ -29,6 +33,7 @@ use crate::start::Ended;
 use crate::status::{ReplicationStatus, SipCounters, SwitchStatus};
 use crate::streams::{Arrival, Streams};
 use crate::switch_config::switch_config;
+use crate::users::{registrations, take_news};
 use crate::workers::{Watch, Workers};
 
 /// Between looks at the event rings while an answer is expected.
@@ -64,6 +69,8 @@ pub(crate) struct Shell {
     pub(crate) held: Option<Vec<Output>>,
     /// Floating addresses that the kernel has while the calls are here.
     pub(crate) attached: Vec<KernelAddress>,
+    /// `None` where nothing is kept in a database.
+    pub(crate) database: Option<Database>,
     pub(crate) config: Config,
     pub(crate) config_path: PathBuf,
     /// Flows that fit into each worker's table.
@@ -141,6 +148,7 @@ impl Shell {
                 Some(order) = self.orders.recv() => self.on_order(order),
                 Some(call) = self.records.written.recv() => self.on_written(call),
                 Some(request) = self.requests.recv() => self.on_request(request),
+                Some(news) = next_news(&mut self.database) => self.on_news(news),
                 () = sleep_until(wake) => {}
             }
         }
@@ -302,6 +310,7 @@ impl Shell {
                 RegistrationState::Failed(why) => tracing::warn!(peer, why, "the registration failed"),
                 RegistrationState::Asking | RegistrationState::Ended => tracing::info!(peer, "no longer registered"),
             },
+            Output::Registrations { ticket, changes } => self.store(now, ticket, changes),
             Output::Record(record) => {
                 tracing::debug!(
                     call = record.number.0,
@@ -314,6 +323,27 @@ impl Shell {
                 );
                 self.records.write(record);
             }
+        }
+    }
+
+    /// Hands changes of registrations to the store.
+    fn store(&mut self, now: Nanos, ticket: Option<StoreTicket>, changes: Vec<Change>) {
+        let wall = self.clock.wall();
+        let changes = changes.into_iter().map(|change| change_of(&wall, change)).collect();
+        let handed = self.database.as_ref().is_some_and(|database| {
+            let sent = database.asks.send(Ask::Registrations(ticket, changes));
+            sent.is_ok()
+        });
+        if let (false, Some(ticket)) = (handed, ticket) {
+            self.switch.on_registrations_stored(now, ticket, false);
+        }
+    }
+
+    /// The store says something, and perhaps more with it.
+    fn on_news(&mut self, news: News) {
+        take_news(&mut self.switch, &self.clock, news);
+        while let Some(news) = self.database.as_mut().and_then(|database| database.news.try_recv().ok()) {
+            take_news(&mut self.switch, &self.clock, news);
         }
     }
 
@@ -536,6 +566,12 @@ impl Shell {
                     let _ = answer.send(Err(AddressError::UnknownPort));
                 }
             },
+            Request::Registrations(answer) => {
+                let _ = answer.send(registrations(&self.switch, now));
+            }
+            Request::RemoveRegistrations(user, answer) => {
+                let _ = answer.send(self.switch.remove_registrations(&user));
+            }
             Request::RemoveAddress(address, answer) => {
                 self.change_address(AddressChange::Remove(address), Some(answer));
             }
@@ -570,9 +606,15 @@ impl Shell {
             not_ready.push("draining: no new calls are taken".to_owned());
         }
         not_ready.extend(self.workers.stuck().map(|worker| format!("worker {} does not poll", worker.0)));
+        if let Some(database) = &self.database
+            && !database.state.is_up.load(Relaxed)
+        {
+            not_ready.push("the store does not answer: nobody can register".to_owned());
+        }
         if self.records.state.failing.load(Relaxed) {
             not_ready.push("call detail records cannot be written".to_owned());
         }
+        let registrar = self.switch.registrar();
         SwitchStatus {
             counters: self.switch.counters(),
             sip: self.sip,
@@ -581,6 +623,9 @@ impl Shell {
             max_calls: self.config.limits.max_calls.into(),
             draining: self.draining,
             trunks: self.switch.trunks(),
+            subscribers: registrar.map_or(0, |registrar| registrar.subscribers() as u64),
+            registrations: registrar.map_or(0, |registrar| registrar.location().len() as u64),
+            registrar: registrar.map(Registrar::counters).unwrap_or_default(),
             not_ready,
             replication: self.replication.as_ref().map(|replication| ReplicationStatus::of(&replication.state)),
         }
@@ -600,4 +645,12 @@ fn source_lists(defence: &Defence) -> SourceLists {
         list.iter().map(|net| Prefix { address: net.address, len: net.prefix_len }).collect()
     };
     SourceLists::new(&prefixes(&defence.allow), &prefixes(&defence.deny))
+}
+
+/// What the store says next; never where there is none.
+async fn next_news(database: &mut Option<Database>) -> Option<News> {
+    match database {
+        Some(database) => database.news.recv().await,
+        None => std::future::pending().await,
+    }
 }

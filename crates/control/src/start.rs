@@ -11,6 +11,7 @@ use std::time::Instant;
 use tandem_call::{ListenerId, Switch, SwitchConfigError};
 use tandem_config::{Config, Peer, Srtp};
 use tandem_contract::{Fence, WorkerId};
+use tandem_registrar::Registrar;
 use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -18,9 +19,10 @@ use crate::addresses::Addresses;
 use crate::clips::{self, ClipFileError};
 use crate::clock::Clock;
 use crate::cluster::{self, ClusterError, ClusterHandle, Fences, WorkerFence};
+use crate::database::Database;
 use crate::flows::FlowRequests;
 use crate::functions::Functions;
-use crate::http::{self, HttpError};
+use crate::http::{self, HttpError, Subscribers};
 use crate::load::Load;
 use crate::logging::LogHandle;
 use crate::node::Node;
@@ -34,6 +36,7 @@ use crate::sockets::{self, BindError, Sockets};
 use crate::status::SipCounters;
 use crate::streams::{Bound, Started, Streams, StreamsError};
 use crate::switch_config::switch_config;
+use crate::users::{registrar_config, store_wanted};
 use crate::workers::{WorkerLink, Workers};
 
 /// HTTP requests that wait for the switch's thread at most; more wait in their connections.
@@ -112,6 +115,7 @@ pub struct Control {
     http: JoinHandle<io::Result<()>>,
     recorder: Option<JoinHandle<()>>,
     cluster: Option<JoinHandle<io::Result<()>>>,
+    store: Option<JoinHandle<()>>,
     stop_http: oneshot::Sender<()>,
 }
 
@@ -126,6 +130,9 @@ impl Control {
         let started = Instant::now();
         let config = setup.config;
         let mut switch = Switch::new(switch_config(&config, setup.slots, clock.wall()), random_seed()?)?;
+        if let Some((registrar, peer)) = registrar_config(&config) {
+            switch.serve_users(Registrar::new(registrar, random_seed()?), &peer);
+        }
         let (mut sip, mut bound) = (Vec::new(), Vec::new());
         for (listener, id) in config.sip.listen.iter().zip(0..) {
             let id = ListenerId(id);
@@ -157,6 +164,13 @@ impl Control {
             );
         }
 
+        let database = store_wanted(&config).map(Database::start).transpose()?;
+        let (database, store_thread) = database.unzip();
+        let subscribers = database.as_ref().and_then(|database: &Database| {
+            let (registrar, _) = registrar_config(&config)?;
+            let asks = database.asks.clone();
+            Some(Subscribers { asks, realm: registrar.realm, algorithms: registrar.algorithms })
+        });
         let (orders, incoming_orders) = unbounded_channel();
         let (requests, incoming_requests) = channel(WAITING_REQUESTS);
         let permille = Arc::new(AtomicU64::new(0));
@@ -179,6 +193,8 @@ impl Control {
             started,
             workers: setup.workers.iter().map(|link| (link.worker, link.counters.clone())).collect(),
             records: records.state.clone(),
+            store: database.as_ref().map(|database| database.state.clone()),
+            subscribers,
             recorder: recorder.clone(),
             recording: config.recording.clone(),
             ports: OnceLock::new(),
@@ -222,6 +238,7 @@ impl Control {
                     replication,
                     held: None,
                     attached: Vec::new(),
+                    database,
                     config,
                     config_path: setup.config_path,
                     slots: setup.slots,
@@ -254,6 +271,7 @@ impl Control {
             http,
             recorder: recorder_thread,
             cluster: cluster_thread,
+            store: store_thread,
             stop_http,
         })
     }
@@ -297,6 +315,7 @@ impl Control {
         drop(self.node);
         let _ = self.recorder.map(JoinHandle::join);
         let _ = self.cluster.map(JoinHandle::join);
+        let _ = self.store.map(JoinHandle::join);
         ended
     }
 

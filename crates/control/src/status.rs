@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use tandem_call::{SwitchCounters, TrunkStatus};
+use tandem_registrar::RegistrarCounters;
 
 use crate::replication::ReplicationState;
 
@@ -32,6 +33,9 @@ pub(crate) struct SwitchStatus {
     pub(crate) draining: bool,
     /// Every peer.
     pub(crate) trunks: Vec<TrunkStatus>,
+    pub(crate) subscribers: u64,
+    pub(crate) registrations: u64,
+    pub(crate) registrar: RegistrarCounters,
     /// Why the node is not ready; empty when it is.
     pub(crate) not_ready: Vec<String>,
     /// `None` where no store of calls is configured.

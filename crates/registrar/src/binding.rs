@@ -40,6 +40,8 @@ pub struct Target {
     pub uri: UriBuf,
     /// Where the request goes first.
     pub to: Peer,
+    /// Later requests go there too, whatever Contact says.
+    pub is_flow: bool,
     /// Values of Route for it.
     pub route_set: Vec<String>,
     /// Preference in thousandths: equal ones are called at once, lower ones after higher ones.
@@ -53,7 +55,14 @@ impl Binding {
     pub fn target(&self) -> Target {
         let uri = self.path.first().and_then(|path| NameAddr::parse(path).ok()).and_then(|path| path.uri().ok());
         let to = if self.uses_flow { self.flow } else { self.by_uri(&uri.unwrap_or(self.contact.view())) };
-        Target { uri: self.contact.clone(), to, route_set: self.path.clone(), q: self.q, key: self.key.clone() }
+        Target {
+            uri: self.contact.clone(),
+            to,
+            is_flow: self.uses_flow,
+            route_set: self.path.clone(),
+            q: self.q,
+            key: self.key.clone(),
+        }
     }
 
     /// The address in a URI; where it has a name, the flow, which is known to lead there.

@@ -124,7 +124,7 @@ impl Routing {
                         });
                         explained.targets = verdicts.collect();
                     }
-                    Err(NoDestination::NoRoute) => {}
+                    Err(NoDestination::NoRoute | NoDestination::UnknownUser | NoDestination::UserAway) => {}
                     Err(NoDestination::AddressIncomplete) => {
                         "484: nothing is left of the number after the route's rewriting"
                             .clone_into(&mut explained.outcome);

@@ -205,6 +205,11 @@ impl Stage {
                 }
                 Output::Trunk(event) => self.trunk_events.push(event),
                 Output::Registration { peer, state } => self.registrations.push((peer, state)),
+                Output::Registrations { ticket, .. } => {
+                    if let Some(ticket) = ticket {
+                        self.switch.on_registrations_stored(self.now, ticket, self.disk_works);
+                    }
+                }
                 Output::Record(record) => {
                     let number = record.number;
                     self.records.push(*record);

@@ -7,7 +7,9 @@ mod bans;
 mod cluster;
 mod flows;
 mod functions;
+mod openapi;
 mod routing;
+mod users;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -18,7 +20,7 @@ use axum::extract::{DefaultBodyLimit, Path, Request as HttpRequest, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
@@ -30,6 +32,7 @@ use crate::addresses::AddressError;
 use crate::metrics;
 use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
+pub(crate) use users::Subscribers;
 
 /// What there is to ask: method, path, meaning.
 const ROUTES: &[(&str, &str, &str)] = &[
@@ -111,6 +114,17 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ),
     ("POST", "/v1/cluster/maintenance", "hands the floating addresses over and takes none"),
     ("DELETE", "/v1/cluster/maintenance", "ends that"),
+    ("GET", "/v1/subscribers", "names of those who may register"),
+    (
+        "PUT",
+        "/v1/subscribers/{name}",
+        "adds a subscriber or gives it another password: `{\"password\": \"…\"}`, of which only hashes are kept, or hashes themselves, \
+         `{\"hashes\": {\"MD5\": \"…\"}}`, of `name:realm:password` in hexadecimal",
+    ),
+    ("DELETE", "/v1/subscribers/{name}", "removes a subscriber and its registrations; 404 where there is none"),
+    ("GET", "/v1/registrations", "who is registered, and where"),
+    ("DELETE", "/v1/registrations/{name}", "forgets where a subscriber is; 404 where it is nowhere"),
+    ("GET", "/v1/openapi.json", "this table as an OpenAPI 3.1 document"),
     ("POST", "/v1/drain", "takes no new calls from now on; those that are up go on"),
 ];
 
@@ -175,6 +189,11 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/trunks", get(routing::trunks))
         .route("/v1/routes/explain", get(routing::explain))
         .route("/v1/reload", post(routing::reload))
+        .route("/v1/subscribers", get(users::list))
+        .route("/v1/subscribers/{name}", put(users::put).delete(users::remove))
+        .route("/v1/registrations", get(users::registrations))
+        .route("/v1/registrations/{name}", delete(users::remove_registrations))
+        .route("/v1/openapi.json", get(|| async { Json(openapi::document()) }))
         .route("/v1/drain", post(drain))
         .route("/v1/takeover", post(take_over))
         .route("/v1/release", post(release))

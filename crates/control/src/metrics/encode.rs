@@ -14,6 +14,7 @@ use tandem_contract::{DropReason, Stage, WorkerCounters, WorkerId};
 use super::latency::Latency;
 use super::table::{METRICS, Metric, Value};
 use crate::cluster::ClusterStatus;
+use crate::database::StoreState;
 use crate::ports::PortReading;
 use crate::recorder::RecorderState;
 use crate::records::RecordsState;
@@ -27,6 +28,7 @@ pub(crate) struct Scrape {
     pub(crate) switch: Option<SwitchStatus>,
     pub(crate) cluster: ClusterStatus,
     pub(crate) records: Arc<RecordsState>,
+    pub(crate) store: Arc<StoreState>,
     pub(crate) recorder: Arc<RecorderState>,
     pub(crate) workers: Vec<(WorkerId, Arc<WorkerCounters>)>,
     pub(crate) ports: Vec<PortReading>,
@@ -126,6 +128,7 @@ mod tests {
             }),
             cluster: ClusterStatus::default(),
             records: Arc::default(),
+            store: Arc::default(),
             recorder: Arc::default(),
             workers: vec![(WorkerId(0), counters)],
             ports: vec![PortReading { port: "media".to_owned(), counters: vec![("rx_missed".to_owned(), 5)] }],

@@ -344,6 +344,39 @@ pub(super) const METRICS: &[Metric] = &[
         Node(|node| node.cluster.counters.pauses),
         "How often the process did not run for longer than a vote holds, or lost time to a hypervisor.",
     ),
+    gauge("tandem_subscribers", Switch(|switch| switch.subscribers), "Those who may register."),
+    gauge("tandem_registrations", Switch(|switch| switch.registrations), "Contacts that are registered."),
+    counter(
+        "tandem_registers_accepted",
+        Switch(|switch| switch.registrar.registered),
+        "REGISTERs that added, renewed or removed contacts.",
+    ),
+    counter(
+        "tandem_digest_challenges",
+        Switch(|switch| switch.registrar.challenged),
+        "Requests challenged for want of credentials.",
+    ),
+    counter(
+        "tandem_digest_stale",
+        Switch(|switch| switch.registrar.stale),
+        "Requests challenged anew: their nonce was too old, unknown or used.",
+    ),
+    counter(
+        "tandem_digest_refused",
+        Switch(|switch| switch.registrar.refused),
+        "Requests with a wrong password or of an unknown user.",
+    ),
+    gauge(
+        "tandem_store_up",
+        Node(|node| node.store.is_up.load(Relaxed).into()),
+        "1 while the database answers; 0 also where none is configured.",
+    ),
+    counter("tandem_store_failures", Node(|node| node.store.failures.load(Relaxed)), "Transactions that failed."),
+    counter(
+        "tandem_store_records",
+        Node(|node| node.store.records.load(Relaxed)),
+        "Call detail records taken over into the database (records.store).",
+    ),
     gauge("tandem_recordings", Node(|node| node.recorder.active.load(Relaxed)), "Calls that are being recorded."),
     counter(
         "tandem_recordings_finished",

@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_new_day_and_a_large_file_begin_a_new_file() {
         let directory = tempfile::tempdir().unwrap();
-        let config = Records { directory: directory.path().join("a/b"), rotate_mib: 1, fsync: true };
+        let config = Records { directory: directory.path().join("a/b"), rotate_mib: 1, fsync: true, store: false };
         let mut file = RecordFile::open(&config, at(0)).unwrap();
         let line = [vec![b'x'; (1 << 20) - 1], vec![b'\n']].concat();
         file.append(&line, at(0)).unwrap();
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_restart_goes_on_with_the_last_file_and_cuts_off_half_a_line() {
         let directory = tempfile::tempdir().unwrap();
-        let config = Records { directory: directory.path().to_owned(), rotate_mib: 1, fsync: false };
+        let config = Records { directory: directory.path().to_owned(), rotate_mib: 1, fsync: false, store: false };
         fs::write(directory.path().join("records-1970-01-01-1.jsonl"), b"{}\n").unwrap();
         let torn = [b"{}\n".to_vec(), vec![b'y'; 10_000]].concat();
         fs::write(directory.path().join("records-1970-01-01-12.jsonl"), torn).unwrap();
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_write_that_fails_leaves_no_half_line_once_it_succeeds() {
         let directory = tempfile::tempdir().unwrap();
-        let config = Records { directory: directory.path().to_owned(), rotate_mib: 1, fsync: true };
+        let config = Records { directory: directory.path().to_owned(), rotate_mib: 1, fsync: true, store: false };
         let mut file = RecordFile::open(&config, at(0)).unwrap();
         file.append(b"{}\n", at(0)).unwrap();
         let whole = std::mem::replace(&mut file.file, OpenOptions::new().write(true).open("/dev/full").unwrap());

@@ -45,6 +45,11 @@ impl Client {
         self.json(request.send(body.to_string()))
     }
 
+    pub(crate) fn put_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let request = self.agent.put(self.url(path)).header("content-type", "application/json");
+        self.json(request.send(body.to_string()))
+    }
+
     pub(crate) fn post_octets(&self, path: &str, octets: &[u8]) -> Result<Value, Failure> {
         self.json(self.agent.post(self.url(path)).content_type("audio/wav").send(octets))
     }

@@ -6,6 +6,7 @@ mod cluster;
 mod functions;
 mod routing;
 mod table;
+mod users;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -72,6 +73,12 @@ enum Command {
     Play(functions::Play),
     /// Sends a copy of what one side says to another RTP address.
     Fork(functions::Fork),
+    /// Those who may register.
+    #[command(subcommand)]
+    Subscriber(users::Subscriber),
+    /// Where they are.
+    #[command(subcommand)]
+    Registration(users::Registration),
     /// Ends a call.
     Hangup {
         /// The call's number, as `tandem ctl calls` shows it.
@@ -154,6 +161,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Record(record) => told_of(arguments.json, functions::record(&client, record)?),
         Command::Play(play) => told_of(arguments.json, functions::play(&client, play)?),
         Command::Fork(fork) => told_of(arguments.json, functions::fork(&client, fork)?),
+        Command::Subscriber(command) => told_of(arguments.json, users::subscriber(&client, command)?),
+        Command::Registration(command) => told_of(arguments.json, users::registration(&client, command)?),
         Command::Hangup { call } => {
             told(arguments.json, &client.delete(&format!("/v1/calls/{call}"))?, |_| format!("call {call} ended\n"))
         }

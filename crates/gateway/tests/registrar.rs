@@ -1,0 +1,195 @@
+//! Telephones that register: SIPp for every way a REGISTER can go, and two softphones that call each other.
+#![allow(missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::softphone::{TALK_S, alone, assert_heard, clip, softphone};
+use support::{Gateway, Network, Process, Scratch, free_udp_port, inside, may_make_networks, repository};
+
+const SIP: &str = "127.0.0.1";
+
+struct House {
+    scratch: Scratch,
+    gateway: Gateway,
+    sip_port: u16,
+    http: String,
+}
+
+impl House {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let (sip_port, http_port) = (free_udp_port(SIP), free_udp_port(SIP));
+        let http = format!("127.0.0.1:{http_port}");
+        let configuration = format!(
+            r#"
+dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
+ports:
+  - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
+workers: {{ cores: [1] }}
+sip:
+  listen: [{{ name: main, address: "{SIP}:{sip_port}" }}]
+limits: {{ max_calls: 10 }}
+registrar: {{ realm: example.com, peer: phones, algorithms: [MD5] }}
+store: {{ url: "sqlite://{home}/tandem.db" }}
+peers:
+  - {{ name: phones, codecs: [PCMU, PCMA] }}
+routes:
+  - {{ from: phones, peer: phones }}
+records: {{ directory: "{home}/records", store: true }}
+http: {{ listen: "{http}" }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+            prefix = scratch.unique(),
+            home = scratch.path().display(),
+        );
+        let gateway = Gateway::start(&scratch, &configuration, &http, None);
+        let house = Self { scratch, gateway, sip_port, http };
+        for user in ["alice", "bob"] {
+            add(&house.gateway, &house.http, None, user);
+        }
+        house
+    }
+
+    /// Runs a scenario as `user` with `password`, from an address of its own.
+    fn phone(&self, scenario: &str, user: &str, password: &str) {
+        let accounts = self.scratch.path().join("accounts.csv");
+        fs::write(&accounts, format!("SEQUENTIAL\n{user};{password}\n")).expect("a file");
+        let mut command = Command::new("sipp");
+        command.arg("-sf").arg(repository().join(format!("crates/gateway/tests/sipp/{scenario}.xml")));
+        command.arg("-inf").arg(accounts).args([
+            "-i",
+            SIP,
+            "-p",
+            &free_udp_port(SIP).to_string(),
+            "-m",
+            "1",
+            "-nostdin",
+        ]);
+        command.args(["-timeout", "30s", "-timeout_error", &format!("{SIP}:{}", self.sip_port)]);
+        command.current_dir(self.scratch.path());
+        Process::spawn(scenario, &mut command, self.scratch.path().join(format!("{scenario}.log"))).expect_success(35);
+    }
+
+    fn registered(&self) -> Vec<Value> {
+        self.gateway.ctl_json(&["registration", "list"]).as_array().expect("a list").clone()
+    }
+}
+
+/// `tandem ctl subscriber add`, with the password `secret`.
+fn add(gateway: &Gateway, http: &str, namespace: Option<&str>, user: &str) {
+    let mut command = inside(namespace, env!("CARGO_BIN_EXE_tandem"));
+    command.args(["ctl", "--server", http, "subscriber", "add", user]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut ctl = command.spawn().expect("tandem ctl runs");
+    ctl.stdin.take().expect("its input").write_all(b"secret\n").expect("a password");
+    let output = ctl.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, format!("{user} added\n"), "{}", gateway.process.log());
+}
+
+#[test]
+fn a_telephone_registers_and_is_still_registered_after_a_restart() {
+    let house = House::new();
+    assert_eq!(house.gateway.ctl_json(&["subscriber", "list"]), json!(["alice", "bob"]));
+    house.phone("phone_registers", "alice", "secret");
+    let before = house.registered();
+    assert_eq!((before.len(), before[0]["subscriber"].as_str()), (1, Some("alice")));
+    let House { scratch, gateway, .. } = house;
+    let mut process = gateway;
+    process.process.signal("KILL");
+    process.process.wait(10);
+    let gateway = process.start_again(&scratch);
+    let after = gateway.ctl_json(&["registration", "list"]);
+    assert_eq!(after[0]["contact"], before[0]["contact"], "what was answered with 200 survives even a kill");
+    assert!(gateway.ctl(&["registration", "remove", "alice"]).status.success());
+    assert_eq!(gateway.ctl_json(&["registration", "list"]), json!([]));
+    assert!(gateway.ctl(&["subscriber", "remove", "bob"]).status.success());
+    assert!(!gateway.ctl(&["subscriber", "remove", "bob"]).status.success());
+    assert_eq!(gateway.ctl_json(&["subscriber", "list"]), json!(["alice"]));
+    gateway.stop();
+}
+
+#[test]
+fn wrong_passwords_strangers_old_nonces_and_short_times_are_answered_as_they_should() {
+    let house = House::new();
+    house.phone("phone_has_wrong_password", "alice", "wrong");
+    house.phone("phone_has_wrong_password", "nobody", "secret");
+    assert!(house.registered().is_empty());
+    house.phone("phone_has_stale_nonce", "alice", "secret");
+    house.phone("phone_asks_too_brief", "bob", "secret");
+    assert_eq!(house.registered().len(), 2);
+    house.phone("phone_leaves_all", "alice", "secret");
+    let left = house.registered();
+    assert_eq!((left.len(), left[0]["subscriber"].as_str()), (1, Some("bob")));
+    house.gateway.stop();
+}
+
+#[test]
+fn two_registered_softphones_call_each_other() {
+    if !may_make_networks("two_registered_softphones_call_each_other") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let configuration = format!(
+        r#"
+dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
+ports:
+  - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
+workers: {{ cores: [1] }}
+sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
+registrar: {{ realm: example.com, domains: [10.77.0.1], peer: phones }}
+store: {{ url: "sqlite://{home}/tandem.db" }}
+peers:
+  - {{ name: phones, codecs: [PCMU] }}
+routes:
+  - {{ from: phones, peer: phones }}
+records: {{ directory: "{home}/records" }}
+shutdown: {{ drain_timeout_s: 1 }}
+"#,
+        prefix = scratch.unique(),
+        home = scratch.path().display(),
+    );
+    let http = "127.0.0.1:9060";
+    let gateway = Gateway::start(&scratch, &configuration, http, Some(&network.gateway()));
+    let (said_by_caller, said_by_callee) = (clip(&scratch, "caller", 8_000), clip(&scratch, "callee", 8_000));
+    let mut homes = Vec::new();
+    for (user, address, said, mode) in
+        [("alice", "10.77.0.2", &said_by_caller, "manual"), ("bob", "10.77.0.3", &said_by_callee, "auto")]
+    {
+        add(&gateway, http, Some(&network.gateway()), user);
+        let home = softphone(&scratch, user, address, said, "PCMU", "");
+        let account = format!(
+            "<sip:{user}@10.77.0.1>;auth_user={user};auth_pass=secret;regint=60;answermode={mode};audio_codecs=PCMU\n"
+        );
+        fs::write(home.join("accounts"), account).expect("accounts");
+        homes.push(home);
+    }
+    let start = |namespace: String, home: &std::path::Path, more: &[&str], log: &str| {
+        let mut command = inside(Some(&namespace), "baresip");
+        command.arg("-f").arg(home).args(more);
+        Process::spawn(log, &mut command, scratch.path().join(log))
+    };
+    let bob = start(network.callee(), &homes[1], &[], "bob.log");
+    let until = Instant::now() + Duration::from_secs(20);
+    while gateway.ctl_json(&["registration", "list"]).as_array().is_none_or(Vec::is_empty) {
+        assert!(Instant::now() < until, "bob does not register: {}\n{}", bob.log(), gateway.process.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let time = TALK_S.to_string();
+    let mut alice = start(network.caller(), &homes[0], &["-t", &time, "-e", "d sip:bob@10.77.0.1"], "alice.log");
+    alice.wait(TALK_S + 20);
+    let record = gateway.records(1).remove(0);
+    assert_eq!(record["status"], 200, "{record}\n{}\n{}", alice.log(), bob.log());
+    assert_eq!((&record["caller"]["peer"], &record["callee"]["peer"]), (&"phones".into(), &"phones".into()));
+    gateway.assert_idle();
+    gateway.stop();
+    assert_heard("caller", &homes[0], &said_by_callee);
+    assert_heard("callee", &homes[1], &said_by_caller);
+}
