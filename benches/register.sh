@@ -38,16 +38,16 @@ until "$tandem" ctl --server 127.0.0.1:29060 ready > /dev/null 2>&1; do
 done
 {
     echo SEQUENTIAL
-    for user in $(seq "$users"); do echo "u$user;secret"; done
+    for user in $(seq "$users"); do echo "u$user;[authentication username=u$user password=secret]"; done
 } > "$work/accounts.csv"
 for user in $(seq "$users"); do
     curl -fsS -X PUT -H 'content-type: application/json' -d '{"password":"secret"}' "http://127.0.0.1:29060/v1/subscribers/u$user" > /dev/null
 done
 before=$(ps -o times= -p "$gateway")
 taskset -c 1 sipp -sf "$here/crates/gateway/tests/sipp/phone_registers.xml" -inf "$work/accounts.csv" -i 127.0.0.1 -p 25070 \
-    -r "$rate" -m $((rate * seconds)) -l 100000 -nostdin -trace_stat -stf "$work/stat.csv" 127.0.0.1:25060 > "$work/sipp.log" 2>&1 || true
+    -r "$rate" -m $((rate * seconds)) -l 100000 -nostdin -auth_uri example.com -trace_stat -stf "$work/stat.csv" 127.0.0.1:25060 > "$work/sipp.log" 2>&1 || true
 after=$(ps -o times= -p "$gateway")
 awk -F';' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } END {
     printf "registrations %s, failed %s, per second %s\n", $at["SuccessfulCall(C)"], $at["FailedCall(C)"], $at["CallRate(C)"] }' "$work/stat.csv"
 echo "processor seconds of the gateway: $((after - before)) in $seconds"
-curl -fsS http://127.0.0.1:29060/metrics | grep -E '^tandem_(registers_accepted|digest_challenges|store_failures|sip_retransmissions)' || true
+curl -fsS http://127.0.0.1:29060/metrics | grep -E '^tandem_(registers_accepted|digest_challenges|database_failures|sip_retransmissions)' || true

@@ -53,7 +53,7 @@ pub struct Peer {
     /// `registrar.peer` names has none.
     #[serde(default = "nowhere")]
     #[garde(skip)]
-    #[schemars(example = &"10.0.1.20:5060")]
+    #[schemars(example = &"10.0.1.20:5060", extend("x-usual" = true))]
     pub address: Endpoint,
     /// Networks that its requests come from, beside the IP address above. Where several peers' networks hold an address,
     /// the smallest decides.

@@ -59,7 +59,8 @@ shutdown: {{ drain_timeout_s: 1 }}
     /// Runs a scenario as `user` with `password`, from an address of its own.
     fn phone(&self, scenario: &str, user: &str, password: &str) {
         let accounts = self.scratch.path().join("accounts.csv");
-        fs::write(&accounts, format!("SEQUENTIAL\n{user};{password}\n")).expect("a file");
+        fs::write(&accounts, format!("SEQUENTIAL\n{user};[authentication username={user} password={password}]\n"))
+            .expect("a file");
         let mut command = Command::new("sipp");
         command.arg("-sf").arg(repository().join(format!("crates/gateway/tests/sipp/{scenario}.xml")));
         command.arg("-inf").arg(accounts).args([
@@ -71,7 +72,14 @@ shutdown: {{ drain_timeout_s: 1 }}
             "1",
             "-nostdin",
         ]);
-        command.args(["-timeout", "30s", "-timeout_error", &format!("{SIP}:{}", self.sip_port)]);
+        command.args([
+            "-timeout",
+            "30s",
+            "-timeout_error",
+            "-auth_uri",
+            "example.com",
+            &format!("{SIP}:{}", self.sip_port),
+        ]);
         command.current_dir(self.scratch.path());
         Process::spawn(scenario, &mut command, self.scratch.path().join(format!("{scenario}.log"))).expect_success(35);
     }
@@ -144,7 +152,7 @@ ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
 workers: {{ cores: [1] }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
-registrar: {{ realm: example.com, domains: [10.77.0.1], peer: phones }}
+registrar: {{ realm: example.com, domains: [10.77.0.1], peer: phones, algorithms: [MD5] }}
 store: {{ url: "sqlite://{home}/tandem.db" }}
 peers:
   - {{ name: phones, codecs: [PCMU] }}

@@ -12,6 +12,8 @@ pub(super) struct Field {
     pub(super) meaning: String,
     pub(super) shape: Shape,
     pub(super) required: bool,
+    /// It may be left out, though hardly ever: an example says more than what it is then (`x-usual` in the schema).
+    pub(super) usual: bool,
     /// `None` also where leaving the field out differs from every value it can have.
     pub(super) default: Option<Value>,
     pub(super) example: Option<Value>,
@@ -55,13 +57,15 @@ impl<'a> Reader<'a> {
         properties
             .map(|(name, property)| {
                 let target = self.resolve(property);
+                let usual = property["x-usual"] == true;
                 let say = |key: &str| property.get(key).or_else(|| target.get(key));
                 Field {
                     name: name.clone(),
                     meaning: one_line(say("description")),
                     shape: self.shape_of(target),
                     required: required.iter().any(|required| required == name),
-                    default: property.get("default").filter(|default| !default.is_null()).cloned(),
+                    usual,
+                    default: property.get("default").filter(|default| !usual && !default.is_null()).cloned(),
                     example: self.example_of(property),
                 }
             })

@@ -95,7 +95,7 @@ impl Page {
                 self.comment(indent, &format!("({allowed}{standing})"));
                 let (value, mark) = match (&field.default, &field.example) {
                     (Some(default), _) => (default, ""),
-                    (None, Some(example)) => (example, if field.required { "" } else { "# " }),
+                    (None, Some(example)) => (example, if field.required || field.usual { "" } else { "# " }),
                     (None, None) => (&Value::Null, "# "),
                 };
                 self.line(indent, &format!("{mark}{}: {}", field.name, inline(value)));

@@ -367,13 +367,13 @@ pub(super) const METRICS: &[Metric] = &[
         "Requests with a wrong password or of an unknown user.",
     ),
     gauge(
-        "tandem_store_up",
+        "tandem_database_up",
         Node(|node| node.store.is_up.load(Relaxed).into()),
         "1 while the database answers; 0 also where none is configured.",
     ),
-    counter("tandem_store_failures", Node(|node| node.store.failures.load(Relaxed)), "Transactions that failed."),
+    counter("tandem_database_failures", Node(|node| node.store.failures.load(Relaxed)), "Transactions that failed."),
     counter(
-        "tandem_store_records",
+        "tandem_database_records",
         Node(|node| node.store.records.load(Relaxed)),
         "Call detail records taken over into the database (records.store).",
     ),

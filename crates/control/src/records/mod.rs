@@ -163,6 +163,7 @@ pub(crate) fn example_record(number: u64) -> CallRecord {
         request_uri: "sip:b@example.com".to_owned(),
         routed_uri: "sip:b@10.0.0.1".to_owned(),
         route: "1".to_owned(),
+        tried: Vec::new(),
         started: UnixMillis(0),
         answered: None,
         ended: UnixMillis(1000),

@@ -1,0 +1,120 @@
+//! Calls to users who have registered: where they ring, and what a caller hears where nobody does.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use support::{ALICE, BOB, GATEWAY, Phone, Stage, config, sdp};
+use tandem_registrar::{Binding, Registrar, RegistrarConfig, Subscriber};
+use tandem_sip::{Instant, Peer, UriBuf};
+
+/// Bob's second telephone.
+const DESK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 9)), 6060);
+
+/// The peer "bob" is registered telephones, and 200 one of those who may.
+fn stage() -> Stage {
+    let mut stage = Stage::with(config());
+    let realm = RegistrarConfig { realm: "example.com".to_owned(), ..RegistrarConfig::default() };
+    let mut registrar = Registrar::new(realm, [7; 32]);
+    registrar.put_subscriber("200", Subscriber { hashes: Vec::new() });
+    stage.switch.serve_users(registrar, "bob");
+    stage.more.push(Phone::new("desk", DESK, GATEWAY));
+    stage
+}
+
+/// 200 is registered at `at`, behind address translation: its Contact leads nowhere.
+fn is_at(stage: &mut Stage, at: SocketAddr, q: u16) {
+    let contact = format!("sip:200@10.9.9.9:{}", at.port());
+    let binding = Binding {
+        key: contact.clone(),
+        contact: UriBuf::parse(&contact).expect("a URI"),
+        q,
+        expires: Instant::from_ms(3_600_000),
+        call_id: at.to_string(),
+        cseq: 1,
+        flow: Peer::udp(GATEWAY, at),
+        uses_flow: true,
+        path: Vec::new(),
+        instance: String::new(),
+        reg_id: 0,
+        user_agent: String::new(),
+    };
+    let now = Instant::from_ms(stage.now.0 / 1_000_000);
+    stage.switch.registrar_mut().expect("users").restore(now, "200", binding);
+}
+
+fn offer() -> String {
+    sdp(ALICE, 4000, "0 8", "")
+}
+
+fn refused_with(stage: &mut Stage, user: &str, status: u16) {
+    let invite = stage.alice.invite(user, &offer());
+    stage.alice_sends(invite);
+    stage.alice.expect_status(status);
+    stage.alice.inbox.clear();
+    stage.bob.expect_silence();
+    stage.assert_clean();
+    assert_eq!(stage.record().status, status);
+}
+
+#[test]
+fn a_number_that_is_no_subscribers_is_not_found() {
+    refused_with(&mut stage(), "201", 404);
+}
+
+#[test]
+fn a_subscriber_who_is_registered_nowhere_is_unavailable() {
+    refused_with(&mut stage(), "200", 480);
+}
+
+#[test]
+fn a_user_behind_address_translation_is_called_and_hung_up_where_its_register_came_from() {
+    let mut stage = stage();
+    is_at(&mut stage, BOB, 1_000);
+    let invite = stage.alice.invite("200", &offer());
+    stage.alice_sends(invite);
+    let invite = stage.bob.expect_request("INVITE");
+    assert_eq!(invite.uri(), "sip:200@10.9.9.9:5060");
+    let answer = stage.bob.answer(&invite, 200, "OK", &sdp(BOB, 6000, "8", ""));
+    let behind = answer.replace("Contact: <sip:bob@198.51.100.2", "Contact: <sip:bob@10.9.9.9");
+    assert_ne!(answer, behind, "{answer}");
+    stage.bob_sends(behind);
+    stage.bob.expect_request("ACK");
+    let ok = loop {
+        let message = stage.alice.next();
+        if message.status() == Some(200) {
+            break message;
+        }
+    };
+    let ack = stage.alice.ack(&ok, "");
+    stage.alice_sends(ack);
+    stage.alice_hangs_up();
+    assert!(stage.stray.is_empty());
+    assert_eq!(stage.record().routed_uri, "sip:200@10.9.9.9:5060");
+}
+
+#[test]
+fn telephones_that_are_preferred_alike_ring_at_once() {
+    let mut stage = stage();
+    is_at(&mut stage, BOB, 1_000);
+    is_at(&mut stage, DESK, 1_000);
+    let invite = stage.alice.invite("200", &offer());
+    stage.alice_sends(invite);
+    stage.bob.expect_request("INVITE");
+    stage.more[0].expect_request("INVITE");
+}
+
+#[test]
+fn a_telephone_that_is_preferred_less_rings_when_the_other_is_busy() {
+    let mut stage = stage();
+    is_at(&mut stage, DESK, 500);
+    is_at(&mut stage, BOB, 1_000);
+    let invite = stage.alice.invite("200", &offer());
+    stage.alice_sends(invite);
+    let invite = stage.bob.expect_request("INVITE");
+    stage.more[0].expect_silence();
+    let busy = stage.bob.answer(&invite, 486, "Busy Here", "");
+    stage.bob_sends(busy);
+    assert_eq!(stage.more[0].expect_request("INVITE").uri(), "sip:200@10.9.9.9:6060");
+}
