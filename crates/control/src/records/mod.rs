@@ -173,7 +173,6 @@ pub(crate) fn example_record(number: u64) -> CallRecord {
         reason: "busy".to_owned(),
         q850: 17,
         ended_by: Ended::Callee,
-        tried: Vec::new(),
         recordings: Vec::new(),
         caller: LegRecord::default(),
         callee: LegRecord::default(),
