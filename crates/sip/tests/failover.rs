@@ -37,16 +37,10 @@ impl Stage {
 
     /// What leaves next, with where it goes.
     fn sent(&mut self) -> (Peer, Request) {
-        loop {
-            match self.transactions.poll_output().expect("something leaves") {
-                Output::Send { to, bytes } => {
-                    let message = Message::parse(&bytes, &Default::default()).expect("a message");
-                    let Message::Request(request) = message else { panic!("a request") };
-                    return (to, request);
-                }
-                other => panic!("{other:?}"),
-            }
-        }
+        let Some(Output::Send { to, bytes }) = self.transactions.poll_output() else { panic!("nothing leaves") };
+        let message = Message::parse(&bytes, &Default::default()).expect("a message");
+        let Message::Request(request) = message else { panic!("a request") };
+        (to, request)
     }
 
     fn pass(&mut self, time: Duration) {
