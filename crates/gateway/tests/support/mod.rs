@@ -102,6 +102,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // Children first: Kamailio's outlive it.
+        let _ = Command::new("pkill").args(["-KILL", "-P", &self.child.id().to_string()]).status();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
