@@ -12,7 +12,7 @@ use crate::call::{Call, Phase, Then};
 use crate::ending::Ending;
 use crate::exchange::{ALLOW, Exchange, Invitation, Purpose, SDP, SUPPORTED};
 use crate::leg::Incoming;
-use crate::session_timer::{MIN_SE_S, is_too_brief};
+use crate::session_timer::is_too_brief;
 use crate::setup::mirrored;
 
 /// A re-INVITE of ours that is under way.
@@ -40,9 +40,7 @@ impl Call {
     ) {
         let tag = self.leg(side).tag().to_owned();
         if is_too_brief(&request) {
-            let response = exchange.response(&request, StatusCode::SESSION_INTERVAL_TOO_SMALL, &tag);
-            exchange.respond(now, tx, response.header(HeaderName::MinSe, &MIN_SE_S.to_string()));
-            return;
+            return exchange.refuse_too_brief(now, tx, &request, &tag);
         }
         if self.leg(side).incoming.is_some() {
             let wait = exchange.random() % (HOLD_BACK_S + 1);
@@ -116,9 +114,7 @@ impl Call {
     ) {
         let tag = self.leg(side).tag().to_owned();
         if is_too_brief(&request) {
-            let response = exchange.response(&request, StatusCode::SESSION_INTERVAL_TOO_SMALL, &tag);
-            exchange.respond(now, tx, response.header(HeaderName::MinSe, &MIN_SE_S.to_string()));
-            return;
+            return exchange.refuse_too_brief(now, tx, &request, &tag);
         }
         if request.body().is_empty() {
             let leg = self.leg_mut(side);

@@ -24,6 +24,7 @@ use crate::output::{CallNumber, Output, SwitchCounters};
 use crate::record::CallRecord;
 use crate::registration::Registrations;
 use crate::routing::{Candidate, NoDestination, Plan, Query, Routing};
+use crate::session_timer::MIN_SE_S;
 use crate::trunks::Trunks;
 use crate::users::Users;
 
@@ -411,6 +412,12 @@ impl Exchange {
     pub(crate) fn refuse(&mut self, now: Nanos, tx: ServerTx, request: &Request, status: StatusCode, tag: &str) {
         let response = self.response(request, status, tag);
         self.respond(now, tx, response);
+    }
+
+    /// Answers a request whose session interval is too short to be kept, with the shortest that is (RFC 4028 section 9).
+    pub(crate) fn refuse_too_brief(&mut self, now: Nanos, tx: ServerTx, request: &Request, tag: &str) {
+        let response = self.response(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, tag);
+        self.respond(now, tx, response.header(HeaderName::MinSe, &MIN_SE_S.to_string()));
     }
 
     /// Sends a request of ours; `false` where there is no room for another transaction.

@@ -23,7 +23,7 @@ use crate::leg::{Incoming, Leg, negotiation};
 use crate::media_pool::Reservation;
 use crate::record::{CallRecord, Ended};
 use crate::routing::{Candidate, NoDestination, Plan, Query};
-use crate::session_timer::{self, MIN_SE_S};
+use crate::session_timer;
 
 /// Why a call attempt goes no further.
 enum Refused {
@@ -436,9 +436,8 @@ impl Refused {
                 (refusal.status(), refusal.status().reason().to_owned())
             }
             Self::TooBrief => {
+                exchange.refuse_too_brief(now, tx, request, tag);
                 let status = StatusCode::SESSION_INTERVAL_TOO_SMALL;
-                let response = exchange.response(request, status, tag);
-                exchange.respond(now, tx, response.header(HeaderName::MinSe, &MIN_SE_S.to_string()));
                 (status, status.reason().to_owned())
             }
             Self::Because { status, reason, retry_after_s } => {

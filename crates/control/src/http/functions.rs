@@ -17,31 +17,17 @@ use tandem_call::{CallNumber, CallSnapshot};
 use tandem_codec::resample::Rate;
 use tandem_contract::{Codec, ForkTarget, Function, LegSide, Refusal};
 
+use super::Refused;
 use crate::clips;
 use crate::flows::key_of;
 use crate::functions::{Asked, Denied};
-use crate::node::{Node, SwitchSilent};
+use crate::node::Node;
 use crate::order::Request;
 use crate::recorder::{Plan, stem};
 use crate::start::random_seed;
 
 /// The longest WAV that is taken: ten minutes of 48 kHz in stereo.
 pub(super) const MAX_WAV: usize = 128 << 20;
-
-/// Why it was not done: a status and words.
-pub(super) struct Refused(StatusCode, String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
-}
-
-impl From<SwitchSilent> for Refused {
-    fn from(silent: SwitchSilent) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, silent.to_string())
-    }
-}
 
 impl From<Denied> for Refused {
     fn from(denied: Denied) -> Self {

@@ -211,6 +211,21 @@ async fn refuse_web_pages(request: HttpRequest, next: Next) -> Response {
     next.run(request).await
 }
 
+/// Why it was not done: a status and words.
+struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<SwitchSilent> for Refused {
+    fn from(silent: SwitchSilent) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, silent.to_string())
+    }
+}
+
 impl IntoResponse for SwitchSilent {
     fn into_response(self) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": self.to_string() }))).into_response()

@@ -14,6 +14,7 @@ use tandem_sip::digest::Algorithm;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use super::Refused;
 use crate::database::{Ask, hashes_of, row_of};
 use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
@@ -27,21 +28,6 @@ pub(crate) struct Subscribers {
     pub(crate) asks: UnboundedSender<Ask>,
     pub(crate) realm: String,
     pub(crate) algorithms: Vec<Algorithm>,
-}
-
-/// Why it was not done.
-pub(super) struct Refused(StatusCode, String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
-}
-
-impl From<SwitchSilent> for Refused {
-    fn from(silent: SwitchSilent) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, silent.to_string())
-    }
 }
 
 fn subscribers_of(node: &Node) -> Result<&Subscribers, Refused> {
