@@ -1,18 +1,24 @@
-//! One signed call of a query interface.
+//! One signed call.
 
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::action::Action;
 use crate::metadata::{Credentials, Metadata, MetadataError};
 use crate::signature::{Request, authorization};
 
-const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
+const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+const XML: &str = "text/xml; charset=utf-8";
 /// What RFC 3986 leaves as it is.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Lent keys are fetched anew so long before they end.
 const RENEW_BEFORE: Duration = Duration::from_secs(600);
+/// A connection that was not used for so long is not used any more; they are used more often ([`crate::serve()`]).
+const IDLE: Duration = Duration::from_secs(60);
+/// Connections that are kept: as many as calls at a time.
+const CONNECTIONS: usize = 16;
 /// The longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
@@ -47,7 +53,7 @@ pub enum CallError {
     },
 }
 
-/// Where services are; for each region by the rule that AWS has, unless a test says otherwise.
+/// Where services are; for each region by the rule that AWS has, unless something else is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
     /// In place of all of them, as in `http://127.0.0.1:4566`.
@@ -68,7 +74,9 @@ impl Client {
     /// A client whose calls end after `timeout`.
     pub fn new(metadata: Metadata, region: &str, endpoints: Endpoints, timeout: Duration) -> Self {
         let config =
-            ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).proxy(None).build();
+            ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).proxy(None);
+        let config = config.max_idle_age(IDLE).max_idle_connections(CONNECTIONS);
+        let config = config.max_idle_connections_per_host(CONNECTIONS).build();
         Self { agent: config.into(), endpoints, region: region.to_owned(), metadata, credentials: Mutex::new(None) }
     }
 
@@ -90,42 +98,46 @@ impl Client {
         self.credentials.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    /// Calls `action` of `service` and gives the XML of its answer.
+    /// Calls an action with parameters and gives the XML of its answer.
     ///
     /// # Errors
     /// It was not done, or that is not known.
-    pub fn call(
-        &self,
-        service: &str,
-        version: &str,
-        action: &str,
-        parameters: &[(String, String)],
-    ) -> Result<String, CallError> {
-        let failed = |why: String| CallError::Failed { action: action.to_owned(), why };
-        let credentials = self.current().ok_or_else(|| failed("there are no credentials".to_owned()))?;
-        let mut body = format!("Action={action}&Version={version}");
+    pub fn query(&self, action: Action, parameters: &[(String, String)]) -> Result<String, CallError> {
+        let mut body = format!("Action={action}&Version={}", action.service().version());
         for (name, value) in parameters {
             body += &format!("&{}={}", utf8_percent_encode(name, RESERVED), utf8_percent_encode(value, RESERVED));
         }
-        let base = self.endpoints.all.clone().unwrap_or_else(|| {
-            let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-            format!("https://{service}.{}.{domain}", self.region)
-        });
+        self.post(action, "/", FORM, &body)
+    }
+
+    /// Posts XML to `path` below the version of the action's interface, and gives that of its answer.
+    ///
+    /// # Errors
+    /// It was not done, or that is not known.
+    pub fn rest(&self, action: Action, path: &str, xml: &str) -> Result<String, CallError> {
+        self.post(action, &format!("/{}/{path}", action.service().version()), XML, xml)
+    }
+
+    fn post(&self, action: Action, path: &str, content_type: &str, body: &str) -> Result<String, CallError> {
+        let failed = |why: String| CallError::Failed { action: action.to_string(), why };
+        let credentials = self.current().ok_or_else(|| failed("there are no credentials".to_owned()))?;
+        let service = action.service();
+        let (region, host) = service.place(&self.region);
+        let base = self.endpoints.all.clone().unwrap_or_else(|| format!("https://{host}"));
         let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host);
         let time = timestamp(SystemTime::now());
-        let signed =
-            Request { host, region: &self.region, service, time: &time, content_type: CONTENT_TYPE, body: &body };
-        let mut request = self.agent.post(format!("{base}/")).header("content-type", CONTENT_TYPE);
+        let signed = Request { host, path, region: &region, service: service.name(), time: &time, content_type, body };
+        let mut request = self.agent.post(format!("{base}{path}")).header("content-type", content_type);
         request = request.header("x-amz-date", &time).header("authorization", authorization(&credentials, &signed));
         if let Some(token) = &credentials.session_token {
             request = request.header("x-amz-security-token", token);
         }
-        let mut answer = request.send(&body).map_err(|error| failed(error.to_string()))?;
+        let mut answer = request.send(body).map_err(|error| failed(error.to_string()))?;
         let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string();
         let text = text.map_err(|error| failed(error.to_string()))?;
         match answer.status().as_u16() {
             200 => Ok(text),
-            status => Err(error_of(action, status, &text)),
+            status => Err(error_of(action.name(), status, &text)),
         }
     }
 }
@@ -143,7 +155,12 @@ fn error_of(action: &str, status: u16, xml: &str) -> CallError {
     };
     let code = within("Code").unwrap_or_else(|| status.to_string());
     match code.as_str() {
-        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => CallError::Throttled { action, code },
+        // The last is Route 53's for a zone that is being changed.
+        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "PriorRequestNotComplete" => {
+            CallError::Throttled { action, code }
+        }
+        // Lent keys ended before they were renewed: the next ones are asked for now and then.
+        "ExpiredToken" | "RequestExpired" => CallError::Failed { action, why: code },
         _ if status >= 500 => CallError::Failed { action, why: code },
         _ => CallError::Refused { action, code, message: within("Message").unwrap_or_default() },
     }
@@ -161,6 +178,8 @@ mod tests {
         let error = |status, code| error_of("AssignPrivateIpAddresses", status, &xml(code));
         assert!(matches!(error(503, "RequestLimitExceeded"), CallError::Throttled { .. }));
         assert!(matches!(error(500, "InternalError"), CallError::Failed { .. }));
+        assert!(matches!(error(400, "PriorRequestNotComplete"), CallError::Throttled { .. }));
+        assert!(matches!(error(400, "ExpiredToken"), CallError::Failed { .. }));
         assert_eq!(
             error(403, "UnauthorizedOperation").to_string(),
             "AssignPrivateIpAddresses is refused (UnauthorizedOperation): why"

@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 
 use serde::Deserialize;
+use tandem_aws_protocol::{ElasticAddress, RouteEntry};
 
+use crate::action::Action;
 use crate::client::{CallError, Client};
-use crate::mover::{ElasticAddress, RouteEntry};
-
-const VERSION: &str = "2016-11-15";
+use crate::xml::{Set, read};
 
 /// EC2's query interface.
 #[derive(Clone, Copy, Debug)]
@@ -26,12 +26,6 @@ pub struct Interface {
 #[serde(rename_all = "camelCase")]
 struct Interfaces {
     network_interface_set: Set<InterfaceItem>,
-}
-
-#[derive(Deserialize)]
-struct Set<T> {
-    #[serde(default = "Vec::new")]
-    item: Vec<T>,
 }
 
 #[derive(Deserialize)]
@@ -56,23 +50,39 @@ struct AddressesAnswer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AddressItem {
+    allocation_id: String,
+    network_interface_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tables {
+    route_table_set: Set<Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Table {
+    route_table_id: String,
+    route_set: Set<RouteItem>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RouteItem {
+    destination_cidr_block: Option<String>,
     network_interface_id: Option<String>,
 }
 
 impl Ec2<'_> {
-    fn call(&self, action: &str, parameters: &[(String, String)]) -> Result<String, CallError> {
-        self.0.call("ec2", VERSION, action, parameters)
-    }
-
     /// Gives private addresses to an interface, also where another has them.
     ///
     /// # Errors
     /// It was not done, or that is not known.
     pub fn assign(&self, interface: &str, addresses: &[Ipv4Addr]) -> Result<(), CallError> {
         let mut parameters = vec![pair("NetworkInterfaceId", interface), pair("AllowReassignment", "true")];
-        let numbered = addresses.iter().zip(1..);
-        parameters.extend(numbered.map(|(address, number)| pair(&format!("PrivateIpAddress.{number}"), address)));
-        self.call("AssignPrivateIpAddresses", &parameters).map(drop)
+        parameters.extend(numbered("PrivateIpAddress", addresses));
+        self.0.query(Action::AssignPrivateIpAddresses, &parameters).map(drop)
     }
 
     /// Lets an Elastic IP lead to a private address of an interface, wherever it led before.
@@ -86,7 +96,7 @@ impl Ec2<'_> {
             pair("AllowReassociation", "true"),
         ];
         parameters.extend(elastic.private.map(|address| pair("PrivateIpAddress", address)));
-        self.call("AssociateAddress", &parameters).map(drop)
+        self.0.query(Action::AssociateAddress, &parameters).map(drop)
     }
 
     /// Lets a route lead to an interface.
@@ -99,19 +109,18 @@ impl Ec2<'_> {
             pair("DestinationCidrBlock", &route.destination),
             pair("NetworkInterfaceId", interface),
         ];
-        self.call("ReplaceRoute", &parameters).map(drop)
+        self.0.query(Action::ReplaceRoute, &parameters).map(drop)
     }
 
-    /// Which interfaces have any of these private addresses; also keeps the connection warm.
+    /// Which interfaces have any of these private addresses.
     ///
     /// # Errors
     /// There is no answer, or none that can be read.
     pub fn interfaces_with(&self, addresses: &[Ipv4Addr]) -> Result<Vec<Interface>, CallError> {
         let mut parameters = vec![pair("Filter.1.Name", "addresses.private-ip-address")];
-        let numbered = addresses.iter().zip(1..);
-        parameters.extend(numbered.map(|(address, number)| pair(&format!("Filter.1.Value.{number}"), address)));
-        let action = "DescribeNetworkInterfaces";
-        let answer: Interfaces = read(action, &self.call(action, &parameters)?)?;
+        parameters.extend(numbered("Filter.1.Value", addresses));
+        let action = Action::DescribeNetworkInterfaces;
+        let answer: Interfaces = read(action, &self.0.query(action, &parameters)?)?;
         let interface = |item: InterfaceItem| Interface {
             id: item.network_interface_id,
             addresses: item.private_ip_addresses_set.item.iter().map(|address| address.private_ip_address).collect(),
@@ -119,27 +128,41 @@ impl Ec2<'_> {
         Ok(answer.network_interface_set.item.into_iter().map(interface).collect())
     }
 
-    /// The interface that an Elastic IP leads to.
+    /// Elastic IPs, by allocation, and the interfaces that they lead to.
     ///
     /// # Errors
     /// There is no answer, or none that can be read.
-    pub fn interface_of(&self, elastic: &ElasticAddress) -> Result<Option<String>, CallError> {
-        let action = "DescribeAddresses";
-        let answer: AddressesAnswer =
-            read(action, &self.call(action, &[pair("AllocationId.1", &elastic.allocation)])?)?;
-        Ok(answer.addresses_set.item.into_iter().find_map(|item| item.network_interface_id))
+    pub fn associations(&self, allocations: &[&str]) -> Result<Vec<(String, Option<String>)>, CallError> {
+        let action = Action::DescribeAddresses;
+        let parameters: Vec<_> = numbered("AllocationId", allocations).collect();
+        let answer: AddressesAnswer = read(action, &self.0.query(action, &parameters)?)?;
+        Ok(answer.addresses_set.item.into_iter().map(|item| (item.allocation_id, item.network_interface_id)).collect())
+    }
+
+    /// The routes of tables that lead to interfaces: table, destination, interface.
+    ///
+    /// # Errors
+    /// There is no answer, or none that can be read.
+    pub fn routes(&self, tables: &[&str]) -> Result<Vec<(String, String, String)>, CallError> {
+        let action = Action::DescribeRouteTables;
+        let parameters: Vec<_> = numbered("RouteTableId", tables).collect();
+        let answer: Tables = read(action, &self.0.query(action, &parameters)?)?;
+        let of_table = |table: Table| {
+            let id = table.route_table_id;
+            let route =
+                move |route: RouteItem| Some((id.clone(), route.destination_cidr_block?, route.network_interface_id?));
+            table.route_set.item.into_iter().filter_map(route)
+        };
+        Ok(answer.route_table_set.item.into_iter().flat_map(of_table).collect())
     }
 }
 
-fn pair(name: &str, value: impl ToString) -> (String, String) {
-    (name.to_owned(), value.to_string())
+pub(crate) fn numbered<'a, T: ToString>(name: &'a str, values: &'a [T]) -> impl Iterator<Item = (String, String)> + 'a {
+    values.iter().zip(1..).map(move |(value, number)| pair(&format!("{name}.{number}"), value.to_string()))
 }
 
-fn read<'a, T: Deserialize<'a>>(action: &str, xml: &'a str) -> Result<T, CallError> {
-    quick_xml::de::from_str(xml).map_err(|error| CallError::Failed {
-        action: action.to_owned(),
-        why: format!("its answer is unreadable: {error}"),
-    })
+pub(crate) fn pair(name: &str, value: impl ToString) -> (String, String) {
+    (name.to_owned(), value.to_string())
 }
 
 #[cfg(test)]
@@ -149,13 +172,13 @@ mod tests {
     #[test]
     fn an_answer_without_items_is_an_empty_one() {
         let xml = "<DescribeNetworkInterfacesResponse><networkInterfaceSet/></DescribeNetworkInterfacesResponse>";
-        let answer: Interfaces = read("X", xml).unwrap();
+        let answer: Interfaces = read(Action::DescribeNetworkInterfaces, xml).unwrap();
         assert!(answer.network_interface_set.item.is_empty());
     }
 
     #[test]
     fn an_answer_that_is_something_else_is_told() {
-        let error = read::<Interfaces>("DescribeNetworkInterfaces", "<html>").err().unwrap().to_string();
+        let error = read::<Interfaces>(Action::DescribeNetworkInterfaces, "<html>").err().unwrap().to_string();
         assert!(error.starts_with("DescribeNetworkInterfaces failed: its answer is unreadable"), "{error}");
     }
 }

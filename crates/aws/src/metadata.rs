@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use tandem_aws_protocol::{Floating, HasInterface, Identity};
 
 /// A token's life, in seconds.
 const TOKEN_S: &str = "21600";
@@ -28,25 +29,6 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Which instance this is, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The instance.
-    pub instance: String,
-    /// Its region.
-    pub region: String,
-    /// Its availability zone.
-    pub zone: String,
-    /// The subnet of the interface.
-    pub subnet: String,
-    /// The interface that floating addresses come to.
-    pub interface: String,
-    /// Its placement group.
-    pub placement_group: Option<String>,
-    /// Its partition, in a group of partitions.
-    pub partition: Option<u16>,
-}
-
 /// The metadata service does not say it.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
@@ -63,6 +45,9 @@ pub enum MetadataError {
         /// Its answer.
         status: u16,
     },
+    /// It has no such interface.
+    #[error("this instance has no network interface with {0}")]
+    NoInterface(String),
     /// The answer makes no sense.
     #[error("the instance's metadata: {0}")]
     Unreadable(String),
@@ -103,34 +88,49 @@ impl Metadata {
         read(path, request.header("X-aws-ec2-metadata-token", token).call())
     }
 
-    fn find(&self, token: &str, path: &str) -> Result<Option<String>, MetadataError> {
-        match self.get(token, path) {
-            Err(MetadataError::Missing { status: 404, .. }) => Ok(None),
-            other => other.map(Some),
-        }
-    }
-
-    /// Which instance this is. `interface` is the hardware address of the one that matters; the first where none is given.
+    /// Which instance this is, and its interfaces with what moves to each.
     ///
     /// # Errors
-    /// What it does not say.
-    pub fn identity(&self, interface: Option<&str>) -> Result<Identity, MetadataError> {
+    /// What it does not say, or has not.
+    pub fn identity(&self, floating: Vec<Floating>) -> Result<(Identity, Vec<(String, Floating)>), MetadataError> {
         let token = &self.token()?;
-        let mac = match interface {
-            Some(mac) => mac.to_owned(),
-            None => self.get(token, "mac")?,
-        };
-        let of_interface = |what: &str| self.get(token, &format!("network/interfaces/macs/{}/{what}", mac.trim()));
-        let partition = self.find(token, "placement/partition-number")?.map(|number| number.trim().parse());
-        Ok(Identity {
+        let here = floating.into_iter().map(|floating| Ok((self.interface(token, &floating.at)?, floating)));
+        let here = here.collect::<Result<Vec<_>, MetadataError>>()?;
+        let identity = Identity {
             instance: self.get(token, "instance-id")?,
             region: self.get(token, "placement/region")?,
             zone: self.get(token, "placement/availability-zone")?,
-            subnet: of_interface("subnet-id")?,
-            interface: of_interface("interface-id")?,
-            placement_group: self.find(token, "placement/group-name")?.filter(|name| !name.is_empty()),
-            partition: partition.transpose().map_err(|_| MetadataError::Unreadable("partition-number".to_owned()))?,
-        })
+            interfaces: here.iter().map(|(interface, _)| interface.clone()).collect(),
+        };
+        Ok((identity, here))
+    }
+
+    fn interface(&self, token: &str, at: &HasInterface) -> Result<String, MetadataError> {
+        const ALL: &str = "network/interfaces/macs/";
+        let id = |mac: &str| self.get(token, &format!("{ALL}{mac}/interface-id"));
+        match at {
+            HasInterface::Mac(mac) => match id(&mac.to_ascii_lowercase()) {
+                Err(MetadataError::Missing { status: 404, .. }) => {
+                    Err(MetadataError::NoInterface(format!("the hardware address {mac}")))
+                }
+                found => found,
+            },
+            HasInterface::Address(address) => {
+                for mac in self.get(token, ALL)?.lines().map(|line| line.trim_end_matches('/')) {
+                    let has = self.get(token, &format!("{ALL}{mac}/local-ipv4s"))?;
+                    if has.lines().any(|line| line.parse() == Ok(*address)) {
+                        return id(mac);
+                    }
+                }
+                Err(MetadataError::NoInterface(format!("the private address {address}")))
+            }
+        }
+    }
+
+    /// Whether the Auto Scaling group of the instance wants it to end. What cannot be asked is not so.
+    pub fn is_to_end(&self) -> bool {
+        let state = self.token().and_then(|token| self.get(&token, "autoscaling/target-lifecycle-state"));
+        state.is_ok_and(|state| state.trim() == "Terminated")
     }
 
     /// The keys of the instance's role.

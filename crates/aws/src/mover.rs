@@ -1,75 +1,25 @@
-//! A move: all calls at once, each again while there is time, then a look whether it is so.
+//! A move: all calls at once, each again while there is time; then looks whether it is so.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use tandem_aws_protocol::{ElasticAddress, Floating, MoveReport, RouteEntry};
 
+use crate::again::{Spent, until_done};
 use crate::client::{CallError, Client};
 use crate::ec2::Ec2;
 
-/// The first wait before a call is made again; it doubles, and a random part of it is left out.
-const AGAIN: Duration = Duration::from_millis(40);
-/// The longest.
-const AGAIN_MOST: Duration = Duration::from_secs(2);
 /// Between looks whether an address is where it was moved to.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// An Elastic IP that floats.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ElasticAddress {
-    /// As in `eipalloc-0a1b2c3d`.
-    pub allocation: String,
-    /// The private address that it leads to; the interface's first where none is given.
-    #[serde(default)]
-    pub private: Option<Ipv4Addr>,
-}
-
-/// A route that floats.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteEntry {
-    /// As in `rtb-0a1b2c3d`.
-    pub table: String,
-    /// As in `10.9.0.1/32`.
-    pub destination: String,
-}
-
-/// All that floats.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Addresses {
-    /// Secondary private addresses.
-    pub private: Vec<Ipv4Addr>,
-    /// Elastic IPs.
-    pub elastic: Vec<ElasticAddress>,
-    /// Entries of route tables.
-    pub routes: Vec<RouteEntry>,
-}
-
-/// How a move went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MoveReport {
-    /// Calls that were made, those that were made again among them.
-    pub calls: u32,
-    /// Of these, calls that were throttled.
-    pub throttled: u32,
-    /// Milliseconds that it took.
-    pub took_ms: u64,
-    /// Of these, milliseconds that no answer was waited for.
-    pub own_ms: u64,
-}
-
-/// Moves addresses to one interface.
+/// Moves addresses to interfaces of this instance.
 #[derive(Debug)]
 pub struct Mover {
     client: Client,
-    interface: String,
-    addresses: Addresses,
+    here: Vec<(String, Floating)>,
 }
 
-/// One call of a move.
+/// One call of a move, to the interface that comes with it.
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Assign(&'a [Ipv4Addr]),
@@ -77,18 +27,10 @@ enum Step<'a> {
     Route(&'a RouteEntry),
 }
 
-/// What one step took.
-#[derive(Default)]
-struct Spent {
-    calls: u32,
-    throttled: u32,
-    waited: Duration,
-}
-
 impl Mover {
-    /// Moves `addresses` to `interface`.
-    pub fn new(client: Client, interface: String, addresses: Addresses) -> Self {
-        Self { client, interface, addresses }
+    /// Moves to each interface what belongs to it.
+    pub fn new(client: Client, here: Vec<(String, Floating)>) -> Self {
+        Self { client, here }
     }
 
     /// The client, for what it needs done between moves.
@@ -103,14 +45,9 @@ impl Mover {
     pub fn move_here(&self, within: Duration) -> Result<MoveReport, CallError> {
         let started = Instant::now();
         let deadline = started + within;
-        // An Elastic IP may lead to a private address that is moved too: that one has to be here first.
-        let depends = |elastic: &ElasticAddress| elastic.private.is_some_and(|ip| self.addresses.private.contains(&ip));
-        let (after, at_once): (Vec<_>, Vec<_>) = self.addresses.elastic.iter().partition(|elastic| depends(elastic));
-        let assign = (!self.addresses.private.is_empty()).then_some(Step::Assign(&self.addresses.private));
-        let routes = self.addresses.routes.iter().map(Step::Route);
-        let first = assign.into_iter().chain(at_once.into_iter().map(Step::Associate)).chain(routes).collect();
+        let (first, after) = self.steps();
         let mut spent = self.perform(first, deadline)?;
-        let more = self.perform(after.into_iter().map(Step::Associate).collect(), deadline)?;
+        let more = self.perform(after, deadline)?;
         spent.calls += more.calls;
         spent.throttled += more.throttled;
         spent.waited += more.waited;
@@ -123,9 +60,34 @@ impl Mover {
         })
     }
 
+    /// What can be done at once, and what waits for it: an Elastic IP on a private address that has to be here first.
+    fn steps(&self) -> (Vec<(&str, Step<'_>)>, Vec<(&str, Step<'_>)>) {
+        let (mut first, mut after) = (Vec::new(), Vec::new());
+        for (interface, floating) in &self.here {
+            let Floating { private, elastic, routes, .. } = floating;
+            if !private.is_empty() {
+                first.push((interface.as_str(), Step::Assign(private)));
+            }
+            first.extend(routes.iter().map(|route| (interface.as_str(), Step::Route(route))));
+            for elastic in elastic {
+                let waits = elastic.private.is_some_and(|ip| private.contains(&ip));
+                let steps = if waits { &mut after } else { &mut first };
+                steps.push((interface.as_str(), Step::Associate(elastic)));
+            }
+        }
+        (first, after)
+    }
+
     /// All steps at the same time.
-    fn perform(&self, steps: Vec<Step<'_>>, deadline: Instant) -> Result<Spent, CallError> {
-        let run = |step: Step<'_>| self.until_done(step, deadline);
+    fn perform(&self, steps: Vec<(&str, Step<'_>)>, deadline: Instant) -> Result<Spent, CallError> {
+        let run = |(interface, step): (&str, Step<'_>)| {
+            let ec2 = Ec2(&self.client);
+            until_done(deadline, || match step {
+                Step::Assign(addresses) => ec2.assign(interface, addresses),
+                Step::Associate(elastic) => ec2.associate(interface, elastic),
+                Step::Route(route) => ec2.replace_route(interface, route),
+            })
+        };
         // One step, which is the common case, needs no thread.
         if let [step] = steps[..] {
             return run(step);
@@ -145,56 +107,69 @@ impl Mover {
         Ok(all)
     }
 
-    fn until_done(&self, step: Step<'_>, deadline: Instant) -> Result<Spent, CallError> {
-        let ec2 = Ec2(&self.client);
-        let mut spent = Spent::default();
-        let mut pause = AGAIN;
-        loop {
-            let begun = Instant::now();
-            let outcome = match step {
-                Step::Assign(addresses) => ec2.assign(&self.interface, addresses),
-                Step::Associate(elastic) => ec2.associate(&self.interface, elastic),
-                Step::Route(route) => ec2.replace_route(&self.interface, route),
-            };
-            spent.calls += 1;
-            spent.waited += begun.elapsed();
-            let error = match outcome {
-                Ok(()) => return Ok(spent),
-                Err(error @ CallError::Refused { .. }) => return Err(error),
-                Err(error) => error,
-            };
-            spent.throttled += u32::from(matches!(error, CallError::Throttled { .. }));
-            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if Instant::now() + jittered >= deadline {
-                return Err(error);
-            }
-            std::thread::sleep(jittered);
-            spent.waited += jittered;
-            pause = (pause * 2).min(AGAIN_MOST);
-        }
+    /// Opens as many connections as a move takes at a time, or keeps them open.
+    ///
+    /// # Errors
+    /// Nobody could be asked.
+    pub fn warm(&self) -> Result<(), CallError> {
+        let at_a_time = self.steps().0.len();
+        std::thread::scope(|scope| {
+            let looks: Vec<_> = (0..at_a_time).map(|_| scope.spawn(|| self.is_here())).collect();
+            looks.into_iter().try_for_each(|look| look.join().unwrap_or(Ok(false)).map(drop))
+        })
     }
 
-    /// Whether everything that can be looked at is here.
+    /// Whether everything is here.
     ///
     /// # Errors
     /// Nobody could be asked.
     pub fn is_here(&self) -> Result<bool, CallError> {
-        let ec2 = Ec2(&self.client);
-        let private = &self.addresses.private;
-        if !private.is_empty() {
-            let holders = ec2.interfaces_with(private)?;
-            let here = holders.iter().filter(|interface| interface.id == self.interface);
-            let here: Vec<Ipv4Addr> = here.flat_map(|interface| interface.addresses.iter().copied()).collect();
-            if !private.iter().all(|address| here.contains(address)) {
-                return Ok(false);
-            }
+        Ok(self.private_is_here()? && self.elastic_is_here()? && self.routes_are_here()?)
+    }
+
+    fn private_is_here(&self) -> Result<bool, CallError> {
+        let all: Vec<Ipv4Addr> = self.here.iter().flat_map(|(_, floating)| floating.private.iter().copied()).collect();
+        if all.is_empty() {
+            return Ok(true);
         }
-        for elastic in &self.addresses.elastic {
-            if ec2.interface_of(elastic)?.as_deref() != Some(&self.interface) {
-                return Ok(false);
-            }
+        let holders = Ec2(&self.client).interfaces_with(&all)?;
+        let holds = |interface: &str, address: &Ipv4Addr| {
+            holders.iter().any(|holder| holder.id == interface && holder.addresses.contains(address))
+        };
+        Ok(self.here.iter().all(|(interface, floating)| floating.private.iter().all(|ip| holds(interface, ip))))
+    }
+
+    fn elastic_is_here(&self) -> Result<bool, CallError> {
+        let wanted = self.here.iter().flat_map(|(interface, floating)| {
+            floating.elastic.iter().map(move |elastic| (elastic.allocation.as_str(), interface))
+        });
+        let wanted: Vec<_> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(true);
         }
-        Ok(true)
+        let allocations: Vec<&str> = wanted.iter().map(|(allocation, _)| *allocation).collect();
+        let found = Ec2(&self.client).associations(&allocations)?;
+        let leads = |(allocation, interface): &(&str, &String)| {
+            found.iter().any(|(known, to)| known == allocation && to.as_ref() == Some(*interface))
+        };
+        Ok(wanted.iter().all(leads))
+    }
+
+    fn routes_are_here(&self) -> Result<bool, CallError> {
+        let wanted =
+            self.here.iter().flat_map(|(interface, floating)| floating.routes.iter().map(move |r| (r, interface)));
+        let wanted: Vec<(&RouteEntry, &String)> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        let mut tables: Vec<&str> = wanted.iter().map(|(route, _)| route.table.as_str()).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let found = Ec2(&self.client).routes(&tables)?;
+        let leads = |(route, interface): &(&RouteEntry, &String)| {
+            found.iter().any(|(table, to, at)| *table == route.table && *to == route.destination && at == *interface)
+        };
+        Ok(wanted.iter().all(leads))
     }
 
     /// Looks until everything is here or `within` is over: what a cloud answers may be a little old.

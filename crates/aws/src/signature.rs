@@ -1,4 +1,4 @@
-//! Signature Version 4 of a form that is posted (AWS General Reference, "Signing AWS API requests").
+//! Signature Version 4 of what is posted (AWS General Reference, "Signing AWS API requests").
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -8,6 +8,8 @@ use crate::metadata::Credentials;
 /// What is signed beside the credentials.
 pub(crate) struct Request<'a> {
     pub(crate) host: &'a str,
+    /// Of letters that need no encoding.
+    pub(crate) path: &'a str,
     pub(crate) region: &'a str,
     pub(crate) service: &'a str,
     /// As in `20150830T123600Z`.
@@ -18,7 +20,7 @@ pub(crate) struct Request<'a> {
 
 /// The value of the Authorization header.
 pub(crate) fn authorization(credentials: &Credentials, request: &Request<'_>) -> String {
-    let Request { host, region, service, time, content_type, body } = request;
+    let Request { host, path, region, service, time, content_type, body } = request;
     let day = time.get(..8).unwrap_or_default();
     let mut headers = format!("content-type:{content_type}\nhost:{host}\nx-amz-date:{time}\n");
     let mut names = "content-type;host;x-amz-date".to_owned();
@@ -26,7 +28,7 @@ pub(crate) fn authorization(credentials: &Credentials, request: &Request<'_>) ->
         headers += &format!("x-amz-security-token:{token}\n");
         names += ";x-amz-security-token";
     }
-    let canonical = format!("POST\n/\n\n{headers}\n{names}\n{}", hex(&Sha256::digest(body)));
+    let canonical = format!("POST\n{path}\n\n{headers}\n{names}\n{}", hex(&Sha256::digest(body)));
     let scope = format!("{day}/{region}/{service}/aws4_request");
     let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
     let secret = format!("AWS4{}", credentials.secret_access_key);
@@ -74,6 +76,7 @@ mod tests {
         };
         let request = Request {
             host: "example.amazonaws.com",
+            path: "/",
             region: "us-east-1",
             service: "service",
             time: "20150830T123600Z",

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use crate::http::Answer;
-use crate::world::{ElasticIp, Instance, Refusal, World};
+use crate::world::{ElasticIp, Instance, Interface, Refusal, World};
 use crate::{Call, Fault, Simulator};
 
 impl Simulator {
@@ -61,9 +61,6 @@ fn perform(world: &mut World, call: &Call) -> Result<String, Refusal> {
             let wanted = addresses(&call.list("PrivateIpAddress"))?;
             world.assign(need(call, "NetworkInterfaceId")?, &wanted, allows("AllowReassignment"))?;
         }
-        "UnassignPrivateIpAddresses" => {
-            world.unassign(need(call, "NetworkInterfaceId")?, &addresses(&call.list("PrivateIpAddress"))?)?;
-        }
         "AssociateAddress" => {
             let private = addresses(&call.get("PrivateIpAddress").map(str::to_owned).into_iter().collect::<Vec<_>>())?;
             let (allocation, interface) = (need(call, "AllocationId")?, need(call, "NetworkInterfaceId")?);
@@ -85,7 +82,8 @@ fn perform(world: &mut World, call: &Call) -> Result<String, Refusal> {
         "DescribeNetworkInterfaces" => return Ok(interfaces(world, call)),
         "DescribeAddresses" => return Ok(elastic(world, call)),
         "DescribePlacementGroups" => return Ok(groups(world, call)),
-        "DescribeAutoScalingGroups" => return Ok(scaling_groups(world)),
+        "DescribeRouteTables" => return Ok(route_tables(world, call)),
+        "DescribeAutoScalingInstances" => return Ok(scaling_instances(world, call)),
         other => return Err(("InvalidAction", format!("The action {other} is not valid for this web service."))),
     }
     Ok(DONE.to_owned())
@@ -101,38 +99,42 @@ fn set(name: &str, items: impl Iterator<Item = String>) -> String {
     format!("<{name}>{}</{name}>", items.map(|item| format!("<item>{item}</item>")).collect::<String>())
 }
 
-fn private_addresses(instance: &Instance) -> String {
-    set(
+fn interface(zone: &str, interface: &Interface) -> String {
+    let addresses = set(
         "privateIpAddressesSet",
-        instance.addresses.iter().enumerate().map(|(place, address)| {
+        interface.addresses.iter().enumerate().map(|(place, address)| {
             format!("<privateIpAddress>{address}</privateIpAddress><primary>{}</primary>", place == 0)
         }),
+    );
+    format!(
+        "<networkInterfaceId>{}</networkInterfaceId><subnetId>{}</subnetId><macAddress>{}</macAddress>\
+         <availabilityZone>{zone}</availabilityZone>{addresses}",
+        interface.id, interface.subnet, interface.mac,
     )
 }
 
-fn interface(instance: &Instance) -> String {
-    format!(
-        "<networkInterfaceId>{}</networkInterfaceId><subnetId>{}</subnetId><availabilityZone>{}</availabilityZone>{}",
-        instance.interface,
-        instance.subnet,
-        instance.zone,
-        private_addresses(instance)
-    )
+fn has_any(interface: &Interface, texts: &[String]) -> bool {
+    interface.addresses.iter().any(|address| texts.contains(&address.to_string()))
 }
 
 fn interfaces(world: &World, call: &Call) -> String {
     let (wanted, having) = (call.list("NetworkInterfaceId"), filter(call, "addresses.private-ip-address"));
-    let matches = |instance: &&Instance| {
-        let named = wanted.is_empty() || wanted.contains(&instance.interface);
-        let has = |texts: &Vec<String>| instance.addresses.iter().any(|address| texts.contains(&address.to_string()));
-        named && having.as_ref().is_none_or(has)
+    let matches = |found: &Interface| {
+        let named = wanted.is_empty() || wanted.contains(&found.id);
+        named && having.as_ref().is_none_or(|texts| has_any(found, texts))
     };
-    set("networkInterfaceSet", world.instances.iter().filter(matches).map(interface))
+    let all = world.instances.iter().flat_map(|instance| {
+        instance.interfaces.iter().filter(|found| matches(found)).map(|found| interface(&instance.zone, found))
+    });
+    set("networkInterfaceSet", all)
 }
 
 fn instances(world: &World, call: &Call) -> String {
-    let wanted = call.list("InstanceId");
-    let matches = |instance: &&Instance| wanted.is_empty() || wanted.contains(&instance.id);
+    let (wanted, having) = (call.list("InstanceId"), filter(call, "network-interface.addresses.private-ip-address"));
+    let matches = |instance: &&Instance| {
+        let named = wanted.is_empty() || wanted.contains(&instance.id);
+        named && having.as_ref().is_none_or(|texts| instance.interfaces.iter().any(|one| has_any(one, texts)))
+    };
     let instance = |instance: &Instance| {
         let group = instance.group.as_ref().map_or(String::new(), |(name, partition)| {
             let partition =
@@ -140,14 +142,25 @@ fn instances(world: &World, call: &Call) -> String {
             format!("<groupName>{name}</groupName>{partition}")
         });
         let placement = format!("<availabilityZone>{}</availabilityZone>{group}", instance.zone);
-        let interfaces = set("networkInterfaceSet", std::iter::once(interface(instance)));
-        let item = format!(
-            "<instanceId>{}</instanceId><placement>{placement}</placement><subnetId>{}</subnetId>{interfaces}",
-            instance.id, instance.subnet
-        );
+        let interfaces =
+            set("networkInterfaceSet", instance.interfaces.iter().map(|one| interface(&instance.zone, one)));
+        let item = format!("<instanceId>{}</instanceId><placement>{placement}</placement>{interfaces}", instance.id);
         set("instancesSet", std::iter::once(item))
     };
     set("reservationSet", world.instances.iter().filter(matches).map(instance))
+}
+
+fn route_tables(world: &World, call: &Call) -> String {
+    let tables = call.list("RouteTableId").into_iter().map(|table| {
+        let of_table = world.routes.iter().filter(|(known, ..)| *known == table);
+        let routes = of_table.map(|(_, to, interface)| {
+            format!(
+                "<destinationCidrBlock>{to}</destinationCidrBlock><networkInterfaceId>{interface}</networkInterfaceId>"
+            )
+        });
+        format!("<routeTableId>{table}</routeTableId>{}", set("routeSet", routes))
+    });
+    set("routeTableSet", tables)
 }
 
 fn elastic(world: &World, call: &Call) -> String {
@@ -180,12 +193,28 @@ fn groups(world: &World, call: &Call) -> String {
     )
 }
 
-fn scaling_groups(world: &World) -> String {
-    let mut names: Vec<&String> = world.lifecycle.iter().map(|(group, ..)| group).collect();
-    names.dedup();
-    let member = |name: &&String| format!("<member><AutoScalingGroupName>{name}</AutoScalingGroupName></member>");
+fn scaling_instances(world: &World, call: &Call) -> String {
+    let wanted = call.list("InstanceIds.member");
+    let members: String = world
+        .lifecycle
+        .iter()
+        .filter(|action| wanted.contains(&action.instance))
+        .map(|action| {
+            let state = match (action.ends, action.result.is_some()) {
+                (false, false) => "Pending:Wait",
+                (false, true) => "InService",
+                (true, false) => "Terminating:Wait",
+                (true, true) => "Terminating:Proceed",
+            };
+            format!(
+                "<member><InstanceId>{}</InstanceId><AutoScalingGroupName>{}</AutoScalingGroupName>\
+                 <LifecycleState>{state}</LifecycleState></member>",
+                action.instance, action.group
+            )
+        })
+        .collect();
     format!(
-        "<DescribeAutoScalingGroupsResult><AutoScalingGroups>{}</AutoScalingGroups></DescribeAutoScalingGroupsResult>",
-        names.iter().map(member).collect::<String>()
+        "<DescribeAutoScalingInstancesResult><AutoScalingInstances>{members}</AutoScalingInstances>\
+         </DescribeAutoScalingInstancesResult>"
     )
 }

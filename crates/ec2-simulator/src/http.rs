@@ -1,7 +1,8 @@
 //! As much HTTP/1.1 as the callers speak: requests with a length, connections that stay.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::time::Instant;
 
 use percent_encoding::percent_decode_str;
 
@@ -41,15 +42,16 @@ pub(crate) fn serve(listener: &TcpListener, simulator: &Simulator) {
 
 fn converse(stream: &TcpStream, simulator: &Simulator) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    let from = stream.peer_addr()?.ip();
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader)? {
         let Request { method, path, token, is_signed, body } = request;
-        let answer = match simulator.metadata(&method, &path, token.as_deref()) {
+        let answer = match simulator.metadata(from, &method, &path, token.as_deref()) {
             Some(answer) => Some(answer),
             None if !is_signed => {
                 Some(Answer { status: 401, body: "<Code>MissingAuthenticationToken</Code>".to_owned() })
             }
-            None => simulator.act(call(&body)),
+            None => simulator.act(call(from, &body)),
         };
         let Some(Answer { status, body }) = answer else { return Ok(()) };
         let mut writer = stream;
@@ -85,7 +87,8 @@ fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> 
     Ok(Some(request))
 }
 
-fn call(body: &str) -> Call {
+fn call(from: IpAddr, body: &str) -> Call {
+    let at = Instant::now();
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
     let (mut action, mut parameters) = (String::new(), Vec::new());
@@ -96,5 +99,5 @@ fn call(body: &str) -> Call {
             _ => parameters.push((decode(name), decode(value))),
         }
     }
-    Call { action, parameters }
+    Call { from, at, action, parameters }
 }

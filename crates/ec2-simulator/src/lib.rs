@@ -15,11 +15,11 @@ mod metadata;
 mod world;
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub use world::{ElasticIp, Group, Instance, Strategy, World};
+pub use world::{ElasticIp, Group, Instance, Interface, Lifecycle, Strategy, World};
 
 /// What is done to the next call of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,10 @@ pub enum Fault {
 /// One call that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    /// Whose it is: the address that it came from.
+    pub from: IpAddr,
+    /// When it came.
+    pub at: Instant,
     /// Its action.
     pub action: String,
     /// Its other parameters, in the order they came, without the version.
@@ -66,7 +70,7 @@ struct State {
     before: World,
     faults: Vec<(String, VecDeque<Fault>)>,
     calls: Vec<Call>,
-    /// The instance whose metadata are served.
+    /// The instance whose metadata are served to who has no instance's address.
     asking: usize,
 }
 
@@ -83,7 +87,15 @@ impl Simulator {
     /// # Errors
     /// There is no such socket.
     pub fn start(world: World) -> std::io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), world)
+    }
+
+    /// Serves `world` at `address`. Metadata are those of the instance that has the address of who asks.
+    ///
+    /// # Errors
+    /// There is no such socket.
+    pub fn start_at(address: SocketAddr, world: World) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State { before: world.clone(), world, ..State::default() }));
         let served = Self { state, address };
@@ -119,6 +131,11 @@ impl Simulator {
     /// Serves the metadata of another instance from now on.
     pub fn ask_as(&self, instance: usize) {
         self.state().asking = instance;
+    }
+
+    /// Changes how things are, as somebody else would.
+    pub fn change(&self, change: impl FnOnce(&mut World)) {
+        change(&mut self.state().world);
     }
 
     /// How things are.

@@ -34,21 +34,37 @@ pub struct Group {
     pub partitions: u16,
 }
 
-/// An instance with one interface.
+/// An instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     /// As in `i-01`.
     pub id: String,
     /// Its zone.
     pub zone: String,
-    /// Its subnet, in that zone.
-    pub subnet: String,
-    /// Its interface, as in `eni-01`.
-    pub interface: String,
-    /// The interface's private addresses, the primary one first.
-    pub addresses: Vec<Ipv4Addr>,
     /// Its placement group, and the partition in it.
     pub group: Option<(String, Option<u16>)>,
+    /// Its interfaces.
+    pub interfaces: Vec<Interface>,
+}
+
+impl Instance {
+    /// Whether an interface of its has a private address.
+    pub fn has(&self, address: Ipv4Addr) -> bool {
+        self.interfaces.iter().any(|interface| interface.addresses.contains(&address))
+    }
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// As in `eni-01`.
+    pub id: String,
+    /// Its hardware address, in small letters.
+    pub mac: String,
+    /// Its subnet, in the instance's zone.
+    pub subnet: String,
+    /// Its private addresses, the primary one first.
+    pub addresses: Vec<Ipv4Addr>,
 }
 
 /// An Elastic IP.
@@ -62,6 +78,21 @@ pub struct ElasticIp {
     pub leads_to: Option<(String, Ipv4Addr)>,
 }
 
+/// An Auto Scaling group that waits with an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// The group.
+    pub group: String,
+    /// The hook by which it waits.
+    pub hook: String,
+    /// The instance.
+    pub instance: String,
+    /// Whether that is to end; it begins otherwise.
+    pub ends: bool,
+    /// What it was completed with.
+    pub result: Option<String>,
+}
+
 /// All there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
@@ -73,68 +104,62 @@ pub struct World {
     pub elastic: Vec<ElasticIp>,
     /// Table, destination, interface.
     pub routes: Vec<(String, String, String)>,
-    /// Lifecycle actions that wait: group, hook, instance; and what they were completed with.
-    pub lifecycle: Vec<(String, String, String, Option<String>)>,
+    /// Lifecycle actions.
+    pub lifecycle: Vec<Lifecycle>,
 }
 
 /// An error of the interface: its code, and why.
 pub(crate) type Refusal = (&'static str, String);
 
 impl World {
-    /// The instance that has an interface.
-    pub fn instance_of(&self, interface: &str) -> Option<&Instance> {
-        self.instances.iter().find(|instance| instance.interface == interface)
+    /// An interface.
+    pub fn interface(&self, id: &str) -> Option<&Interface> {
+        self.interfaces().find(|interface| interface.id == id)
+    }
+
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = &Interface> {
+        self.instances.iter().flat_map(|instance| &instance.interfaces)
+    }
+
+    fn interfaces_mut(&mut self) -> impl Iterator<Item = &mut Interface> {
+        self.instances.iter_mut().flat_map(|instance| &mut instance.interfaces)
     }
 
     /// The interface that has a private address in a subnet.
     pub fn holder(&self, subnet: &str, address: Ipv4Addr) -> Option<&str> {
-        let holds = |instance: &&Instance| instance.subnet == subnet && instance.addresses.contains(&address);
-        self.instances.iter().find(holds).map(|instance| instance.interface.as_str())
+        let mut interfaces = self.interfaces();
+        let holder = interfaces.find(|other| other.subnet == subnet && other.addresses.contains(&address));
+        holder.map(|interface| interface.id.as_str())
     }
 
-    pub(crate) fn assign(&mut self, interface: &str, addresses: &[Ipv4Addr], reassign: bool) -> Result<(), Refusal> {
-        let unknown = || ("InvalidNetworkInterfaceID.NotFound", format!("no interface {interface}"));
-        let subnet = self.instance_of(interface).ok_or_else(unknown)?.subnet.clone();
+    pub(crate) fn assign(&mut self, to: &str, addresses: &[Ipv4Addr], reassign: bool) -> Result<(), Refusal> {
+        let subnet = self.interface(to).ok_or_else(|| unknown(to))?.subnet.clone();
         for address in addresses {
-            let holder = self.holder(&subnet, *address).map(str::to_owned);
-            if let Some(holder) = holder.filter(|holder| holder != interface) {
-                let is_primary = self.instance_of(&holder).is_some_and(|one| one.addresses.first() == Some(address));
+            let holder = self.holder(&subnet, *address).filter(|holder| *holder != to);
+            if let Some(holder) = holder {
+                let is_primary = self.interface(holder).is_some_and(|one| one.addresses.first() == Some(address));
                 if !reassign || is_primary {
                     return Err(("InvalidParameterValue", format!("{address} is assigned to {holder}")));
                 }
             }
         }
-        for instance in &mut self.instances {
-            if instance.subnet != subnet {
-                continue;
-            }
-            instance.addresses.retain(|address| !addresses.contains(address) || instance.interface == interface);
-            if instance.interface == interface {
-                for address in addresses {
-                    if !instance.addresses.contains(address) {
-                        instance.addresses.push(*address);
-                    }
-                }
+        let mut left = Vec::new();
+        for interface in self.interfaces_mut().filter(|interface| interface.subnet == subnet) {
+            if interface.id == to {
+                let new = addresses.iter().filter(|address| !interface.addresses.contains(address)).copied();
+                let new: Vec<_> = new.collect();
+                interface.addresses.extend(new);
+            } else if interface.addresses.iter().any(|address| addresses.contains(address)) {
+                interface.addresses.retain(|address| !addresses.contains(address));
+                left.push(interface.id.clone());
             }
         }
-        // What leads to a private address that went leads nowhere.
-        for elastic in &mut self.elastic {
-            if elastic.leads_to.as_ref().is_some_and(|(to, ip)| to != interface && addresses.contains(ip)) {
-                elastic.leads_to = None;
+        // An Elastic IP comes along with the private address that it leads to.
+        for (at, private) in self.elastic.iter_mut().filter_map(|elastic| elastic.leads_to.as_mut()) {
+            if left.contains(at) && addresses.contains(private) {
+                *at = to.to_owned();
             }
         }
-        Ok(())
-    }
-
-    pub(crate) fn unassign(&mut self, interface: &str, addresses: &[Ipv4Addr]) -> Result<(), Refusal> {
-        let instance = self.instances.iter_mut().find(|instance| instance.interface == interface);
-        let instance =
-            instance.ok_or_else(|| ("InvalidNetworkInterfaceID.NotFound", format!("no interface {interface}")))?;
-        let secondary = instance.addresses.get(1..).unwrap_or_default();
-        if let Some(address) = addresses.iter().find(|address| !secondary.contains(address)) {
-            return Err(("InvalidParameterValue", format!("{address} is no secondary address of {interface}")));
-        }
-        instance.addresses.retain(|address| !addresses.contains(address));
         Ok(())
     }
 
@@ -145,10 +170,9 @@ impl World {
         private: Option<Ipv4Addr>,
         reassociate: bool,
     ) -> Result<(), Refusal> {
-        let unknown = || ("InvalidNetworkInterfaceID.NotFound", format!("no interface {interface}"));
-        let instance = self.instance_of(interface).ok_or_else(unknown)?;
-        let wanted = private.or(instance.addresses.first().copied());
-        let Some(private) = wanted.filter(|ip| instance.addresses.contains(ip)) else {
+        let addresses = &self.interface(interface).ok_or_else(|| unknown(interface))?.addresses;
+        let wanted = private.or(addresses.first().copied());
+        let Some(private) = wanted.filter(|ip| addresses.contains(ip)) else {
             return Err(("InvalidParameterValue", format!("{interface} has no such private address")));
         };
         let elastic = self.elastic.iter_mut().find(|elastic| elastic.allocation == allocation);
@@ -172,16 +196,18 @@ impl World {
     }
 
     pub(crate) fn complete(&mut self, group: &str, hook: &str, instance: &str, result: &str) -> Result<(), Refusal> {
-        let waits = self
-            .lifecycle
-            .iter_mut()
-            .find(|(known, its, of, result)| known == group && its == hook && of == instance && result.is_none());
-        match waits {
-            Some((.., completed)) => {
-                *completed = Some(result.to_owned());
+        let action =
+            self.lifecycle.iter_mut().find(|one| one.group == group && one.hook == hook && one.instance == instance);
+        match action.filter(|action| action.result.is_none()) {
+            Some(action) => {
+                action.result = Some(result.to_owned());
                 Ok(())
             }
             None => Err(("ValidationError", format!("No active Lifecycle Action found with instance ID {instance}"))),
         }
     }
+}
+
+fn unknown(interface: &str) -> Refusal {
+    ("InvalidNetworkInterfaceID.NotFound", format!("no interface {interface}"))
 }

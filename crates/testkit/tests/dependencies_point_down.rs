@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tandem-sip", 1),
     ("tandem-config", 1),
     ("tandem-capacity", 1),
+    ("tandem-aws-protocol", 1),
     // Machines: state that takes time as an argument. A switch has a registrar.
     ("tandem-registrar", 2),
     ("tandem-media", 2),
