@@ -6,47 +6,18 @@
 # The gateway's worker has the last core; everything else, the gateway's SIP included, shares the others.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=${CARGO_TARGET_DIR:-target}/release seconds=20 rate=100 junk=50000
+source benches/gateway.bash
+seconds=20 rate=100 junk=50000 port=25062
 while (($#)); do
     case $1 in
         --bin) bin=${2:?}; shift 2 ;;
         --seconds) seconds=${2:?}; shift 2 ;;
         --rate) rate=${2:?}; shift 2 ;;
         --junk) junk=${2:?}; shift 2 ;;
-        *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) usage ;;
     esac
 done
-for tool in sipp python3 jq; do
-    command -v "$tool" >/dev/null || { echo "sip-flood: $tool is missing: run 'make setup'" >&2; exit 1; }
-done
-[[ -x $bin/tandem ]] || { echo "sip-flood: $bin/tandem is not built: run 'make build'" >&2; exit 1; }
-bin=$(realpath "$bin")
-work=$(mktemp -d)
-pids=()
-finish() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
-
-cat >"$work/tandem.yaml" <<YAML
-dpdk: { huge_pages: off, memory_mib: 128, file_prefix: "flood$$" }
-ports:
-  - { name: media, device: net_null0, addresses: [10.77.9.1/24] }
-workers: { cores: [$(($(nproc) - 1))] }
-sip: { listen: [{ name: main, address: "127.0.0.1:25062" }] }
-limits: { max_calls: 4000 }
-peers:
-  - { name: caller, address: "127.0.0.2:25062", codecs: [PCMU] }
-  - { name: callee, address: "127.0.0.3:25062", codecs: [PCMU] }
-routes:
-  - { from: caller, prefix: "service", peer: callee }
-records: { directory: "$work/records" }
-http: { listen: "127.0.0.1:25082" }
-shutdown: { drain_timeout_s: 1 }
-log: { level: warn }
-YAML
+need sipp python3 jq
 cat >"$work/junk.py" <<'PYTHON'
 import os, random, socket, sys, time
 rate, seconds = int(sys.argv[1]), int(sys.argv[2])
@@ -81,29 +52,19 @@ while (now := time.monotonic() - begin) < seconds:
         time.sleep(0.001)
 print(f"{sent / seconds:.0f} datagrams/s of junk, {unsent} of {sent} not taken by the kernel")
 PYTHON
-"$bin/tandem" run --config "$work/tandem.yaml" 2>"$work/gateway.log" &
-gateway=$!
-pids+=($gateway)
-for _ in {1..100}; do
-    "$bin/tandem" ctl --server 127.0.0.1:25082 ready >/dev/null 2>&1 && break
-    kill -0 $gateway 2>/dev/null || { cat "$work/gateway.log" >&2; exit 1; }
-    sleep 0.1
-done
-(cd "$work" && exec sipp -sn uas -i 127.0.0.3 -p 25062 -mi 127.0.0.3 -mp 30000 -nostdin >/dev/null 2>&1) &
-pids+=($!)
-sleep 0.5
+start_gateway $port < <(two_sipps $port 4000)
+answering $port
 python3 "$work/junk.py" "$junk" "$((seconds + 2))" >"$work/junk.log" &
 flood=$!
 sleep 1
-(cd "$work" && exec sipp -sn uac -i 127.0.0.2 -p 25062 -mi 127.0.0.2 -mp 20000 -d 0 -r "$rate" -m $((rate * seconds)) -l 4000 \
-    -trace_stat -stf "$work/uac.csv" -fd 1 -nostdin -timeout $((seconds + 40))s 127.0.0.1:25062 >/dev/null 2>&1) || true
+(cd "$work" && exec sipp -sn uac -i 127.0.0.2 -p $port -mi 127.0.0.2 -mp 20000 -d 0 -r "$rate" -m $((rate * seconds)) -l 4000 \
+    -trace_stat -stf "$work/stat.csv" -fd 1 -nostdin -timeout $((seconds + 40))s 127.0.0.1:$port >/dev/null 2>&1) || true
 wait $flood
-column() { awk -F';' -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i } END { print $c }' "$work/uac.csv"; }
 cat "$work/junk.log"
 echo "calls: $(column 'TotalCallCreated') made, $(column 'SuccessfulCall(C)') answered, $(column 'FailedCall(C)') failed," \
     "$(column 'Retransmissions(C)') retransmissions"
-"$bin/tandem" ctl --server 127.0.0.1:25082 stats --json |
+ctl stats --json |
     jq -c '{received: .sip.received, guard: .switch.guard, malformed: .switch.malformed_datagrams, strangers: .switch.refused_strangers}'
-awk -v udp="$(printf '%04X' 25062)" '$2 ~ ":" udp "$" { print "datagrams lost in the gateway'"'"'s socket: " $13 }' /proc/net/udp | head -1
+awk -v udp="$(printf '%04X' $port)" '$2 ~ ":" udp "$" { print "datagrams lost in the gateway'"'"'s socket: " $13 }' /proc/net/udp | head -1
 [[ $(column 'FailedCall(C)') == 0 && $(column 'SuccessfulCall(C)') == $((rate * seconds)) ]] || { echo "calls failed"; exit 1; }
 echo "no call failed"

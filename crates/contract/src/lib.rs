@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+mod bell;
 mod clip;
 mod command;
 mod counters;
@@ -31,6 +32,7 @@ mod tap;
 mod time;
 
 pub use address::LocalAddress;
+pub use bell::Bell;
 pub use clip::{Clip, ClipError, ClipId, ClipLoad};
 pub use command::Command;
 pub use counters::{Counter, DropCounters, LegCounters, RingDepth, StageTimes, WorkerCounters};

@@ -189,7 +189,8 @@ mod tests {
             let (clips, clips_out) = rtrb::RingBuffer::new(64);
             let (sources, _) = rtrb::RingBuffer::new(1);
             let counters = Arc::new(WorkerCounters::default());
-            let link = WorkerLink { worker: WorkerId(0), commands, clips, sources, events, counters };
+            let bell = Arc::default();
+            let link = WorkerLink { worker: WorkerId(0), commands, clips, sources, events, bell, counters };
             let mut workers = Workers::new(vec![link]);
             let functions = Functions::new(&mut workers, Some(crate::clips::beeps()));
             Self { workers, functions, commands: commands_out, clips: clips_out, _events: events_in }

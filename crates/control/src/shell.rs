@@ -36,7 +36,7 @@ use crate::switch_config::switch_config;
 use crate::users::{registrations, take_news};
 use crate::workers::{Watch, Workers};
 
-/// Between looks at the event rings while an answer is expected.
+/// Between looks at the event rings while an answer is expected, for what no answer announces.
 const EVENTS_BUSY_MS: u64 = 1;
 /// Between looks at the event rings otherwise: media that starts or falls silent can wait so long.
 const EVENTS_IDLE_MS: u64 = 20;
@@ -141,6 +141,7 @@ impl Shell {
                     self.load.wakes(self.clock.now());
                     self.receive();
                 }
+                () = poll_fn(|context| self.workers.poll_answered(context)) => {}
                 Some(arrival) = self.arrivals.recv() => {
                     self.load.wakes(self.clock.now());
                     self.on_arrivals(arrival);

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tandem_contract::{ClipLoad, Command, Event, SourceLists, WorkerCounters, WorkerId};
+use tandem_contract::{Bell, ClipLoad, Command, Event, SourceLists, WorkerCounters, WorkerId};
 
 /// Control's side of one worker: a ring each way, and the counters that the worker writes.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct WorkerLink {
     pub sources: rtrb::Producer<Arc<SourceLists>>,
     /// From it.
     pub events: rtrb::Consumer<Event>,
+    /// Rung when it has answered a command.
+    pub bell: Arc<Bell>,
     /// What it counts.
     pub counters: Arc<WorkerCounters>,
 }
@@ -118,6 +121,18 @@ impl Workers {
         self.each.iter().any(|worker| worker.unanswered > 0 || !worker.waiting.is_empty())
     }
 
+    /// Ready when a worker has answered since its ring was last emptied.
+    pub(crate) fn poll_answered(&self, context: &Context<'_>) -> Poll<()> {
+        for worker in self.each.iter().filter(|worker| worker.unanswered > 0) {
+            worker.link.bell.listen(context.waker());
+            // Looked at after listening: whatever comes later rings.
+            if !worker.link.events.is_empty() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
     /// Looks whether each worker has polled since the last look.
     pub(crate) fn watch(&mut self) -> Vec<Watch> {
         let mut found = Vec::new();
@@ -177,6 +192,9 @@ const fn is_answer(event: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::task::{Wake, Waker};
+
     use super::*;
     use tandem_contract::{FlowId, LegCounters, LegSide};
 
@@ -186,7 +204,8 @@ mod tests {
         let counters = Arc::new(WorkerCounters::default());
         let (clips, _) = rtrb::RingBuffer::new(1);
         let (sources, _) = rtrb::RingBuffer::new(1);
-        let link = WorkerLink { worker: WorkerId(3), commands, clips, sources, events, counters: counters.clone() };
+        let (bell, counted) = (Arc::default(), counters.clone());
+        let link = WorkerLink { worker: WorkerId(3), commands, clips, sources, events, bell, counters: counted };
         (Workers::new(vec![link]), commands_out, events_in, counters)
     }
 
@@ -220,6 +239,35 @@ mod tests {
         events.push(Event::Removed { flow: flow(0), counters: [LegCounters::default(); 2] }).unwrap();
         assert!(workers.next_event().is_some());
         assert!(!workers.is_busy());
+    }
+
+    #[test]
+    fn an_answer_wakes_whoever_waits_for_it_and_is_not_waited_for_once_it_is_there() {
+        let (mut workers, mut commands, mut events, _) = link(4);
+        let bell = workers.each[0].link.bell.clone();
+        let rung = Arc::new(Rung::default());
+        let waker = Waker::from(rung.clone());
+        let context = Context::from_waker(&waker);
+        bell.ring();
+        assert!(workers.poll_answered(&context).is_pending(), "nothing is expected");
+        workers.send(WorkerId(3), Command::RemoveFlow { flow: flow(0) });
+        assert!(workers.poll_answered(&context).is_pending());
+        commands.pop().unwrap();
+        events.push(Event::Removed { flow: flow(0), counters: [LegCounters::default(); 2] }).unwrap();
+        bell.ring();
+        assert!(rung.0.load(Relaxed));
+        assert!(workers.poll_answered(&context).is_ready());
+        assert!(workers.next_event().is_some());
+        assert!(workers.poll_answered(&context).is_pending());
+    }
+
+    #[derive(Default)]
+    struct Rung(AtomicBool);
+
+    impl Wake for Rung {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use dpdk::port::{Port, PortConfig};
 use dpdk::queue::QueuePair;
 use tandem_codec::Level;
 use tandem_config::{Cidr, CodecLevel, Config, HugePages};
-use tandem_contract::{ClipId, Command, Event, Fence, WorkerCounters, WorkerId};
+use tandem_contract::{Bell, ClipId, Command, Event, Fence, WorkerCounters, WorkerId};
 use tandem_control::{PortReader, PortReading, PortSpreading, WorkerLink};
 use tandem_media::{Checksums, Defence, Engine, EngineConfig, LocalAddress, Prefix};
 use tandem_packet_io::{PacketIo, Several};
@@ -43,6 +43,7 @@ pub(crate) struct WorkerEnds {
     commands: rtrb::Consumer<Command>,
     events: rtrb::Producer<Event>,
     functions: FunctionEnds,
+    bell: Arc<Bell>,
     counters: Arc<WorkerCounters>,
 }
 
@@ -53,6 +54,8 @@ pub(crate) type Taps = Vec<(WorkerId, rtrb::Consumer<u8>)>;
 pub(crate) fn rings(config: &Config) -> (Vec<WorkerLink>, Taps, Vec<WorkerEnds>) {
     // Without a place for recordings nothing is copied.
     let tap_octets = config.recording.directory.as_ref().map_or(1, |_| config.recording.buffer_kib as usize * 1024);
+    // Control is one thread: whichever worker answers wakes it.
+    let bell = Arc::new(Bell::default());
     let each = config.workers.cores.iter().zip(0..).map(|(core, number)| {
         let worker = WorkerId(number);
         let (commands, worker_commands) = rtrb::RingBuffer::new(RING_ENTRIES);
@@ -61,13 +64,15 @@ pub(crate) fn rings(config: &Config) -> (Vec<WorkerLink>, Taps, Vec<WorkerEnds>)
         let (sources, worker_sources) = rtrb::RingBuffer::new(SOURCE_LISTS);
         let (worker_taps, taps) = rtrb::RingBuffer::new(tap_octets);
         let counters = Arc::new(WorkerCounters::default());
-        let link = WorkerLink { worker, commands, clips, sources, events, counters: counters.clone() };
+        let link =
+            WorkerLink { worker, commands, clips, sources, events, bell: bell.clone(), counters: counters.clone() };
         let ends = WorkerEnds {
             worker,
             core: usize::from(*core),
             commands: worker_commands,
             events: worker_events,
             functions: FunctionEnds { clips: worker_clips, sources: worker_sources, taps: worker_taps },
+            bell: bell.clone(),
             counters,
         };
         ((link, (worker, taps)), ends)
@@ -275,6 +280,7 @@ impl Job {
                 counters: self.ends.counters,
             })
             .with_functions(self.ends.functions)
+            .with_bell(self.ends.bell)
             .with_stage_times(self.clock.clone())
             .with_fence(self.fence),
             Err(error) => {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer};
-use tandem_contract::{ClipLoad, Command, Event, Fence, Nanos, SourceLists, Stage, WorkerCounters};
+use tandem_contract::{Bell, ClipLoad, Command, Event, Fence, Nanos, SourceLists, Stage, WorkerCounters};
 use tandem_media::{Egress, Engine, Origin};
 use tandem_packet_io::{Burst, PacketIo};
 
@@ -39,6 +39,7 @@ pub struct Worker<Io: PacketIo> {
     engine: Engine<Io::Buf>,
     commands: Consumer<Command>,
     events: Producer<Event>,
+    bell: Option<Arc<Bell>>,
     clips: Option<Consumer<ClipLoad>>,
     sources: Option<Consumer<Arc<SourceLists>>>,
     from: Box<[Consumer<Handover<Io::Buf>>]>,
@@ -59,6 +60,7 @@ impl<Io: PacketIo> Worker<Io> {
             engine,
             commands,
             events,
+            bell: None,
             clips: None,
             sources: None,
             from: handover.from,
@@ -77,6 +79,13 @@ impl<Io: PacketIo> Worker<Io> {
         self.clips = Some(ends.clips);
         self.sources = Some(ends.sources);
         self.port.tap = Some(Tap::new(ends.taps));
+        self
+    }
+
+    /// Gives it a bell that it rings when it has answered commands.
+    #[must_use]
+    pub fn with_bell(mut self, bell: Arc<Bell>) -> Self {
+        self.bell = Some(bell);
         self
     }
 
@@ -174,6 +183,9 @@ impl<Io: PacketIo> Worker<Io> {
             debug_assert!(answered.is_ok());
         }
         if room > 0 {
+            if let Some(bell) = &self.bell {
+                bell.ring();
+            }
             self.port.stage_ended(Stage::Commands);
         }
         room > 0

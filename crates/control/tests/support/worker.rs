@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tandem_contract::{Command, Event, LegCounters, LegPosition, Refusal, WorkerCounters, WorkerId};
+use tandem_contract::{Bell, Command, Event, LegCounters, LegPosition, Refusal, WorkerCounters, WorkerId};
 use tandem_control::WorkerLink;
 
 /// A thread at the other end of the rings. It ends when dropped.
@@ -21,9 +21,10 @@ pub fn pair() -> (WorkerLink, InMemoryWorker) {
     let (commands, mut incoming) = rtrb::RingBuffer::new(16);
     let (mut outgoing, events) = rtrb::RingBuffer::new(16);
     let counters = Arc::new(WorkerCounters::default());
+    let bell = Arc::new(Bell::default());
     let (stuck, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let thread = {
-        let (counters, stuck, stop) = (counters.clone(), stuck.clone(), stop.clone());
+        let (counters, bell, stuck, stop) = (counters.clone(), bell.clone(), stuck.clone(), stop.clone());
         std::thread::spawn(move || {
             while !stop.load(Relaxed) {
                 std::thread::sleep(Duration::from_micros(200));
@@ -36,13 +37,14 @@ pub fn pair() -> (WorkerLink, InMemoryWorker) {
                     && let Ok(command) = incoming.pop()
                 {
                     outgoing.push(answer(command)).expect("there is room");
+                    bell.ring();
                 }
             }
         })
     };
     let (clips, _) = rtrb::RingBuffer::new(64);
     let (sources, _) = rtrb::RingBuffer::new(4);
-    let link = WorkerLink { worker: WorkerId(0), commands, clips, sources, events, counters: counters.clone() };
+    let link = WorkerLink { worker: WorkerId(0), commands, clips, sources, events, bell, counters: counters.clone() };
     (link, InMemoryWorker { counters, stuck, stop, thread: Some(thread) })
 }
 

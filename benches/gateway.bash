@@ -1,0 +1,86 @@
+# What the SIP benches share: a gateway on loopback whose port carries nothing, SIPp's statistics, an end in good order.
+# Sourced by them, not run.
+bin=${CARGO_TARGET_DIR:-target}/release
+last_core=$(($(nproc) - 1))
+# The cores for whatever is not the gateway: all but the last, where there is more than one.
+other_cores=0
+((last_core <= 1)) || other_cores=0-$((last_core - 1))
+pids=()
+work=$(mktemp -d)
+finish() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+
+# usage: prints the lines of comment that a bench begins with, and ends it
+usage() {
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+# need TOOL...: ends the bench where one is missing
+need() {
+    for tool; do
+        command -v "$tool" >/dev/null || { echo "$(basename "$0"): $tool is missing: run 'scripts/setup.sh demo bench'" >&2; exit 1; }
+    done
+    [[ -x $bin/tandem ]] || { echo "$(basename "$0"): $bin/tandem is not built: run 'make build', or say --bin DIR" >&2; exit 1; }
+    bin=$(realpath "$bin")
+}
+
+# start_gateway PORT COMMAND...: a gateway that answers SIP on 127.0.0.1:PORT and HTTP on PORT + 20, its configuration beyond that from standard
+# input, started by COMMAND (taskset, or nothing). Its process is in $gateway.
+start_gateway() {
+    local port=$1
+    shift
+    http=127.0.0.1:$((port + 20))
+    cat >"$work/tandem.yaml"
+    cat >>"$work/tandem.yaml" <<YAML
+dpdk: { huge_pages: off, memory_mib: 128, file_prefix: "bench$$" }
+ports: [{ name: media, device: net_null0, addresses: [10.77.9.1/24] }]
+workers: { cores: [$last_core] }
+sip: { listen: [{ name: main, address: "127.0.0.1:$port" }] }
+records: { directory: "$work/records" }
+http: { listen: "$http" }
+shutdown: { drain_timeout_s: 1 }
+log: { level: warn }
+YAML
+    "$@" "$bin/tandem" run --config "$work/tandem.yaml" 2>"$work/gateway.log" &
+    gateway=$!
+    pids+=("$gateway")
+    for _ in {1..100}; do
+        ctl ready >/dev/null 2>&1 && return
+        kill -0 "$gateway" 2>/dev/null || break
+        sleep 0.1
+    done
+    cat "$work/gateway.log" >&2
+    exit 1
+}
+
+# The part of a configuration that routes calls from SIPp at 127.0.0.2 to SIPp at 127.0.0.3.
+two_sipps() { # PORT MAX_CALLS
+    cat <<YAML
+limits: { max_calls: $2 }
+peers:
+  - { name: caller, address: "127.0.0.2:$1", codecs: [PCMU] }
+  - { name: callee, address: "127.0.0.3:$1", codecs: [PCMU] }
+routes: [{ from: caller, prefix: "service", peer: callee }]
+YAML
+}
+
+ctl() { "$bin/tandem" ctl --server "$http" "$@"; }
+
+# answering PORT COMMAND...: SIPp's own scenario of a callee at 127.0.0.3
+answering() {
+    local port=$1
+    shift
+    (cd "$work" && exec "$@" sipp -sn uas -i 127.0.0.3 -p "$port" -mi 127.0.0.3 -mp 30000 -nostdin >/dev/null 2>&1) &
+    pids+=($!)
+    sleep 0.5
+}
+
+# column NAME: the last value of a column of what SIPp wrote to $work/stat.csv by -trace_stat
+column() {
+    awk -F';' -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i } END { print $c }' "$work/stat.csv"
+}
