@@ -2,9 +2,10 @@
 # Sourced by them, not run.
 bin=${CARGO_TARGET_DIR:-target}/release
 last_core=$(($(nproc) - 1))
-# The cores for whatever is not the gateway: all but the last, where there is more than one.
-other_cores=0
-((last_core <= 1)) || other_cores=0-$((last_core - 1))
+# The worker polls on the last core, SIPp has the others but the first, which is left to control. On two cores SIPp comes before
+# the worker on the last one: the worker has no traffic, and control's core is what is measured.
+peer=(nice -n -15 taskset -c "$last_core")
+((last_core <= 1)) || peer=(taskset -c "1-$((last_core - 1))")
 pids=()
 work=$(mktemp -d)
 finish() {
@@ -29,24 +30,23 @@ need() {
     bin=$(realpath "$bin")
 }
 
-# start_gateway PORT COMMAND...: a gateway that answers SIP on 127.0.0.1:PORT and HTTP on PORT + 20, its configuration beyond that from standard
-# input, started by COMMAND (taskset, or nothing). Its process is in $gateway.
+# start_gateway PORT: a gateway that hears $messages_per_s messages a second of each stranger (100; 0 for any number) and answers
+# SIP on 127.0.0.1:PORT, HTTP on PORT + 20; its configuration beyond that from standard input. Its process is in $gateway.
 start_gateway() {
     local port=$1
-    shift
     http=127.0.0.1:$((port + 20))
     cat >"$work/tandem.yaml"
     cat >>"$work/tandem.yaml" <<YAML
 dpdk: { huge_pages: off, memory_mib: 128, file_prefix: "bench$$" }
 ports: [{ name: media, device: net_null0, addresses: [10.77.9.1/24] }]
 workers: { cores: [$last_core] }
-sip: { listen: [{ name: main, address: "127.0.0.1:$port" }] }
+sip: { listen: [{ name: main, address: "127.0.0.1:$port" }], guard: { messages_per_s: ${messages_per_s:-100} } }
 records: { directory: "$work/records" }
 http: { listen: "$http" }
 shutdown: { drain_timeout_s: 1 }
 log: { level: warn }
 YAML
-    "$@" "$bin/tandem" run --config "$work/tandem.yaml" 2>"$work/gateway.log" &
+    "$bin/tandem" run --config "$work/tandem.yaml" 2>"$work/gateway.log" &
     gateway=$!
     pids+=("$gateway")
     for _ in {1..100}; do
@@ -71,11 +71,9 @@ YAML
 
 ctl() { "$bin/tandem" ctl --server "$http" "$@"; }
 
-# answering PORT COMMAND...: SIPp's own scenario of a callee at 127.0.0.3
+# answering PORT: SIPp's own scenario of a callee at 127.0.0.3
 answering() {
-    local port=$1
-    shift
-    (cd "$work" && exec "$@" sipp -sn uas -i 127.0.0.3 -p "$port" -mi 127.0.0.3 -mp 30000 -nostdin >/dev/null 2>&1) &
+    (cd "$work" && exec "${peer[@]}" sipp -sn uas -i 127.0.0.3 -p "$1" -mi 127.0.0.3 -mp 30000 -nostdin >/dev/null 2>&1) &
     pids+=($!)
     sleep 0.5
 }

@@ -4,11 +4,14 @@
 # 1 % of the messages have to be sent again.
 #
 # usage: benches/register.sh [--bin DIR] [--seconds N] [--rates "1000 2000 ..."]
-# A rate is of registrations. The gateway, control and worker together, runs on the last core; SIPp has the others.
+# A rate is of registrations. Control is left the first core, the worker has the last, SIPp the others; of two cores it shares the
+# idle worker's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source benches/gateway.bash
 seconds=5 rates="500 1000 1500 2000 2500 3000 4000" port=25066 users=1000
+# All of them have one address here.
+messages_per_s=0
 while (($#)); do
     case $1 in
         --bin) bin=${2:?}; shift 2 ;;
@@ -18,7 +21,7 @@ while (($#)); do
     esac
 done
 need sipp curl
-start_gateway $port taskset -c "$last_core" <<YAML
+start_gateway $port <<YAML
 limits: { max_calls: 10, max_transactions: 1000000 }
 registrar: { realm: example.com, peer: phones, algorithms: [MD5] }
 store: { url: "sqlite://$work/tandem.db" }
@@ -38,7 +41,7 @@ printf '%15s %10s %10s %8s %16s %s\n' registrations/s made answered failed retra
 best=0
 for rate in $rates; do
     rm -f "$work/stat.csv"
-    (cd "$work" && exec taskset -c "$other_cores" sipp -sf "$scenario" -inf accounts.csv -i 127.0.0.1 -p 25070 -r "$rate" -m $((rate * seconds)) \
+    (cd "$work" && exec "${peer[@]}" sipp -sf "$scenario" -inf accounts.csv -i 127.0.0.1 -p 25070 -r "$rate" -m $((rate * seconds)) \
         -l 100000 -auth_uri example.com -trace_stat -stf "$work/stat.csv" -fd 1 -nostdin -timeout $((seconds + 15))s 127.0.0.1:$port >/dev/null 2>&1) || true
     made=$(column 'TotalCallCreated') good=$(column 'SuccessfulCall(C)') bad=$(column 'FailedCall(C)') again=$(column 'Retransmissions(C)')
     verdict=held

@@ -4,7 +4,7 @@
 # half of the highest rate, how much later the 200 comes than where SIPp calls SIPp without a gateway (RFC 6076).
 #
 # usage: benches/setup-rate.sh [--bin DIR] [--seconds N] [--rates "300 600 ..."]
-# The gateway, control and worker together, runs on the last core; SIPp has the others.
+# Control is left the first core, the worker has the last, SIPp the others; of two cores it shares the idle worker's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source benches/gateway.bash
@@ -18,15 +18,15 @@ while (($#)); do
     esac
 done
 need sipp
-start_gateway $port taskset -c "$last_core" < <(two_sipps $port 4000)
+start_gateway $port < <(two_sipps $port 4000)
 # One callee for the whole run: SIPp ends its calls by itself.
-answering $port taskset -c "$other_cores"
+answering $port
 
 calls() { # RATE SERVER OPTIONS...
     local rate=$1 server=$2
     shift 2
     rm -f "$work"/*.csv
-    (cd "$work" && exec taskset -c "$other_cores" sipp -sn uac -i 127.0.0.2 -p $port -mi 127.0.0.2 -mp 20000 -d 0 -r "$rate" \
+    (cd "$work" && exec "${peer[@]}" sipp -sn uac -i 127.0.0.2 -p $port -mi 127.0.0.2 -mp 20000 -d 0 -r "$rate" \
         -m $((rate * seconds)) -l 4000 -trace_stat -stf "$work/stat.csv" -fd 1 -nostdin -timeout $((seconds + 15))s "$@" \
         "$server" >/dev/null 2>&1) || true
 }

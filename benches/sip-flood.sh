@@ -3,7 +3,7 @@
 # come from 256 addresses: octets at random, halves of messages, scanners, calls from strangers. No call may fail.
 #
 # usage: benches/sip-flood.sh [--bin DIR] [--seconds N] [--rate CALLS] [--junk DATAGRAMS]
-# The gateway's worker has the last core; everything else, the gateway's SIP included, shares the others.
+# Control is left the first core, which the source of the junk shares; the worker has the last, SIPp the others or the idle worker's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source benches/gateway.bash
@@ -54,10 +54,10 @@ print(f"{sent / seconds:.0f} datagrams/s of junk, {unsent} of {sent} not taken b
 PYTHON
 start_gateway $port < <(two_sipps $port 4000)
 answering $port
-python3 "$work/junk.py" "$junk" "$((seconds + 2))" >"$work/junk.log" &
+taskset -c 0 python3 "$work/junk.py" "$junk" "$((seconds + 2))" >"$work/junk.log" &
 flood=$!
 sleep 1
-(cd "$work" && exec sipp -sn uac -i 127.0.0.2 -p $port -mi 127.0.0.2 -mp 20000 -d 0 -r "$rate" -m $((rate * seconds)) -l 4000 \
+(cd "$work" && exec "${peer[@]}" sipp -sn uac -i 127.0.0.2 -p $port -mi 127.0.0.2 -mp 20000 -d 0 -r "$rate" -m $((rate * seconds)) -l 4000 \
     -trace_stat -stf "$work/stat.csv" -fd 1 -nostdin -timeout $((seconds + 40))s 127.0.0.1:$port >/dev/null 2>&1) || true
 wait $flood
 cat "$work/junk.log"
