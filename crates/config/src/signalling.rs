@@ -106,7 +106,7 @@ pub struct Peer {
     #[garde(length(min = 1))]
     pub srtp_suites: Vec<SuiteName>,
     /// Whether keys are tones in its audio where it has no telephone events: its tones become events for the other side, and
-    /// the other side's events become tones for it. With G.711 alone; such a call takes codec states.
+    /// the other side's events become tones for it. In G.711 and G.722; such a call takes codec states.
     #[serde(default)]
     #[garde(skip)]
     pub in_band_dtmf: bool,

@@ -35,7 +35,7 @@ drop_reasons! {
     IpExtensionHeader, "ip_extension_header", "IPv6 extension headers that are too many, too long or in a wrong place, or a source route.";
     IpFragment, "ip_fragment", "A fragment of a larger IP packet: none is put together (RFC 8900), as media fits into one packet.";
     IpProtocolUnknown, "ip_protocol_unknown", "Neither UDP nor ICMP nor ICMPv6.";
-    IcmpUnhandled, "icmp_unhandled", "An ICMP message other than an echo request or, over IPv6, neighbour discovery; or a damaged one.";
+    IcmpUnhandled, "icmp_unhandled", "An ICMP message other than an echo request or, over IPv6, neighbour or listener discovery; or a damaged one.";
     IcmpRateLimited, "icmp_rate_limited", "More echo requests in this second than are answered.";
     UdpLengthBad, "udp_length_bad", "The UDP length disagrees with the datagram.";
     UdpChecksumBad, "udp_checksum_bad", "The UDP checksum is wrong, or missing over IPv6.";

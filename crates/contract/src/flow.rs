@@ -179,8 +179,8 @@ pub struct Format {
     pub annexb: bool,
     /// Comfort noise in place of silence (RFC 3389), where both sides have it; G.729 has silence descriptors instead.
     pub comfort_noise: Option<PayloadType>,
-    /// The peer has the keys of its telephone as tones in its audio (G.711 alone), which are carried over to and from the other leg's
-    /// events.
+    /// The peer has the keys of its telephone as tones in its audio (G.711 and G.722), which are carried over to and from the other
+    /// leg's events.
     pub in_band_dtmf: bool,
     /// RFC 4733 telephone events towards the peer, where both sides have them.
     pub telephone_event: Option<PayloadType>,

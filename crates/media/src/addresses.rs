@@ -1,11 +1,14 @@
 //! Addresses that come and go while the engine runs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 use tandem_contract::{DropReason, Event, LegSide, LocalAddress, Nanos, Refusal, WorkerId};
 use tandem_packet_io::PacketBuf;
+use tandem_wire::ipv6::solicited_node;
+use tandem_wire::mld::Listening;
 
+use crate::discovery::tell_listening;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::leg_of;
@@ -47,13 +50,31 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// Makes an address ours no more. Flows that use it are found by the next sweep over the table, which bounds the work.
-    pub(crate) fn remove_address(&mut self, request: u32, address: IpAddr) -> Event {
+    pub(crate) fn remove_address<E: Egress<Buf = B>>(
+        &mut self,
+        request: u32,
+        address: IpAddr,
+        egress: &mut E,
+    ) -> Event {
         self.announcements.retain(|(_, announced, _)| *announced != address);
-        if self.ports.remove(address) {
-            Event::AddressRemoved { request }
-        } else {
-            Event::AddressRefused { request, reason: Refusal::LocalAddressNotOurs }
+        let link = self.ports.address(address).map(|ours| self.ports.link(ours));
+        if !self.ports.remove(address) {
+            return Event::AddressRefused { request, reason: Refusal::LocalAddressNotOurs };
         }
+        if let (Some(link), IpAddr::V6(address), WorkerId(0)) = (link, address, self.worker)
+            && !self.listens_for(link, address)
+        {
+            tell_listening(address, Listening::Ends, self.links.of(link), &self.counters, egress);
+        }
+        Event::AddressRemoved { request }
+    }
+
+    /// Whether an address of ours is asked for in the same group as `address`.
+    fn listens_for(&self, link: LinkIndex, address: Ipv6Addr) -> bool {
+        let group = solicited_node(address);
+        self.ports
+            .local_addresses()
+            .any(|(on, other)| matches!(other, IpAddr::V6(other) if on == link && solicited_node(other) == group))
     }
 
     /// Announces again what is due.

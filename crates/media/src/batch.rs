@@ -14,7 +14,7 @@ use tandem_packet_io::PacketBuf;
 use crate::continuity::Heard;
 use crate::egress::Egress;
 use crate::engine::Engine;
-use crate::pipeline::{Cut, Pipeline};
+use crate::pipeline::{Cut, Packetizer, Pipeline};
 use crate::port_table::StreamIndex;
 use crate::stream::{Content, Exit};
 use crate::transcode::{MAX_PAYLOAD, Pair};
@@ -47,29 +47,53 @@ pub(crate) enum Came {
     Nothing { ticks: usize },
 }
 
+/// Frames that go through a codec together.
+type Batch<B> = ArrayVec<Pending<B>, BATCH_CAPACITY>;
+
 /// The frames that wait, by kind of batch.
 pub(crate) struct Batches<B> {
-    waiting: [ArrayVec<Pending<B>, BATCH_CAPACITY>; Pair::KINDS],
+    waiting: [Box<Batch<B>>; Pair::KINDS],
+    /// Stands in for the batch that runs; `None` while one does.
+    spare: Option<Box<Batch<B>>>,
     /// When the first of all frames that wait has waited long enough; never earlier than that.
     due: Option<Nanos>,
     deadline_ns: u64,
-    /// The payloads that a batch makes, before they are put into their frames.
-    made: Box<[[u8; MAX_PAYLOAD]; BATCH_CAPACITY]>,
+    /// The payloads that a batch makes, before they are put into their frames, and one that is cut from them.
+    made: Box<[[u8; MAX_PAYLOAD]; BATCH_CAPACITY + 1]>,
 }
+
+/// The place of the payload that is no packet's own.
+pub(crate) const CUT: usize = BATCH_CAPACITY;
 
 impl<B: PacketBuf> Batches<B> {
     pub(crate) fn new(deadline_ns: u64) -> Self {
         Self {
-            waiting: [const { ArrayVec::new_const() }; Pair::KINDS],
+            waiting: std::array::from_fn(|_| Box::default()),
+            spare: Some(Box::default()),
             due: None,
             deadline_ns,
-            made: Box::new([[0; MAX_PAYLOAD]; BATCH_CAPACITY]),
+            made: Box::new([[0; MAX_PAYLOAD]; BATCH_CAPACITY + 1]),
         }
     }
 
-    /// A payload that is sent as the first of those made.
+    /// A payload to be sent as that at [`CUT`].
     pub(crate) fn set_payload(&mut self, payload: &[u8]) {
-        self.made[0][..payload.len()].copy_from_slice(payload);
+        self.made[CUT][..payload.len()].copy_from_slice(payload);
+    }
+
+    /// The next packet that is cut from the octets `from..to` of the nth payload, which begins behind it then.
+    fn cut(&mut self, packets: &mut Packetizer, nth: usize, (from, to): (&mut usize, usize)) -> Option<(Cut, usize)> {
+        let (made, cut) = self.made_and_cut(nth);
+        let mut rest = &made[*from..to];
+        let whole = packets.feed(&mut rest, cut);
+        *from = to - rest.len();
+        whole
+    }
+
+    /// The nth payload that a batch has made, and that at [`CUT`].
+    fn made_and_cut(&mut self, nth: usize) -> (&[u8; MAX_PAYLOAD], &mut [u8; MAX_PAYLOAD]) {
+        let [made @ .., cut] = &mut *self.made;
+        (&made[nth], cut)
     }
 
     /// Whether some batch has to run now.
@@ -116,17 +140,18 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Runs one kind of batch and sends what comes of it.
     pub(crate) fn run_batch<E: Egress<Buf = B>>(&mut self, now: Nanos, kind: usize, egress: &mut E) {
-        let mut batch = std::mem::take(&mut self.batches.waiting[kind]);
-        if batch.is_empty() {
+        if self.batches.waiting[kind].is_empty() {
             return;
         }
+        let Some(spare) = self.batches.spare.take() else { return };
+        let mut batch = std::mem::replace(&mut self.batches.waiting[kind], spare);
         self.counters.batches.add(1);
         self.counters.batch_frames.add(batch.len() as u64);
         self.counters.batch_wait_ns.add(batch.iter().map(|pending| now.since(pending.joined_at)).sum());
         egress.stage_ended(Stage::Relay);
-        let results = transcode(self.codec_level, &mut batch, &mut self.batches.made);
+        let results = transcode(self.codec_level, &mut batch, &mut self.batches.made[..]);
         egress.stage_ended(Stage::Codec);
-        for (nth, (pending, result)) in batch.into_iter().zip(results).enumerate() {
+        for (nth, (pending, result)) in batch.drain(..).zip(results).enumerate() {
             let Pending { stream, frame, received_at, mut pipeline, .. } = pending;
             let sent = match result {
                 Ok(made) => self.send_made(now, stream, Some(frame), received_at, &mut pipeline, nth, made, egress),
@@ -137,6 +162,7 @@ impl<B: PacketBuf> Engine<B> {
                 self.drop_datagram(stream, reason);
             }
         }
+        self.batches.spare = Some(batch);
     }
 
     /// Sends what was made of one packet: as one packet, or cut into those that are whole by now. The packet's own frame
@@ -160,12 +186,12 @@ impl<B: PacketBuf> Engine<B> {
             let cut = pipeline.packets.cut();
             return self.send_payload(now, index, frame, received_at, cut, Content::Speech, nth, len, egress);
         }
-        pipeline.packets.push(&self.batches.made[nth][..len]);
-        while let Some((cut, len)) = pipeline.packets.pop(&mut self.batches.made[nth]) {
+        let mut from = 0;
+        while let Some((cut, len)) = self.batches.cut(&mut pipeline.packets, nth, (&mut from, len)) {
             let Some(frame) = frame.take().or_else(|| self.originate(egress)) else {
                 continue; // Without a buffer its sequence number stays a gap.
             };
-            self.send_payload(now, index, frame, received_at, cut, Content::Speech, nth, len, egress)?;
+            self.send_payload(now, index, frame, received_at, cut, Content::Speech, CUT, len, egress)?;
         }
         if frame.is_some() {
             self.counters.frames_consumed.add(1);
@@ -186,7 +212,6 @@ impl<B: PacketBuf> Engine<B> {
         made: Made,
         egress: &mut E,
     ) -> Result<(), DropReason> {
-        let octets = self.batches.made[nth];
         let to = pipeline.transcoder.to();
         let packets = &mut pipeline.packets;
         let begin = packets.end();
@@ -195,41 +220,40 @@ impl<B: PacketBuf> Engine<B> {
             let Some(frame) = frame.take().or_else(|| engine.originate(egress)) else {
                 return Ok(());
             };
-            engine.send_payload(now, index, frame, received_at, cut, content, nth, len, egress)
+            engine.send_payload(now, index, frame, received_at, cut, content, CUT, len, egress)
         };
         for part in made.parts(to) {
             let at = begin.wrapping_add(part.at as u32);
             if packets.end() != at || part.content == transcode::Content::Descriptor {
-                if let Some((cut, len)) = packets.flush(&[], &mut self.batches.made[nth]) {
+                if let Some((cut, len)) = packets.flush(&[], &mut self.batches.made[CUT]) {
                     send(self, cut, Content::Speech, len)?;
                 }
                 packets.pass_over(at);
             }
-            let part_octets = &octets[part.octets];
-            let (speech, descriptor) = match part.content {
-                transcode::Content::Speech => (part_octets, &[][..]),
-                transcode::Content::SpeechThenDescriptor => {
-                    part_octets.split_at(part_octets.len() - part_octets.len() % SPEECH_OCTETS)
-                }
-                transcode::Content::Descriptor => (&[][..], part_octets),
+            let descriptor_len = match part.content {
+                transcode::Content::Speech => 0,
+                transcode::Content::SpeechThenDescriptor => part.octets.len() % SPEECH_OCTETS,
+                transcode::Content::Descriptor => part.octets.len(),
             };
-            packets.push(speech);
-            while let Some((cut, len)) = packets.pop(&mut self.batches.made[nth]) {
+            let (mut from, speech_ends) = (part.octets.start, part.octets.end - descriptor_len);
+            while let Some((cut, len)) = self.batches.cut(packets, nth, (&mut from, speech_ends)) {
                 send(self, cut, Content::Speech, len)?;
             }
+            let (made, cut_payload) = self.batches.made_and_cut(nth);
+            let descriptor = &made[speech_ends..part.octets.end];
             if part.content == transcode::Content::SpeechThenDescriptor {
-                if let Some((cut, len)) = packets.flush(descriptor, &mut self.batches.made[nth]) {
+                if let Some((cut, len)) = packets.flush(descriptor, cut_payload) {
                     send(self, cut, Content::Speech, len)?;
                 }
             } else if !descriptor.is_empty() {
                 let content = if to == transcode::Codec::G729 { Content::Speech } else { Content::Noise };
-                self.batches.made[nth][..descriptor.len()].copy_from_slice(descriptor);
-                send(self, packets.describe(), content, descriptor.len())?;
+                cut_payload[..descriptor_len].copy_from_slice(descriptor);
+                send(self, packets.describe(), content, descriptor_len)?;
             }
         }
         let end = begin.wrapping_add(made.ticks() as u32);
         if packets.end() != end {
-            if let Some((cut, len)) = packets.flush(&[], &mut self.batches.made[nth]) {
+            if let Some((cut, len)) = packets.flush(&[], &mut self.batches.made[CUT]) {
                 send(self, cut, Content::Speech, len)?;
             }
             packets.pass_over(end);
@@ -261,6 +285,20 @@ impl<B: PacketBuf> Engine<B> {
         if let Err(reason) = self.send_made(now, index, None, received_at, pipeline, 0, made, egress) {
             self.drop_frame(reason);
         }
+    }
+
+    /// Sends samples of our own in place of what comes.
+    #[cold]
+    pub(crate) fn send_own_speech<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        index: StreamIndex,
+        pipeline: &mut Pipeline,
+        pcm: &[i16],
+        egress: &mut E,
+    ) -> Result<(), DropReason> {
+        let made = pipeline.transcoder.encode(self.codec_level, pcm, &mut self.batches.made[0]);
+        self.send_made(now, index, None, now, pipeline, 0, made, egress)
     }
 
     /// A buffer for a packet more than came in.
@@ -311,7 +349,7 @@ type Results = ArrayVec<Result<Made, TranscodeError>, BATCH_CAPACITY>;
 fn transcode<B: PacketBuf>(
     level: Level,
     batch: &mut ArrayVec<Pending<B>, BATCH_CAPACITY>,
-    made: &mut [[u8; MAX_PAYLOAD]; BATCH_CAPACITY],
+    made: &mut [[u8; MAX_PAYLOAD]],
 ) -> Results {
     let mut jobs = ArrayVec::<TranscodeJob<'_>, BATCH_CAPACITY>::new();
     for (pending, output) in batch.iter_mut().zip(made.iter_mut()) {

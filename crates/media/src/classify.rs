@@ -10,7 +10,7 @@ use tandem_wire::ethernet::{
     ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, HEADER_LEN as ETHERNET, MacAddress,
 };
 use tandem_wire::ipv4::{Ipv4, Ipv4Error};
-use tandem_wire::ipv6::{Ipv6, Ipv6Error, multicast_mac, solicited_node};
+use tandem_wire::ipv6::{ALL_NODES, Ipv6, Ipv6Error, multicast_mac, solicited_node};
 use tandem_wire::udp::{self, Udp, UdpError};
 use tandem_wire::{icmp, icmpv6, ipv4, ipv6, rtp};
 
@@ -268,19 +268,23 @@ impl Classifier {
         }
     }
 
-    /// What comes to a group: of that, only questions for our addresses are for us (RFC 4861 §7.2).
+    /// What comes to a group: of that, only questions for our addresses are for us (RFC 4861 §7.2), and those for listeners.
     #[cold]
     fn inspect_solicitation(frame: &[u8], ethernet: &Ethernet<'_>, ports: &PortTable) -> Result<Class, DropReason> {
         let asked = |address| match address {
             IpAddr::V6(address) => multicast_mac(solicited_node(address)) == ethernet.destination(),
             IpAddr::V4(_) => false,
         };
-        if !ports.local_addresses().any(|(_, address)| asked(address)) {
+        let is_to_all = ethernet.destination() == multicast_mac(ALL_NODES);
+        if !is_to_all && !ports.local_addresses().any(|(_, address)| asked(address)) {
             return Err(DropReason::NotOurAddress);
         }
         let packet = ethernet.payload();
         let ip = Ipv6::parse(packet).map_err(ipv6_drop)?;
         if ip.protocol() != icmpv6::PROTOCOL || ip.fragment().is_some() || !ip.destination().is_multicast() {
+            return Err(DropReason::NotOurAddress);
+        }
+        if is_to_all && !icmpv6::asks_for_listeners(ip.payload()) {
             return Err(DropReason::NotOurAddress);
         }
         let ip_at = frame.len() - packet.len();

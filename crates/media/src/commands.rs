@@ -51,7 +51,7 @@ impl<B: PacketBuf> Engine<B> {
                 Event::FunctionDone { flow, request, outcome }
             }
             Command::AddAddress { request, port, local } => self.add_address(now, request, (port, local), egress),
-            Command::RemoveAddress { request, address } => self.remove_address(request, address),
+            Command::RemoveAddress { request, address } => self.remove_address(request, address, egress),
         }
     }
 

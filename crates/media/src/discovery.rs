@@ -1,4 +1,5 @@
-//! What the engine asks and answers over ICMPv6: neighbour discovery (RFC 4861) and echo (RFC 4443).
+//! What the engine asks and answers over ICMPv6: neighbour discovery (RFC 4861), echo (RFC 4443) and, so that switches deliver the
+//! former, listener discovery (RFC 3810).
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -7,6 +8,7 @@ use tandem_packet_io::PacketBuf;
 use tandem_wire::ethernet::{ETHERTYPE_IPV6, Ethernet, MacAddress};
 use tandem_wire::icmpv6::{self, Icmpv6, NeighbourFields};
 use tandem_wire::ipv6::{self, ALL_NODES, Ipv6, Ipv6Fields, multicast_mac, solicited_node};
+use tandem_wire::mld::{self, Listening, ReportFields};
 
 use crate::answer::TIME_TO_LIVE;
 use crate::classify::IcmpAt;
@@ -36,6 +38,10 @@ impl<B: PacketBuf> Engine<B> {
                 }
                 Err(reason) => self.drop_frame(reason),
             },
+            Icmpv6::ListenerQuery { group } => {
+                self.counters.frames_consumed.add(1);
+                self.tell_groups(now, link, group, egress);
+            }
             Icmpv6::Advertisement { target, link_layer, overrides, .. } => {
                 self.counters.frames_consumed.add(1);
                 let known = self.neighbours.known(target.into(), link);
@@ -87,6 +93,24 @@ impl<B: PacketBuf> Engine<B> {
         self.learn_neighbour(now, (IpAddr::V6(address), link), mac, egress);
     }
 
+    /// Tells which groups are listened to on a link, at once: there are few, and who asks them is near.
+    fn tell_groups<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        asked_on: Option<LinkIndex>,
+        asked_for: Option<Ipv6Addr>,
+        egress: &mut E,
+    ) {
+        for (link, address) in self.ports.local_addresses() {
+            let IpAddr::V6(address) = address else { continue };
+            let is_asked_for = asked_for.is_none_or(|group| group == solicited_node(address));
+            let is_there = asked_on.is_none_or(|asked| asked == link);
+            if is_asked_for && is_there && self.echo_limit.permit(now) {
+                tell_listening(address, Listening::GoesOn, self.links.of(link), &self.counters, egress);
+            }
+        }
+    }
+
     /// Turns an echo request into its reply where it lies.
     fn echo_ipv6(&mut self, now: Nanos, at: IcmpAt, frame: &mut B) -> Result<(), DropReason> {
         let (ip_at, at, len) = (usize::from(at.ip_at), usize::from(at.at), usize::from(at.len));
@@ -132,6 +156,29 @@ pub(crate) fn solicit<E: Egress>(
     let fields = NeighbourFields { source, destination, target, link_layer: link.mac };
     let mac = whom.unwrap_or(multicast_mac(destination));
     originate(fields, Says::WhoHas, mac, link, counters, egress);
+}
+
+/// Tells switches and routers whether somebody listens to the group that `address` is asked for in.
+pub(crate) fn tell_listening<E: Egress>(
+    address: Ipv6Addr,
+    listening: Listening,
+    link: &LinkFields,
+    counters: &WorkerCounters,
+    egress: &mut E,
+) {
+    let source = if address.is_unicast_link_local() { address } else { Ipv6Addr::UNSPECIFIED };
+    let report = ReportFields { source, group: solicited_node(address), listening };
+    let Some(mut frame) = egress.allocate() else { return };
+    counters.frames_originated.add(1);
+    let l2_len = link.l2_len();
+    let is_long_enough = frame.set_len(l2_len + mld::REPORT_LEN).is_ok();
+    let bytes = frame.data_mut();
+    match bytes.get_mut(l2_len..).and_then(|packet| packet.first_chunk_mut()) {
+        Some(packet) if is_long_enough => report.write(packet),
+        _ => return counters.dropped(DropReason::BufferExhausted),
+    }
+    link.write_l2(bytes, multicast_mac(mld::ALL_ROUTERS), ETHERTYPE_IPV6);
+    egress.send(frame);
 }
 
 /// Tells everybody that `address` is ours.

@@ -219,7 +219,30 @@ impl<B: PacketBuf> Engine<B> {
     /// Reads a little of each part of each stream, so that the cache misses of a burst overlap rather than queue up.
     #[inline(always)]
     fn fetch(&self, datagrams: &[(B, Datagram)]) {
-        let touched = datagrams.iter().fold(0, |touched, (_, d)| touched ^ self.streams[d.stream.at()].touch());
+        let (mut touched, mut is_any_decoded) = (0, false);
+        for (_, datagram) in datagrams {
+            let stream = &self.streams[datagram.stream.at()];
+            touched ^= stream.touch();
+            is_any_decoded |= stream.is_decoded();
+        }
+        std::hint::black_box(touched);
+        if is_any_decoded {
+            self.fetch_decoded(datagrams);
+        }
+    }
+
+    /// The same for what only streams that are decoded have, and where it is says a part that may have to be fetched itself.
+    fn fetch_decoded(&self, datagrams: &[(B, Datagram)]) {
+        let decoded = || {
+            let streams = datagrams.iter().map(|(_, datagram)| datagram.stream.at());
+            streams.filter(|at| self.streams[*at].is_decoded()).map(|at| &self.rare[at])
+        };
+        std::hint::black_box(decoded().fold(0, |touched, rare| touched ^ rare.packets_dropped));
+        let touched = decoded().fold(0, |touched, rare| {
+            let window = rare.window.map_or(0, |window| self.windows.touch(window));
+            let pipeline = rare.pipeline.as_ref().map_or(0, |pipeline| pipeline.touch());
+            touched ^ window ^ pipeline
+        });
         std::hint::black_box(touched);
     }
 

@@ -6,10 +6,12 @@
 use tandem_codec::Level;
 use tandem_codec::dtmf::{self, Detection, Detector, EventSender, ToneGenerator};
 use tandem_codec::g711::{self, Law};
-use tandem_codec::resample::Rate;
+use tandem_codec::g722;
+use tandem_codec::transcode::Codec;
 use tandem_contract::{DropReason, Event, EventCode, Nanos};
 use tandem_packet_io::PacketBuf;
 
+use crate::batch::CUT;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::leg_of;
@@ -27,26 +29,65 @@ const LOUDEST_MINUS_DBM0: u8 = 4;
 /// An event of which nothing is heard for so long has ended.
 const MAX_SILENT_NS: u64 = 150_000_000;
 
-/// Which way keys are carried over, and the law of the leg that has them as tones.
+/// Which way keys are carried over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carry {
     /// Both legs have them in the same way, or it is not wanted.
     AsTheyAre,
-    ToEvents(Law),
-    ToTones(Law),
+    /// The near leg has them as tones.
+    ToEvents,
+    /// The far leg has them as tones.
+    ToTones,
+}
+
+/// Whether a codec leaves a tone what it is.
+pub(crate) const fn carries_tones(codec: Codec) -> bool {
+    matches!(codec, Codec::Pcmu | Codec::Pcma | Codec::G722)
 }
 
 /// The state of that.
-pub(crate) struct Keys {
-    detector: Detector,
-    sender: EventSender,
-    tone: Option<Tone>,
-    /// When the last event began that was made a tone.
-    last_event: Option<u32>,
+pub(crate) enum Keys {
+    AsTheyAre,
+    ToEvents {
+        ear: Ear,
+        detector: Detector,
+        sender: EventSender,
+    },
+    ToTones {
+        tone: Option<Tone>,
+        /// When the last event began that was made a tone.
+        last_event: Option<u32>,
+    },
+}
+
+/// Hears what a payload holds, beside the decoder, which gets none of the tones.
+pub(crate) enum Ear {
+    G711(Law),
+    G722(g722::Decoder),
+}
+
+impl Ear {
+    fn of(codec: Codec) -> Self {
+        codec.law().map_or_else(|| Self::G722(g722::Decoder::new(g722::Mode::Kbit64)), Self::G711)
+    }
+
+    /// The samples of up to 20 ms.
+    fn hear<'a>(&mut self, level: Level, octets: &[u8], pcm: &'a mut [i16; 320]) -> &'a [i16] {
+        match self {
+            Self::G711(law) => {
+                g711::decode(level, *law, octets, &mut pcm[..octets.len()]);
+                &pcm[..octets.len()]
+            }
+            Self::G722(decoder) => {
+                decoder.decode(octets, &mut pcm[..2 * octets.len()]);
+                &pcm[..2 * octets.len()]
+            }
+        }
+    }
 }
 
 /// A tone that is being made.
-struct Tone {
+pub(crate) struct Tone {
     generator: ToneGenerator,
     /// When its event began.
     timestamp: u32,
@@ -58,53 +99,63 @@ struct Tone {
 }
 
 impl Keys {
-    pub(crate) fn new() -> Self {
-        Self {
-            detector: Detector::new(Rate::Hz8000),
-            sender: EventSender::new(USUAL_MINUS_DBM0),
-            tone: None,
-            last_event: None,
+    pub(crate) fn new(pair: Pair) -> Self {
+        match pair.keys {
+            Carry::AsTheyAre => Self::AsTheyAre,
+            Carry::ToEvents => Self::ToEvents {
+                ear: Ear::of(pair.from),
+                detector: Detector::new(pair.from.rate()),
+                sender: EventSender::new(USUAL_MINUS_DBM0),
+            },
+            Carry::ToTones => Self::ToTones { tone: None, last_event: None },
         }
     }
 
     /// Whether a tone is being made in place of what comes.
     pub(crate) const fn is_sounding(&self) -> bool {
-        self.tone.is_some()
+        matches!(self, Self::ToTones { tone: Some(_), .. })
     }
 
     /// Listens to a payload that begins at `timestamp`; whether events are to be sent in its place.
-    fn listen(&mut self, level: Level, law: Law, payload: &[u8], timestamp: u32) -> bool {
-        let Self { detector, sender, .. } = self;
-        let mut pcm = [0; 160];
+    fn listen(&mut self, level: Level, payload: &[u8], timestamp: u32) -> bool {
+        let Self::ToEvents { ear, detector, sender } = self else { return false };
+        let mut pcm = [0; 320];
         let mut from = timestamp;
-        for octets in payload.chunks(pcm.len()) {
-            let pcm = &mut pcm[..octets.len()];
-            g711::decode(level, law, octets, pcm);
+        for octets in payload.chunks(20 * TICKS_PER_MS) {
+            let pcm = ear.hear(level, octets, &mut pcm);
+            let samples_per_tick = pcm.len() / octets.len();
             detector.feed(pcm, |at, detection| match detection {
                 Detection::Pressed(key) => sender.on_pressed(from, key),
-                Detection::Released(_) => sender.on_released(from.wrapping_add(at as u32)),
+                Detection::Released(_) => sender.on_released(from.wrapping_add((at / samples_per_tick) as u32)),
             });
             from = from.wrapping_add(octets.len() as u32);
         }
         !sender.is_idle()
     }
+
+    /// The next packet of an event that is to be sent at `timestamp`, and whether it is the last one.
+    fn poll_event(&mut self, timestamp: u32) -> Option<(dtmf::Packet, bool)> {
+        let Self::ToEvents { sender, .. } = self else { return None };
+        let packet = sender.poll_packet(timestamp)?;
+        Some((packet, sender.is_idle()))
+    }
 }
 
 impl Tone {
-    /// Makes the samples of one packet; whether it is over with them.
-    fn generate(&mut self, now: Nanos, pcm: &mut [i16]) -> bool {
+    /// Makes the samples of one packet of so many ticks; whether it is over with them.
+    fn generate(&mut self, now: Nanos, pcm: &mut [i16], ticks: usize) -> bool {
         if !self.ended && now.since(self.last_heard) > MAX_SILENT_NS {
             (self.ended, self.known) = (true, self.made);
         }
         let left = (self.known.saturating_sub(self.made)) as usize;
-        let is_last = self.ended && left <= pcm.len();
-        let (sounding, fading) = pcm.split_at_mut(if is_last { left } else { pcm.len() });
+        let is_last = self.ended && left <= ticks;
+        let (sounding, fading) = pcm.split_at_mut(if is_last { left * pcm.len() / ticks } else { pcm.len() });
         self.generator.generate(sounding);
         if is_last {
             self.generator.release();
             self.generator.generate(fading);
         }
-        self.made = self.made.saturating_add(pcm.len() as u32);
+        self.made = self.made.saturating_add(ticks as u32);
         is_last
     }
 }
@@ -114,7 +165,6 @@ impl<B: PacketBuf> Engine<B> {
     pub(crate) fn listen_for_keys<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
-        law: Law,
         index: StreamIndex,
         pipeline: &mut Pipeline,
         arrival: Arrival<B>,
@@ -125,24 +175,24 @@ impl<B: PacketBuf> Engine<B> {
         let payload = arrival.frame.data().get(payload_at..payload_at + usize::from(arrival.payload_len));
         let payload = payload.unwrap_or_default();
         let timestamp = arrival.timestamp;
-        if !pipeline.keys.listen(self.codec_level, law, payload, timestamp) {
+        if !pipeline.keys.listen(self.codec_level, payload, timestamp) {
             return Ok(Some(arrival));
         }
         let end = timestamp.wrapping_add(payload.len() as u32);
         let received_at = arrival.received_at;
         let mut frame = Some(arrival.frame);
-        while let Some(packet) = pipeline.keys.sender.poll_packet(end) {
+        while let Some((packet, is_last)) = pipeline.keys.poll_event(end) {
             let is_end = packet.event.end;
             self.batches.set_payload(&packet.event.payload());
             let cut = pipeline.packets.event(verdict, packet.timestamp, packet.marker);
             let len = packet.event.payload().len();
             if let Some(frame) = frame.take().or_else(|| self.originate(egress)) {
-                self.send_payload(now, index, frame, received_at, cut, Content::Event, 0, len, egress)?;
+                self.send_payload(now, index, frame, received_at, cut, Content::Event, CUT, len, egress)?;
             }
             if !is_end {
                 break;
             }
-            if pipeline.keys.sender.is_idle() {
+            if is_last {
                 self.tell_key(index, packet.event);
             }
         }
@@ -174,20 +224,24 @@ impl<B: PacketBuf> Engine<B> {
         let event = dtmf::Event::parse(payload.unwrap_or_default()).map_err(|_| DropReason::PayloadLengthBad)?;
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
         let Pipeline { packets, keys, .. } = &mut *pipeline;
-        match &mut keys.tone {
+        let Keys::ToTones { tone, last_event } = keys else {
+            self.rare[index.at()].pipeline = Some(pipeline);
+            return Err(DropReason::PayloadTypeUnknown);
+        };
+        match tone {
             Some(tone) if tone.timestamp == arrival.timestamp => {
                 tone.known = tone.known.max(event.duration.into());
                 tone.ended |= event.end;
                 tone.last_heard = now;
             }
-            _ if keys.last_event == Some(arrival.timestamp) => {}
+            _ if *last_event == Some(arrival.timestamp) => {}
             _ => {
                 if let Some(key) = event.key() {
                     begin_at(packets, verdict, arrival.timestamp);
                     let minus_dbm0 = event.minus_dbm0.max(LOUDEST_MINUS_DBM0);
-                    keys.last_event = Some(arrival.timestamp);
-                    keys.tone = Some(Tone {
-                        generator: ToneGenerator::new(key, minus_dbm0, Rate::Hz8000),
+                    *last_event = Some(arrival.timestamp);
+                    *tone = Some(Tone {
+                        generator: ToneGenerator::new(key, minus_dbm0, pair.to.rate()),
                         timestamp: arrival.timestamp,
                         made: 0,
                         known: event.duration.into(),
@@ -208,27 +262,21 @@ impl<B: PacketBuf> Engine<B> {
     pub(crate) fn make_tone<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
-        law: Law,
         index: StreamIndex,
         pipeline: &mut Pipeline,
         egress: &mut E,
     ) -> bool {
-        let Some(tone) = &mut pipeline.keys.tone else { return false };
-        let mut pcm = [0; MAX_PAYLOAD];
-        let mut octets = [0; MAX_PAYLOAD];
-        let ticks = pipeline.packets.ticks_per_packet().min(MAX_PAYLOAD);
-        let is_over = tone.generate(now, &mut pcm[..ticks]);
-        g711::encode(self.codec_level, law, &pcm[..ticks], &mut octets[..ticks]);
-        pipeline.packets.push(&octets[..ticks]);
-        while let Some((cut, len)) = pipeline.packets.pop(&mut octets) {
-            self.batches.set_payload(&octets[..len]);
-            let Some(frame) = self.originate(egress) else { continue };
-            if let Err(reason) = self.send_payload(now, index, frame, now, cut, Content::Speech, 0, len, egress) {
-                self.drop_frame(reason);
-            }
-        }
+        let Pipeline { transcoder, packets, keys } = pipeline;
+        let Keys::ToTones { tone: Some(tone), .. } = keys else { return false };
+        let mut pcm = [0; 2 * MAX_PAYLOAD];
+        let ticks = packets.ticks_per_packet();
+        let pcm = &mut pcm[..ticks * transcoder.to().rate().samples_per_ms() / TICKS_PER_MS];
+        let is_over = tone.generate(now, pcm, ticks);
         if is_over {
-            pipeline.keys.tone = None;
+            *keys = Keys::ToTones { tone: None, last_event: Some(tone.timestamp) };
+        }
+        if let Err(reason) = self.send_own_speech(now, index, pipeline, pcm, egress) {
+            self.drop_frame(reason);
         }
         !is_over
     }

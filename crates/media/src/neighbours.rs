@@ -10,9 +10,10 @@ use tandem_contract::{Counter, DropReason, Nanos, WorkerCounters};
 use tandem_packet_io::PacketBuf;
 use tandem_wire::arp::{self, Arp, Operation};
 use tandem_wire::ethernet::{ETHERTYPE_ARP, MacAddress};
+use tandem_wire::mld::Listening;
 
 use crate::departure::LinkFields;
-use crate::discovery::{announce_ipv6, solicit};
+use crate::discovery::{announce_ipv6, solicit, tell_listening};
 use crate::egress::Egress;
 use crate::links::{LinkIndex, Links};
 
@@ -221,7 +222,7 @@ impl<B: PacketBuf> Neighbour<B> {
 }
 
 /// Announces that `address` is ours: a request for it that it sends itself (RFC 5227 §3), or an advertisement that nobody
-/// asked for (RFC 4861 §7.2.6).
+/// asked for (RFC 4861 §7.2.6) behind a report of the group that it is asked for in (RFC 4861 §7.2.1).
 pub(crate) fn announce_address<E: Egress>(
     address: IpAddr,
     link: &LinkFields,
@@ -230,7 +231,10 @@ pub(crate) fn announce_address<E: Egress>(
 ) {
     match address {
         IpAddr::V4(address) => request(address, address, MacAddress::BROADCAST, link, counters, egress),
-        IpAddr::V6(address) => announce_ipv6(address, link, counters, egress),
+        IpAddr::V6(address) => {
+            tell_listening(address, Listening::Begins, link, counters, egress);
+            announce_ipv6(address, link, counters, egress);
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use tandem_packet_io::PacketBuf;
 use crate::batch::{Came, Pending};
 use crate::egress::Egress;
 use crate::engine::Engine;
-use crate::keys::Carry;
 use crate::port_table::StreamIndex;
 use crate::stream::{Exit, Treatment};
 use crate::transcode::{Conversion, TICKS_PER_MS};
@@ -86,8 +85,8 @@ impl<B: PacketBuf> Engine<B> {
         }
         let Ok(mut pipeline) = self.take_pipeline(now, pair, index, egress) else { return NOT_NOW };
         let ticks = pipeline.packets.ticks_per_packet();
-        if let (Carry::ToTones(law), true) = (pair.keys, pipeline.keys.is_sounding()) {
-            let goes_on = self.make_tone(now, law, index, &mut pipeline, egress);
+        if pipeline.keys.is_sounding() {
+            let goes_on = self.make_tone(now, index, &mut pipeline, egress);
             self.rare[index.at()].pipeline = Some(pipeline);
             return goes_on.then_some(ticks);
         }

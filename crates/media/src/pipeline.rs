@@ -5,21 +5,31 @@ use tandem_codec::transcode::Transcoder;
 
 use crate::keys::Keys;
 use crate::reception::Verdict;
-use crate::transcode::{FRAME_TICKS, MAX_PAYLOAD, MAX_PTIME_MS, Pair, TICKS_PER_MS};
+use crate::transcode::{FRAME_TICKS, MAX_PAYLOAD, Pair, TICKS_PER_MS};
+
+/// The longest packets that are made, in milliseconds. Whoever would like longer ones (RFC 4566 §6: `ptime` is a wish) gets these.
+const MAX_PTIME_MS: usize = 60;
 
 /// Longest gap, in milliseconds, that is filled. Every codec's concealment has faded to silence by then.
 const MAX_CONCEALED_MS: u32 = 60;
 
-/// One direction of a call that is transcoded or re-framed.
+/// One direction of a call that is transcoded or re-framed. What each packet needs beside the codecs comes first.
+#[repr(C, align(64))]
 pub(crate) struct Pipeline {
-    pub(crate) transcoder: Transcoder,
     pub(crate) packets: Packetizer,
+    pub(crate) transcoder: Transcoder,
     pub(crate) keys: Keys,
 }
 
 impl Pipeline {
     pub(crate) fn new(pair: Pair, ptime_ms: u8) -> Self {
-        Self { transcoder: pair.transcoder(), packets: Packetizer::new(pair, ptime_ms), keys: Keys::new() }
+        Self { packets: Packetizer::new(pair, ptime_ms), transcoder: pair.transcoder(), keys: Keys::new(pair) }
+    }
+
+    /// Reads a little of its parts, so that the cache misses of a burst overlap.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        u64::from(self.packets.start) ^ self.transcoder.from() as u64
     }
 
     /// Begins a stream in the same memory.
@@ -30,11 +40,10 @@ impl Pipeline {
 
 /// Cuts a stream of encoded speech into packets of one length and numbers them. Its sequence numbers are not those of the
 /// packets that came: they start at 0 and have gaps where speech is missing.
+#[repr(C)]
 pub(crate) struct Packetizer {
-    ticks_per_packet: u32,
     octets_per_packet: usize,
-    /// Speech that waits for the rest of its packet.
-    octets: ArrayVec<u8, { 2 * MAX_PAYLOAD }>,
+    ticks_per_packet: u32,
     /// The timestamp of the first octet that waits, or of the next one to come, in the clock of what comes.
     start: u32,
     sequence: u16,
@@ -43,7 +52,12 @@ pub(crate) struct Packetizer {
     marker: bool,
     heard_speech: bool,
     last_was_event: bool,
+    /// Speech that waits for the rest of its packet.
+    octets: ArrayVec<u8, { MAX_PTIME_MS * TICKS_PER_MS }>,
 }
+
+const _: () =
+    assert!(size_of::<Pipeline>() <= 5120, "what a transcoded call takes is mostly two of these; see docs/CAPACITY.md");
 
 /// The numbers of one packet, in the clock of what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,22 +150,20 @@ impl Packetizer {
         self.octets.is_empty() && octets == self.octets_per_packet
     }
 
-    /// Lets octets wait for the rest of their packet.
-    pub(crate) fn push(&mut self, made: &[u8]) {
-        // There is always room: less than a packet waits, and no payload is longer than the longest packet.
-        let fits = made.len().min(self.octets.remaining_capacity());
-        let pushed = self.octets.try_extend_from_slice(&made[..fits]);
-        debug_assert!(pushed.is_ok() && fits == made.len());
-    }
-
-    /// The next packet that is whole: its numbers, and its octets written to `payload`.
-    pub(crate) fn pop(&mut self, payload: &mut [u8; MAX_PAYLOAD]) -> Option<(Cut, usize)> {
+    /// Takes in what was made, up to the end of a packet. Where that is reached, `made` begins behind it: the packet's numbers,
+    /// and its octets written to `payload`. Otherwise all of it waits for the rest.
+    pub(crate) fn feed(&mut self, made: &mut &[u8], payload: &mut [u8; MAX_PAYLOAD]) -> Option<(Cut, usize)> {
         let len = self.octets_per_packet;
-        if self.octets.len() < len {
+        let missing = len - self.octets.len();
+        let Some((last, rest)) = made.split_at_checked(missing) else {
+            // Less than a packet, which is what there is room for.
+            let waits = self.octets.try_extend_from_slice(std::mem::take(made));
+            debug_assert!(waits.is_ok());
             return None;
-        }
-        for (octet, waiting) in payload.iter_mut().zip(self.octets.drain(..len)) {
-            *octet = waiting;
+        };
+        *made = rest;
+        for (octet, whole) in payload.iter_mut().zip(self.octets.drain(..).chain(last.iter().copied())) {
+            *octet = whole;
         }
         Some((self.cut(), len))
     }
@@ -214,8 +226,8 @@ impl Packetizer {
 
 /// Ticks of a packet; what not every codec here can send is taken as the usual 20 ms.
 fn ticks_of(ptime_ms: u8) -> usize {
-    let sensible = (10..=MAX_PTIME_MS).contains(&usize::from(ptime_ms)) && ptime_ms.is_multiple_of(10);
-    TICKS_PER_MS * if sensible { usize::from(ptime_ms) } else { 20 }
+    let sensible = ptime_ms >= 10 && ptime_ms.is_multiple_of(10);
+    TICKS_PER_MS * if sensible { MAX_PTIME_MS.min(ptime_ms.into()) } else { 20 }
 }
 
 #[cfg(test)]
@@ -232,10 +244,24 @@ mod tests {
     }
 
     /// Lets speech in and returns the packets that are whole: sequence, timestamp, length.
-    fn feed(packets: &mut Packetizer, made: &[u8]) -> Vec<(u16, u32, usize)> {
-        packets.push(made);
+    fn feed(packets: &mut Packetizer, mut made: &[u8]) -> Vec<(u16, u32, usize)> {
         let mut payload = [0; MAX_PAYLOAD];
-        std::iter::from_fn(|| packets.pop(&mut payload).map(|(cut, len)| (cut.sequence, cut.timestamp, len))).collect()
+        let next = || packets.feed(&mut made, &mut payload).map(|(cut, len)| (cut.sequence, cut.timestamp, len));
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn octets_are_cut_where_packets_end_and_no_packet_is_longer_than_60_ms() {
+        let mut packets = packetizer(Codec::Pcmu, 120);
+        packets.join(Verdict::Started, 0, true);
+        let speech: Vec<u8> = (0..960).map(|n| (n / 4) as u8).collect();
+        let (mut payload, mut cut) = ([0; MAX_PAYLOAD], Vec::new());
+        for mut made in [&speech[..100], &speech[100..]] {
+            while let Some((_, len)) = packets.feed(&mut made, &mut payload) {
+                cut.push(payload[..len].to_vec());
+            }
+        }
+        assert_eq!(cut, [&speech[..480], &speech[480..]]);
     }
 
     #[test]

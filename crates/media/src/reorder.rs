@@ -18,90 +18,77 @@ use crate::rtp_path::Arrival;
 const CAPACITY: usize = LegConfig::MAX_REORDER_PACKETS as usize + 1;
 /// Packets that wait in all windows together. Beyond that gaps are given up at once, so that a bad network does not take the
 /// device's buffers away.
-const MAX_HELD: usize = 2048;
+const MAX_HELD: u16 = 2048;
 
 /// Which window a stream has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WindowIndex(u32);
 
-/// One stream's window.
-pub(crate) struct Window<T> {
-    /// How many packets may wait, and for how long.
-    width: usize,
-    patience_ns: u64,
+/// One stream's window, a cache line. What waits in it is on the [`Windows`]' shelf.
+#[repr(align(64))]
+struct Window {
+    /// In the order of their numbers.
+    held: ArrayVec<Held, CAPACITY>,
     /// The sequence number that goes on at once; `None` before the first packet.
     next: Option<u16>,
-    /// In the order of their numbers.
-    held: ArrayVec<Held<T>, CAPACITY>,
+    /// How many packets may wait, and for how long.
+    width: u8,
+    patience_ms: u16,
     /// So many of the first go on whatever is missing between them.
-    flushed: usize,
+    flushed: u8,
     /// It is in the list of those that wait.
     is_listed: bool,
 }
 
-struct Held<T> {
+/// A packet that waits.
+#[derive(Clone, Copy)]
+struct Held {
     sequence: u16,
-    starts: bool,
+    /// Its place on the shelf.
+    place: u16,
+}
+
+/// The packet itself.
+struct Shelved<T> {
     since: Nanos,
+    /// Nothing before it belongs to it.
+    starts: bool,
     item: T,
 }
 
-impl<T> Window<T> {
+impl Window {
     const fn new() -> Self {
-        Self { width: 0, patience_ns: 0, next: None, held: ArrayVec::new_const(), flushed: 0, is_listed: false }
+        Self { held: ArrayVec::new_const(), next: None, width: 0, patience_ms: 0, flushed: 0, is_listed: false }
     }
 
     /// Sets how many packets may wait, and how long one lasts.
     fn configure(&mut self, width: u8, ptime_ms: u8) {
-        self.width = usize::from(width.min(LegConfig::MAX_REORDER_PACKETS));
-        self.patience_ns = self.width as u64 * u64::from(ptime_ms) * 1_000_000;
+        self.width = width.min(LegConfig::MAX_REORDER_PACKETS);
+        self.patience_ms = u16::from(self.width) * u16::from(ptime_ms);
     }
 
-    /// Takes a packet in, or gives it back when its time has passed. `starts`: nothing before it belongs to it.
-    /// [`Window::release`] is asked after each packet.
+    /// What lies between a packet and the one before, where it can go on at once; `None` where it has to wait.
     #[inline]
-    fn offer(&mut self, now: Nanos, sequence: u16, starts: bool, item: T) -> Result<(), T> {
+    fn pass(&mut self, sequence: u16, starts: bool) -> Option<Verdict> {
         let starts = starts || self.next.is_none();
-        let held = Held { sequence, starts, since: now, item };
-        if starts {
-            self.flush();
-            self.held.push(held);
-            return Ok(());
+        if !self.held.is_empty() || !(starts || self.ahead(sequence) == 0) {
+            return None;
         }
+        self.next = Some(sequence.wrapping_add(1));
+        Some(if starts { Verdict::Started } else { Verdict::Next { skipped: 0 } })
+    }
+
+    /// Where among those that wait a packet belongs; `None` when its time has passed.
+    fn place_of(&self, sequence: u16) -> Option<usize> {
         let ahead = self.ahead(sequence);
         let at = self.held.partition_point(|held| self.ahead(held.sequence) < ahead);
         let is_there = self.held.get(at).is_some_and(|held| held.sequence == sequence);
-        if ahead > u16::MAX / 2 || is_there {
-            return Err(held.item);
-        }
-        self.held.insert(at, held);
-        Ok(())
-    }
-
-    /// The next packet whose time has come, and what lies between it and the one before: how many were given up, or a start.
-    /// `is_patient`: gaps are waited for.
-    #[inline]
-    fn release(&mut self, now: Nanos, is_patient: bool) -> Option<(T, Verdict)> {
-        let first = self.held.first()?;
-        let goes_on = first.starts
-            || self.ahead(first.sequence) == 0
-            || self.flushed > 0
-            || !is_patient
-            || self.held.len() > self.width
-            || self.held.iter().any(|held| now.since(held.since) >= self.patience_ns);
-        if !goes_on {
-            return None;
-        }
-        let Held { sequence, starts, item, .. } = self.held.remove(0);
-        let skipped = self.ahead(sequence);
-        self.flushed = self.flushed.saturating_sub(1);
-        self.next = Some(sequence.wrapping_add(1));
-        Some((item, if starts { Verdict::Started } else { Verdict::Next { skipped } }))
+        (ahead <= u16::MAX / 2 && !is_there).then_some(at)
     }
 
     /// Lets all that is held go on.
     fn flush(&mut self) {
-        self.flushed = self.held.len();
+        self.flushed = self.held.len() as u8;
     }
 
     /// How far a number is behind the one that goes on at once.
@@ -112,20 +99,28 @@ impl<T> Window<T> {
 
 /// The windows of all streams that are decoded.
 pub(crate) struct Windows<T> {
-    windows: Box<[Window<T>]>,
+    windows: Box<[Window]>,
     free: Vec<WindowIndex>,
+    /// What waits in any of them, and the places that are free. There is one more than may be held: whoever takes it does not
+    /// wait.
+    shelf: Box<[Option<Shelved<T>>]>,
+    places: Vec<u16>,
     /// Streams whose windows hold something, or did lately.
     waiting: Vec<StreamIndex>,
-    held: usize,
 }
 
 impl<T> Windows<T> {
     pub(crate) fn new(capacity: u32) -> Self {
+        Self::with_shelf(capacity, MAX_HELD)
+    }
+
+    fn with_shelf(capacity: u32, most_held: u16) -> Self {
         Self {
             windows: (0..capacity).map(|_| Window::new()).collect(),
             free: (0..capacity).map(WindowIndex).collect(),
+            shelf: (0..=most_held).map(|_| None).collect(),
+            places: (0..=most_held).collect(),
             waiting: Vec::with_capacity(capacity as usize),
-            held: 0,
         }
     }
 
@@ -150,20 +145,56 @@ impl<T> Windows<T> {
         self.free.push(index);
     }
 
-    #[inline]
+    /// Takes a packet in that has to wait, or gives it back when its time has passed. `starts`: nothing before it belongs to
+    /// it. [`Windows::release`] is asked after each packet.
     fn offer(&mut self, now: Nanos, index: WindowIndex, sequence: u16, starts: bool, item: T) -> Result<(), T> {
-        self.windows[index.0 as usize].offer(now, sequence, starts, item)?;
-        self.held += 1;
+        let window = &mut self.windows[index.0 as usize];
+        let starts = starts || window.next.is_none();
+        let at = if starts { Some(window.held.len()) } else { window.place_of(sequence) };
+        let Some((at, place)) = at.and_then(|at| Some((at, self.places.pop()?))) else { return Err(item) };
+        if starts {
+            window.flush();
+        }
+        window.held.insert(at, Held { sequence, place });
+        self.shelf[usize::from(place)] = Some(Shelved { since: now, starts, item });
         Ok(())
     }
 
-    #[inline]
+    /// The next packet whose time has come, and what lies between it and the one before: how many were given up, or a start.
     fn release(&mut self, now: Nanos, index: WindowIndex) -> Option<(T, Verdict)> {
-        let released = self.windows[index.0 as usize].release(now, self.held <= MAX_HELD);
-        self.held -= usize::from(released.is_some());
-        released
+        let window = &mut self.windows[index.0 as usize];
+        let first = *window.held.first()?;
+        let is_patient = !self.places.is_empty();
+        let patience_ns = u64::from(window.patience_ms) * 1_000_000;
+        let shelved = |held: &Held| self.shelf[usize::from(held.place)].as_ref();
+        let is_overdue = |held: &Held| shelved(held).is_some_and(|it| now.since(it.since) >= patience_ns);
+        let starts = shelved(&first).is_some_and(|it| it.starts);
+        let goes_on = starts
+            || window.ahead(first.sequence) == 0
+            || window.flushed > 0
+            || !is_patient
+            || window.held.len() > usize::from(window.width)
+            || window.held.iter().any(is_overdue);
+        if !goes_on {
+            return None;
+        }
+        window.held.remove(0);
+        let skipped = window.ahead(first.sequence);
+        window.flushed = window.flushed.saturating_sub(1);
+        window.next = Some(first.sequence.wrapping_add(1));
+        let item = self.shelf[usize::from(first.place)].take()?.item;
+        self.places.push(first.place);
+        Some((item, if starts { Verdict::Started } else { Verdict::Next { skipped } }))
+    }
+
+    /// Reads a little of a window, so that the cache misses of a burst overlap.
+    #[inline]
+    pub(crate) fn touch(&self, index: WindowIndex) -> u64 {
+        self.windows[index.0 as usize].patience_ms.into()
     }
 }
+
+const _: () = assert!(size_of::<Window>() == 64, "the window of a stream that is decoded is a cache line");
 
 impl<B: PacketBuf> Engine<B> {
     /// Lets a packet wait for those before it, or go on, and with it what has waited for it.
@@ -179,13 +210,15 @@ impl<B: PacketBuf> Engine<B> {
     ) -> Result<(), DropReason> {
         // Every stream that needs one was given one when it was configured.
         let window = self.rare[index.at()].window.ok_or(DropReason::NotNegotiated)?;
+        if let Some(verdict) = self.windows.windows[window.0 as usize].pass(sequence, starts) {
+            return self.on_ordered(now, index, arrival, verdict, egress);
+        }
         self.windows.offer(now, window, sequence, starts, arrival).map_err(|_| DropReason::TooLate)?;
         self.release(now, index, window, egress);
         Ok(())
     }
 
     /// Lets everything go on whose time has come.
-    #[inline]
     fn release<E: Egress<Buf = B>>(&mut self, now: Nanos, index: StreamIndex, window: WindowIndex, egress: &mut E) {
         while let Some((arrival, verdict)) = self.windows.release(now, window) {
             if let Err(reason) = self.on_ordered(now, index, arrival, verdict, egress) {
@@ -227,15 +260,18 @@ impl<B: PacketBuf> Engine<B> {
 mod tests {
     use super::*;
 
-    fn window(width: u8) -> Window<u16> {
-        let mut window = Window::new();
-        window.configure(width, 20);
-        window
+    const ONLY: WindowIndex = WindowIndex(0);
+
+    fn window(width: u8) -> Windows<u16> {
+        let mut windows = Windows::new(1);
+        assert_eq!(windows.take(), Some(ONLY));
+        windows.configure(ONLY, width, 20);
+        windows
     }
 
     /// Everything whose time has come, each with the number of packets given up before it.
-    fn released(window: &mut Window<u16>, ms: u64) -> Vec<(u16, Option<u16>)> {
-        let next = || window.release(Nanos::from_millis(ms), true);
+    fn released(window: &mut Windows<u16>, ms: u64) -> Vec<(u16, Option<u16>)> {
+        let next = || window.release(Nanos::from_millis(ms), ONLY);
         std::iter::from_fn(next)
             .map(|(item, verdict)| match verdict {
                 Verdict::Next { skipped } => (item, Some(skipped)),
@@ -246,9 +282,14 @@ mod tests {
     }
 
     /// One packet comes; what goes on.
-    fn hear(window: &mut Window<u16>, ms: u64, sequence: u16, starts: bool) -> Vec<(u16, Option<u16>)> {
-        window.offer(Nanos::from_millis(ms), sequence, starts, sequence).unwrap();
-        released(window, ms)
+    fn hear(window: &mut Windows<u16>, ms: u64, sequence: u16, starts: bool) -> Vec<(u16, Option<u16>)> {
+        // What can pass at once does so alone.
+        let passed = window.windows[0].pass(sequence, starts);
+        if passed.is_none() {
+            window.offer(Nanos::from_millis(ms), ONLY, sequence, starts, sequence).unwrap();
+        }
+        let passed = passed.map(|verdict| (sequence, (verdict != Verdict::Started).then_some(0)));
+        passed.into_iter().chain(released(window, ms)).collect()
     }
 
     #[test]
@@ -267,7 +308,7 @@ mod tests {
         assert_eq!(hear(&mut window, 1, 13, false), []);
         assert_eq!(hear(&mut window, 2, 12, false), []);
         assert_eq!(hear(&mut window, 3, 15, false), [(12, Some(1)), (13, Some(0))]);
-        assert_eq!(window.offer(Nanos::from_millis(4), 11, false, 11), Err(11), "too late");
+        assert_eq!(window.offer(Nanos::from_millis(4), ONLY, 11, false, 11), Err(11), "too late");
         assert_eq!(hear(&mut window, 5, 14, false), [(14, Some(0)), (15, Some(0))]);
     }
 
@@ -286,7 +327,7 @@ mod tests {
         let mut window = window(0);
         hear(&mut window, 0, 10, true);
         assert_eq!(hear(&mut window, 0, 12, false), [(12, Some(1))]);
-        assert_eq!(window.offer(Nanos(0), 11, false, 11), Err(11));
+        assert_eq!(window.offer(Nanos(0), ONLY, 11, false, 11), Err(11));
     }
 
     #[test]
@@ -311,11 +352,17 @@ mod tests {
     }
 
     #[test]
-    fn without_patience_nothing_waits() {
-        let mut window = window(10);
-        hear(&mut window, 0, 1, true);
-        window.offer(Nanos(0), 5, false, 5).unwrap();
-        assert_eq!(window.release(Nanos(0), false), Some((5, Verdict::Next { skipped: 3 })));
+    fn where_all_places_are_taken_nothing_waits() {
+        let mut windows = Windows::with_shelf(2, 1);
+        for index in [0, 1].map(WindowIndex) {
+            windows.configure(index, 10, 20);
+            assert_eq!(windows.windows[index.0 as usize].pass(1, true), Some(Verdict::Started));
+        }
+        windows.offer(Nanos(0), ONLY, 5, false, 5).unwrap();
+        assert_eq!(windows.release(Nanos(0), ONLY), None);
+        windows.offer(Nanos(0), WindowIndex(1), 4, false, 4).unwrap();
+        assert_eq!(windows.release(Nanos(0), WindowIndex(1)), Some((4, Verdict::Next { skipped: 2 })));
+        assert_eq!(windows.release(Nanos(0), ONLY), None);
     }
 
     #[test]
@@ -323,7 +370,7 @@ mod tests {
         let mut window = window(10);
         hear(&mut window, 0, 1, true);
         hear(&mut window, 0, 3, false);
-        assert_eq!(window.offer(Nanos(0), 3, false, 3), Err(3));
-        assert_eq!(window.offer(Nanos(0), 1, false, 1), Err(1));
+        assert_eq!(window.offer(Nanos(0), ONLY, 3, false, 3), Err(3));
+        assert_eq!(window.offer(Nanos(0), ONLY, 1, false, 1), Err(1));
     }
 }

@@ -136,7 +136,7 @@ impl<B: PacketBuf> Engine<B> {
         };
         match arrival.content {
             Content::Speech | Content::Noise => self.transcode(now, pair, index, arrival, verdict, egress),
-            Content::Event if matches!(pair.keys, Carry::ToTones(_)) => {
+            Content::Event if pair.keys == Carry::ToTones => {
                 self.sound_event(now, pair, index, &arrival, verdict, egress)
             }
             Content::Event if stream.send_type(Content::Event).is_none() => Err(DropReason::PayloadTypeUnknown),
@@ -172,13 +172,13 @@ impl<B: PacketBuf> Engine<B> {
         let describes_silence = is_noise || pair.ends_in_descriptor(payload_len);
         let is_description = is_noise || (describes_silence && payload_len == SID_OCTETS);
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
-        if pipeline.keys.is_sounding() {
+        if pair.keys == Carry::ToTones && pipeline.keys.is_sounding() {
             self.rare[index.at()].pipeline = Some(pipeline);
             return Err(DropReason::Replaced);
         }
         let arrival = match pair.keys {
-            Carry::ToEvents(law) if !is_noise => {
-                match self.listen_for_keys(now, law, index, &mut pipeline, arrival, verdict, egress) {
+            Carry::ToEvents if !is_noise => {
+                match self.listen_for_keys(now, index, &mut pipeline, arrival, verdict, egress) {
                     Ok(Some(arrival)) => arrival,
                     taken => {
                         self.rare[index.at()].pipeline = Some(pipeline);

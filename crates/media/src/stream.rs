@@ -92,23 +92,24 @@ pub(crate) struct Stream {
     pub(crate) is_sealed: bool,
 }
 
-/// What a stream's packets need seldom, or only those that are decoded.
+/// What a stream's packets need seldom, or only those that are decoded, whose part comes first.
+#[repr(C, align(64))]
 pub(crate) struct Rare {
+    /// The codecs' state; a packet that waits in a batch has it with it.
+    pub(crate) pipeline: Option<Box<Pipeline>>,
+    /// Where packets wait for those before them, beside the pipeline.
+    pub(crate) window: Option<WindowIndex>,
+    /// The place of the noise that is made for as long as nothing is sent.
+    pub(crate) noise: Option<u32>,
+    pub(crate) packets_dropped: u64,
     pub(crate) latch: Latch,
     /// Codec and packet time of the receiving leg; `None` before anything is negotiated.
     pub(crate) receive_format: Option<(Codec, u8)>,
     /// The peer sends nothing where it has nothing to say.
     pub(crate) may_leave_out_silence: bool,
     pub(crate) address_lost_reported: bool,
-    pub(crate) packets_dropped: u64,
     pub(crate) reporting: Reporting,
     pub(crate) hearing: Hearing,
-    /// The codecs' state; a packet that waits in a batch has it with it.
-    pub(crate) pipeline: Option<Box<Pipeline>>,
-    /// The place of the noise that is made for as long as nothing is sent.
-    pub(crate) noise: Option<u32>,
-    /// Where packets wait for those before them, beside the pipeline.
-    pub(crate) window: Option<WindowIndex>,
 }
 
 impl Rare {
@@ -228,6 +229,12 @@ impl Stream {
         let ssrc = self.refused_ssrc.unwrap_or(0);
         let numbers = self.packets_received ^ self.packets_sent ^ u64::from(ssrc);
         srtp ^ numbers ^ u64::from(next_hop) ^ u64::from(self.receive_payload_type)
+    }
+
+    /// Whether its packets go through [`Rare::pipeline`].
+    #[inline(always)]
+    pub(crate) const fn is_decoded(&self) -> bool {
+        matches!(self.treatment, Treatment::Transcode(Conversion::Linear(_)))
     }
 
     /// What a payload type means on the receiving leg.

@@ -7,7 +7,7 @@ use tandem_codec::transcode::{self, Silence, Transcoder};
 use tandem_contract::{Codec, DropReason, Format};
 use tandem_packet_io::PacketBuf;
 
-use crate::keys::Carry;
+use crate::keys::{Carry, carries_tones};
 
 /// A conversion between two codecs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub(crate) const FRAME_TICKS: usize = 10 * TICKS_PER_MS;
 impl Pair {
     /// The start of a stream.
     pub(crate) fn transcoder(self) -> Transcoder {
+        if self.keys == Carry::ToTones && self.to.law().is_none() {
+            // Tones of our own want the encoder that the speech has, also where both sides have one codec.
+            return Transcoder::over_samples(self.from, self.to, self.silence);
+        }
         Transcoder::with_silence(self.from, self.to, self.silence)
     }
 
@@ -101,10 +105,10 @@ pub(crate) const fn is_made_audible(from: &Format, to: &Format) -> bool {
 
 /// How keys get from one leg to the other.
 pub(crate) fn carry(from: &Format, to: &Format) -> Carry {
-    let law = |of: &Format| codec(of.codec).and_then(transcode::Codec::law).filter(|_| of.in_band_dtmf);
+    let has_tones = |of: &Format| of.in_band_dtmf && codec(of.codec).is_some_and(carries_tones);
     match (from.telephone_event, to.telephone_event) {
-        (None, Some(_)) => law(from).map_or(Carry::AsTheyAre, Carry::ToEvents),
-        (Some(_), None) => law(to).map_or(Carry::AsTheyAre, Carry::ToTones),
+        (None, Some(_)) if has_tones(from) => Carry::ToEvents,
+        (Some(_), None) if has_tones(to) => Carry::ToTones,
         _ => Carry::AsTheyAre,
     }
 }

@@ -1,6 +1,8 @@
 //! Whole packets through both ends, and against published ones.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod any_octets;
+
 use hex_literal::hex;
 use proptest::prelude::*;
 use tandem_srtp::{CryptoSuite, MasterKey, Position, ProtectError, Receiver, Sender, UnprotectError};
@@ -241,12 +243,8 @@ fn another_key_keeps_the_roll_over_counter_or_learns_that_the_peer_did_not() {
 
 proptest! {
     #[test]
-    fn any_octets_are_refused_without_a_panic(mut octets in prop::collection::vec(any::<u8>(), 0..200), suite in 0..6_usize) {
-        let (_, mut receiver) = ends(CryptoSuite::ALL[suite]);
-        let before = octets.clone();
-        prop_assert!(receiver.unprotect(&mut octets).is_err());
-        prop_assert!(receiver.unprotect_rtcp(&mut octets).is_err());
-        prop_assert_eq!(octets, before);
+    fn any_octets_are_refused_without_a_panic(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+        any_octets::are_refused(&octets);
     }
 
     #[test]

@@ -241,6 +241,18 @@ pub fn solicitation_frame(mac: MacAddress, source: Ipv6Addr, target: Ipv6Addr) -
     ip_frame(mac, ipv6::multicast_mac(group), addresses, icmpv6::PROTOCOL, icmpv6::NEIGHBOUR_HOP_LIMIT, &message)
 }
 
+/// A question who listens to `group`, or to any (RFC 3810 §5.1).
+pub fn listener_query_frame(mac: MacAddress, source: Ipv6Addr, group: Option<Ipv6Addr>) -> Vec<u8> {
+    let to = group.unwrap_or(ipv6::ALL_NODES);
+    let mut message = [0; 28];
+    message[0] = 130;
+    message[8..24].copy_from_slice(&group.unwrap_or(Ipv6Addr::UNSPECIFIED).octets());
+    let sum = Sum::of_pseudo_header(source.into(), to.into(), icmpv6::PROTOCOL).and_u16(28);
+    let checksum = sum.and(Sum::of(&message)).checksum();
+    message[2..4].copy_from_slice(&checksum);
+    ip_frame(mac, ipv6::multicast_mac(to), (source.into(), to.into()), icmpv6::PROTOCOL, 1, &message)
+}
+
 /// Answers the neighbour solicitation in `frame` with `mac`; `None` when it is none.
 pub fn advertisement_frame(frame: &[u8], mac: MacAddress) -> Option<Vec<u8>> {
     let ethernet = Ethernet::parse(frame).ok().filter(|e| e.ethertype() == ETHERTYPE_IPV6)?;

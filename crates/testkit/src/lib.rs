@@ -13,7 +13,7 @@ pub use allocations::{CountingAllocator, allocations_during};
 pub use clock::VirtualClock;
 pub use endpoint::{
     Endpoint, Received, Side, advertisement_frame, arp_reply_frame, arp_request_frame, echo_request_frame,
-    solicitation_frame,
+    listener_query_frame, solicitation_frame,
 };
 pub use memory_io::{Cable, MemoryBuf, MemoryIo, Pool};
 pub use network::{Habits, Network};

@@ -1,4 +1,5 @@
-//! ICMPv6 echo (RFC 4443) and neighbour discovery (RFC 4861).
+//! ICMPv6 echo (RFC 4443), neighbour discovery (RFC 4861) and the questions of listener discovery (RFC 3810), whose answers are in
+//! [`mld`](crate::mld).
 
 use core::net::Ipv6Addr;
 
@@ -17,8 +18,12 @@ pub const NEIGHBOUR_HOP_LIMIT: u8 = 255;
 
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
+const LISTENER_QUERY: u8 = 130;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+
+/// Octets of a question for listeners.
+const QUERY_LEN: usize = 24;
 
 const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
 const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
@@ -37,11 +42,14 @@ pub enum Icmpv6Error {
     #[error("the ICMPv6 checksum is wrong")]
     Checksum,
     /// A type that is not handled here.
-    #[error("neither an echo request nor neighbour discovery")]
+    #[error("neither an echo request nor neighbour or listener discovery")]
     Type,
     /// Neighbour discovery that breaks a rule of RFC 4861 §7.1.
     #[error("neighbour discovery with a wrong hop limit, code, target or option")]
     Neighbour,
+    /// A question for listeners from beyond the link, or cut short (RFC 3810 §5.1).
+    #[error("listener discovery with a wrong hop limit or source, or cut short")]
+    Listener,
 }
 
 /// A message.
@@ -49,6 +57,11 @@ pub enum Icmpv6Error {
 pub enum Icmpv6 {
     /// Asks for an echo.
     EchoRequest,
+    /// Asks who listens to a group, or to any.
+    ListenerQuery {
+        /// The group asked for; `None` asks for all of them.
+        group: Option<Ipv6Addr>,
+    },
     /// Asks who has an address.
     Solicitation {
         /// The address asked for.
@@ -81,6 +94,15 @@ impl Icmpv6 {
         }
         match header[0] {
             ECHO_REQUEST => Ok(Self::EchoRequest),
+            LISTENER_QUERY => {
+                // As in the first version (RFC 2710), beyond which the second has what is of no use here.
+                let query = message.first_chunk::<QUERY_LEN>().ok_or(Icmpv6Error::Listener)?;
+                if hop_limit != 1 || !source.is_unicast_link_local() {
+                    return Err(Icmpv6Error::Listener);
+                }
+                let group = Ipv6Addr::from(octets::<8, 16, QUERY_LEN>(query));
+                Ok(Self::ListenerQuery { group: Some(group).filter(|group| !group.is_unspecified()) })
+            }
             NEIGHBOUR_SOLICITATION | NEIGHBOUR_ADVERTISEMENT => {
                 Self::neighbour(message, header, source, destination, hop_limit)
             }
@@ -134,6 +156,12 @@ fn link_layer_option(mut options: &[u8], kind: u8) -> Result<Option<MacAddress>,
     if options.is_empty() { Ok(found) } else { Err(Icmpv6Error::Neighbour) }
 }
 
+/// Whether a message is a question for listeners, by its type alone.
+#[must_use]
+pub fn asks_for_listeners(message: &[u8]) -> bool {
+    message.first() == Some(&LISTENER_QUERY)
+}
+
 /// Turns an echo request that was parsed into its reply. Exchanging the addresses leaves the checksum as it is.
 pub fn make_echo_reply(message: &mut [u8]) {
     if let Some(header) = message.first_chunk_mut::<HEADER_LEN>() {
@@ -180,7 +208,7 @@ impl NeighbourFields {
 }
 
 /// The sum over a message and its pseudo-header (RFC 8200 §8.1).
-fn sum_of(message: &[u8], source: Ipv6Addr, destination: Ipv6Addr) -> Sum {
+pub(crate) fn sum_of(message: &[u8], source: Ipv6Addr, destination: Ipv6Addr) -> Sum {
     Sum::of_pseudo_header(source.into(), destination.into(), PROTOCOL)
         .and_u16(message.len() as u16)
         .and(Sum::of(message))
@@ -274,6 +302,22 @@ mod tests {
         assert_eq!(Icmpv6::parse(&solicitation[..7], OURS, THEIRS, 255), Err(Icmpv6Error::TooShort));
         solicitation[30] ^= 1;
         assert_eq!(Icmpv6::parse(&solicitation, OURS, THEIRS, 255), Err(Icmpv6Error::Checksum));
+    }
+
+    #[test]
+    fn a_question_for_listeners_comes_from_the_link_and_is_for_one_group_or_all() {
+        let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+        let asked = |group: Ipv6Addr, source, hop_limit, len| {
+            let mut message = [0; QUERY_LEN];
+            message[0] = LISTENER_QUERY;
+            message[8..].copy_from_slice(&group.octets());
+            Icmpv6::parse(&signed(message[..len].to_vec(), source, ALL_NODES), source, ALL_NODES, hop_limit)
+        };
+        assert_eq!(asked(Ipv6Addr::UNSPECIFIED, router, 1, 24), Ok(Icmpv6::ListenerQuery { group: None }));
+        assert_eq!(asked(ALL_NODES, router, 1, 24), Ok(Icmpv6::ListenerQuery { group: Some(ALL_NODES) }));
+        for (source, hop_limit, len) in [(THEIRS, 1, 24), (router, 2, 24), (router, 1, 23)] {
+            assert_eq!(asked(ALL_NODES, source, hop_limit, len), Err(Icmpv6Error::Listener));
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod icmp;
 pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
+pub mod mld;
 pub mod rss;
 pub mod rtcp;
 pub mod rtp;

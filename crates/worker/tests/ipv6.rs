@@ -7,12 +7,15 @@ mod rig;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use rig::*;
-use tandem_contract::{Codec, DropReason, LegConfig};
+use tandem_contract::{Codec, Command, DropReason, LegConfig};
 use tandem_media::{EngineConfig, LocalAddress};
-use tandem_testkit::{Endpoint, Pool, advertisement_frame, echo_request_frame, solicitation_frame};
+use tandem_testkit::{
+    Endpoint, Pool, advertisement_frame, echo_request_frame, listener_query_frame, solicitation_frame,
+};
 use tandem_wire::ethernet::{Ethernet, MacAddress, VlanId};
 use tandem_wire::icmpv6::Icmpv6;
 use tandem_wire::ipv6::{ALL_NODES, Ipv6, multicast_mac, solicited_node};
+use tandem_wire::mld::ALL_ROUTERS;
 use tandem_worker::HandoverEnds;
 
 const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
@@ -69,7 +72,7 @@ fn answer(rig: &mut Rig, sent: &[Vec<u8>], mac: MacAddress) -> Vec<Vec<u8>> {
 }
 
 fn install(rig: &mut Rig, legs: [LegConfig; 2]) {
-    use tandem_contract::{Command, Epoch, Event};
+    use tandem_contract::{Epoch, Event};
     let command = Command::InstallFlow { flow: flow(0), epoch: Epoch(1), legs };
     assert!(matches!(rig.command(command), Event::Installed { .. }));
     let asked = rig.settle();
@@ -85,11 +88,64 @@ fn message(frame: &[u8]) -> (Ipv6<'_>, Icmpv6) {
 fn the_start_is_announced_to_all_nodes() {
     let mut rig = Rig::with(&config(), HandoverEnds::alone(), &Pool::new(256));
     let sent = rig.settle();
-    assert_eq!(Ethernet::parse(&sent[1]).unwrap().destination(), multicast_mac(ALL_NODES));
-    let (ip, said) = message(&sent[1]);
+    assert_eq!(listening(&sent), [(BEGINS, solicited_node(GATEWAY6))], "who asks for it will be heard");
+    assert_eq!(Ethernet::parse(&sent[2]).unwrap().destination(), multicast_mac(ALL_NODES));
+    let (ip, said) = message(&sent[2]);
     assert_eq!((ip.source(), ip.destination()), (GATEWAY6, ALL_NODES));
     let link_layer = Some(GATEWAY_MAC);
     assert_eq!(said, Icmpv6::Advertisement { target: GATEWAY6, link_layer, overrides: true, solicited: false });
+}
+
+/// What records of listener discovery say (RFC 3810 §5.2.12).
+const GOES_ON: u8 = 2;
+const ENDS: u8 = 3;
+const BEGINS: u8 = 4;
+
+/// The records that are reported, with their groups.
+fn listening(sent: &[Vec<u8>]) -> Vec<(u8, Ipv6Addr)> {
+    let to_routers = |frame: &&Vec<u8>| Ethernet::parse(frame).unwrap().destination() == multicast_mac(ALL_ROUTERS);
+    let record = |frame: &Vec<u8>| {
+        let ip = Ipv6::parse(Ethernet::parse(frame).unwrap().payload()).unwrap();
+        assert_eq!((ip.source(), ip.destination(), ip.hop_limit()), (Ipv6Addr::UNSPECIFIED, ALL_ROUTERS, 1));
+        let message = ip.payload();
+        assert_eq!((message[0], message.len()), (143, 28));
+        (message[8], Ipv6Addr::from(<[u8; 16]>::try_from(&message[12..]).unwrap()))
+    };
+    sent.iter().filter(to_routers).map(record).collect()
+}
+
+#[test]
+fn a_question_for_listeners_is_answered_with_the_groups_of_our_addresses() {
+    let mut rig = rig(&config());
+    let group = solicited_node(GATEWAY6);
+    rig.cable.put(&listener_query_frame(ROUTER_MAC, ROUTER6, None));
+    rig.cable.put(&listener_query_frame(ROUTER_MAC, ROUTER6, Some(group)));
+    assert_eq!(listening(&rig.settle()), [(GOES_ON, group); 2]);
+    // From beyond the link, and for a group of others.
+    rig.cable.put(&listener_query_frame(ROUTER_MAC, CALLEE6, None));
+    rig.cable.put(&listener_query_frame(ROUTER_MAC, ROUTER6, Some(solicited_node(CALLEE6))));
+    assert!(rig.settle().is_empty());
+    assert_eq!((rig.drops(DropReason::IcmpUnhandled), rig.drops(DropReason::NotOurAddress)), (1, 1));
+    assert_eq!(rig.counters.frames_unaccounted(), 0);
+}
+
+#[test]
+fn an_address_that_comes_and_goes_joins_and_leaves_its_group_unless_another_has_it() {
+    let mut rig = rig(&config());
+    let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 7, 7);
+    let same_group = Ipv6Addr::new(0x2001, 0xdb8, 0, 2, 0, 0, 0, 1);
+    let mut said = |address: Ipv6Addr, comes: bool| {
+        let local = LocalAddress { address: address.into(), prefix_len: 64, gateway: None };
+        rig.command(match comes {
+            true => Command::AddAddress { request: 1, port: 0, local },
+            false => Command::RemoveAddress { request: 2, address: address.into() },
+        });
+        listening(&rig.settle())
+    };
+    assert_eq!(said(address, true), [(BEGINS, solicited_node(address))]);
+    assert_eq!(said(address, false), [(ENDS, solicited_node(address))]);
+    assert_eq!(said(same_group, true), [(BEGINS, solicited_node(GATEWAY6))]);
+    assert_eq!(said(same_group, false), []);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Concealment of lost frames after Appendix I/G.711: repeats the pitch period before the loss, fading after the first 10 ms.
 //!
-//! In double precision and in the Appendix's order of operations, which makes it exact to its vectors.
+//! In double precision and in the Appendix's order of operations, which makes it exact to its vectors. Between frames samples alone are kept:
+//! what the Appendix keeps in double precision is only ever read as a sample.
 
 /// Samples of a frame: 10 ms.
 pub const FRAME: usize = 80;
@@ -39,10 +40,12 @@ pub struct Concealment {
     /// Samples of the repeated stretch: one to three periods.
     repeated: u16,
     /// The history as it was at the first loss, its end overlapped so that it can be repeated.
-    pitch: [f64; HISTORY],
+    pitch: [i16; HISTORY],
     /// The last quarter period before the first loss.
-    last_quarter: [f64; DELAY],
+    last_quarter: [i16; DELAY],
 }
+
+const _: () = assert!(size_of::<Concealment>() <= 1664, "it is the most of a G.711 stream that is decoded");
 
 impl Concealment {
     /// A stream of which nothing has been heard.
@@ -54,8 +57,8 @@ impl Concealment {
             lag: 0,
             offset: 0,
             repeated: 0,
-            pitch: [0.0; HISTORY],
-            last_quarter: [0.0; DELAY],
+            pitch: [0; HISTORY],
+            last_quarter: [0; DELAY],
         }
     }
 
@@ -107,28 +110,22 @@ impl Concealment {
 
     /// At the first loss: finds the pitch and makes its last period ready for repetition.
     fn start(&mut self) {
-        for (pitch, sample) in self.pitch.iter_mut().zip(&self.history) {
-            *pitch = f64::from(*sample);
-        }
-        self.lag = find_lag(&self.pitch) as u16;
+        self.pitch = self.history;
+        self.lag = find_lag(&self.pitch.map(f64::from)) as u16;
         let overlap = self.overlap();
         self.last_quarter[..overlap].copy_from_slice(&self.pitch[HISTORY - overlap..]);
         self.offset = 0;
         self.repeated = self.lag;
         self.overlap_end();
-        for (sample, pitch) in self.history.iter_mut().zip(&self.pitch).skip(HISTORY - overlap) {
-            *sample = *pitch as i16;
-        }
+        self.history[HISTORY - overlap..].copy_from_slice(&self.pitch[HISTORY - overlap..]);
     }
 
     /// Lets the end of the pitch buffer run into the start of the repeated stretch.
     fn overlap_end(&mut self) {
         let overlap = self.overlap();
         let start = HISTORY - usize::from(self.repeated);
-        let mut faded = [0.0; DELAY];
-        let before = &self.pitch[start - overlap..start];
-        cross_fade(&self.last_quarter[..overlap], before, |i, value| faded[i] = value);
-        self.pitch[HISTORY - overlap..].copy_from_slice(&faded[..overlap]);
+        let (before, end) = self.pitch.split_at_mut(HISTORY - overlap);
+        cross_fade(&self.last_quarter[..overlap], &before[start - overlap..start], |i, value| end[i] = value);
     }
 
     /// At the second and third loss: repeats one period more, with a fade from the old stretch to the new one.
@@ -144,11 +141,9 @@ impl Concealment {
         self.repeated += self.lag;
         self.overlap_end();
         self.read(frame);
-        let (old, new) = (
-            old.map(f64::from),
-            core::array::from_fn::<_, DELAY, _>(|i| f64::from(frame.get(i).copied().unwrap_or(0))),
-        );
-        cross_fade(&old[..overlap], &new[..overlap], |i, value| frame[i] = value as i16);
+        let mut new = [0; DELAY];
+        new[..overlap].copy_from_slice(&frame[..overlap]);
+        cross_fade(&old[..overlap], &new[..overlap], |i, value| frame[i] = value);
     }
 
     /// Attenuates a concealed frame from the second on.
@@ -181,7 +176,7 @@ impl Concealment {
     fn read(&mut self, samples: &mut [i16]) {
         let start = HISTORY - usize::from(self.repeated);
         for sample in samples {
-            *sample = self.pitch[start + usize::from(self.offset)] as i16;
+            *sample = self.pitch[start + usize::from(self.offset)];
             self.offset += 1;
             if self.offset == self.repeated {
                 self.offset = 0;
@@ -201,14 +196,14 @@ fn clipped(value: f64) -> f64 {
 }
 
 /// Fades from `left` to `right`. The weights are summed up step by step, as the Appendix does.
-fn cross_fade(left: &[f64], right: &[f64], mut each: impl FnMut(usize, f64)) {
+fn cross_fade(left: &[i16], right: &[i16], mut each: impl FnMut(usize, i16)) {
     if left.is_empty() {
         return;
     }
     let step = 1.0 / left.len() as f64;
     let (mut left_weight, mut right_weight) = (1.0 - step, step);
     for (i, (left, right)) in left.iter().zip(right).enumerate() {
-        each(i, clipped(left_weight * left + right_weight * right));
+        each(i, clipped(left_weight * f64::from(*left) + right_weight * f64::from(*right)) as i16);
         left_weight -= step;
         right_weight += step;
     }

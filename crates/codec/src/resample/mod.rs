@@ -37,26 +37,42 @@ impl Rate {
     }
 }
 
-/// Input samples that a filter remembers: one less than the longest filter has taps.
-const MEMORY: usize = 6 * 64 - 1;
+/// Input samples that the longest filter remembers: one less than it has taps.
+const LONGEST: usize = 6 * 64 - 1;
+
+/// Those of the filters between 8 and 16 kHz.
+const SHORT: usize = 2 * 64 - 1;
+
+/// One direction of one stream from one rate to another.
+pub type Resampler = RateConverter<LONGEST>;
+
+/// The same for 8 and 16 kHz alone, and smaller for it.
+pub type NarrowResampler = RateConverter<SHORT>;
 
 /// Input samples that are filtered at a time.
 const CHUNK: usize = 480;
 
-/// One direction of one stream from one rate to another.
+/// A [`Resampler`] that remembers so many input samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Resampler {
+pub struct RateConverter<const MEMORY: usize> {
     from: Rate,
     to: Rate,
     /// The last input samples, newest last.
     memory: [i16; MEMORY],
 }
 
-impl Resampler {
+impl<const MEMORY: usize> RateConverter<MEMORY> {
     /// A conversion that has heard nothing but silence. Equal rates give a plain copy.
+    ///
+    /// # Panics
+    /// A [`NarrowResampler`] knows no 48 kHz.
     #[must_use]
     pub const fn new(from: Rate, to: Rate) -> Self {
+        assert!(
+            MEMORY >= LONGEST || !(matches!(from, Rate::Hz48000) || matches!(to, Rate::Hz48000)),
+            "48 kHz takes a longer memory"
+        );
         Self { from, to, memory: [0; MEMORY] }
     }
 
@@ -87,7 +103,7 @@ impl Resampler {
     /// Converts `input` and returns how many samples of `output` that made. Going down, samples that do not fill a whole output sample are left
     /// unread at the end, so give whole milliseconds; as much is converted as `output` has room for.
     pub fn process(&mut self, level: Level, input: &[i16], output: &mut [i16]) -> usize {
-        let memory = &mut self.memory;
+        let memory = &mut self.memory[..];
         compiled_for(
             level,
             #[inline(always)]
@@ -206,22 +222,23 @@ fn filtered<const UNITY: i32, const N: usize>(taps: &[i16; N], window: &[i16]) -
 #[inline(always)]
 fn raise<const L: usize, const K: usize>(
     phases: &[[i16; K]; L],
-    memory: &mut [i16; MEMORY],
+    memory: &mut [i16],
     input: &[i16],
     output: &mut [i16],
 ) -> usize {
     let count = input.len().min(output.len() / L);
-    let mut line = [0; MEMORY + CHUNK];
+    let mut line = [0; LONGEST + CHUNK];
+    let past = memory.len();
     for (input, output) in input[..count].chunks(CHUNK).zip(output[..count * L].chunks_mut(CHUNK * L)) {
-        line[..MEMORY].copy_from_slice(memory);
-        line[MEMORY..MEMORY + input.len()].copy_from_slice(input);
+        line[..past].copy_from_slice(memory);
+        line[past..past + input.len()].copy_from_slice(input);
         for (t, output) in output.as_chunks_mut::<L>().0.iter_mut().enumerate() {
-            let window = &line[MEMORY + 1 - K + t..];
+            let window = &line[past + 1 - K + t..];
             for (output, taps) in output.iter_mut().zip(phases) {
                 *output = filtered::<UNITY, K>(taps, window);
             }
         }
-        memory.copy_from_slice(&line[input.len()..input.len() + MEMORY]);
+        memory.copy_from_slice(&line[input.len()..input.len() + past]);
     }
     count * L
 }
@@ -230,20 +247,21 @@ fn raise<const L: usize, const K: usize>(
 #[inline(always)]
 fn lower<const M: usize, const N: usize>(
     taps: &[i16; N],
-    memory: &mut [i16; MEMORY],
+    memory: &mut [i16],
     input: &[i16],
     output: &mut [i16],
 ) -> usize {
     let count = (input.len() / M).min(output.len());
-    let mut line = [0; MEMORY + CHUNK];
+    let mut line = [0; LONGEST + CHUNK];
+    let past = memory.len();
     for (input, output) in input[..count * M].chunks(CHUNK).zip(output[..count].chunks_mut(CHUNK / M)) {
-        line[..MEMORY].copy_from_slice(memory);
-        line[MEMORY..MEMORY + input.len()].copy_from_slice(input);
+        line[..past].copy_from_slice(memory);
+        line[past..past + input.len()].copy_from_slice(input);
         for (t, output) in output.iter_mut().enumerate() {
             // The newest sample of the window is the last of the `M` that make this output sample.
-            *output = filtered::<LOWERING_UNITY, N>(taps, &line[MEMORY + M - N + t * M..]);
+            *output = filtered::<LOWERING_UNITY, N>(taps, &line[past + M - N + t * M..]);
         }
-        memory.copy_from_slice(&line[input.len()..input.len() + MEMORY]);
+        memory.copy_from_slice(&line[input.len()..input.len() + past]);
     }
     count
 }

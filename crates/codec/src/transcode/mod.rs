@@ -38,7 +38,7 @@ use crate::cn::{Description, MAX_PAYLOAD};
 use crate::g711::{self, Law};
 use crate::g729::bitstream::{SID_OCTETS, SPEECH_OCTETS};
 use crate::level::Level;
-use crate::resample::{Rate, Resampler};
+use crate::resample::{NarrowResampler, Rate};
 
 /// A codec that needs no foreign library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,10 +153,10 @@ pub enum TranscodeError {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Transcoder {
-    route: Route,
     from: Codec,
     to: Codec,
     silence: Silence,
+    route: Route,
 }
 
 /// How the payload goes.
@@ -169,7 +169,7 @@ enum Route {
     /// Octet by octet, without state: a lost packet stays lost, for the far end to conceal.
     Companding { from: Law },
     /// Over linear samples.
-    Linear { source: Source, resampler: Resampler, sink: Sink },
+    Linear { source: Source, resampler: NarrowResampler, sink: Sink },
 }
 
 /// Ticks of the longest input where silence is described: 320 ms.
@@ -190,12 +190,20 @@ impl Transcoder {
     /// The start of a stream whose silence may be left out: by the near end in any way, towards the far end as `silence` says.
     #[must_use]
     pub fn with_silence(from: Codec, to: Codec, silence: Silence) -> Self {
-        let direct = if silence == Silence::Described { Self::direct(from, to) } else { None };
-        let route = direct.unwrap_or_else(|| Route::Linear {
+        match Self::direct(from, to).filter(|_| silence == Silence::Described) {
+            Some(route) => Self { route, from, to, silence },
+            None => Self::over_samples(from, to, silence),
+        }
+    }
+
+    /// The same, decoded and encoded also where payloads could be passed on, so that there is an encoder for [`Self::encode`].
+    #[must_use]
+    pub fn over_samples(from: Codec, to: Codec, silence: Silence) -> Self {
+        let route = Route::Linear {
             source: Source::new(from),
-            resampler: Resampler::new(from.rate(), to.rate()),
+            resampler: NarrowResampler::new(from.rate(), to.rate()),
             sink: Sink::new(to, silence),
-        });
+        };
         Self { route, from, to, silence }
     }
 
@@ -229,6 +237,21 @@ impl Transcoder {
         transcode_batch(level, &mut job);
         let [job] = job;
         job.made
+    }
+
+    /// Encodes samples of one's own in place of what comes, at the sampling rate of the codec that is made; to the far end's decoder all is one
+    /// stream. Nothing is made in G.722 where payloads are passed on, nor in G.729, where a tone is none any more.
+    pub fn encode(&mut self, level: Level, pcm: &[i16], output: &mut [u8]) -> Made {
+        let mut made = Made::default();
+        let octets = pcm.len() * Rate::Hz8000.samples_per_ms() / self.to.rate().samples_per_ms();
+        let Some(output) = output.get_mut(..octets) else { return made };
+        match (self.to.law(), &mut self.route) {
+            (Some(law), _) => g711::encode(level, law, pcm, output),
+            (None, Route::Linear { sink: Sink::G722(encoder), .. }) => encoder.encode(pcm, output),
+            _ => return made,
+        }
+        made.push_speech(octets, octets);
+        made
     }
 
     fn ticks(&self, input: Input<'_>, room: usize) -> Result<usize, TranscodeError> {
@@ -352,7 +375,7 @@ fn pass_on(
 /// A job on its way over linear samples.
 struct Linear<'a> {
     source: &'a mut Source,
-    resampler: &'a mut Resampler,
+    resampler: &'a mut NarrowResampler,
     sink: &'a mut Sink,
     silence: Silence,
     keeps_rate: bool,
@@ -386,20 +409,19 @@ impl Speech {
 }
 
 fn transcode_linear(level: Level, jobs: &mut ArrayVec<Linear<'_>, GROUP>) {
-    let mut decoded = [const { Speech::EMPTY }; GROUP];
-    let mut converted = [const { Speech::EMPTY }; GROUP];
+    let mut speech = [const { Speech::EMPTY }; GROUP];
     let mut from = 0;
     loop {
         jobs.retain(|job| job.ticks > from);
         if jobs.is_empty() {
             break;
         }
-        source::decode_step(level, jobs, from, &mut decoded);
-        for ((job, decoded), converted) in jobs.iter_mut().zip(&decoded).zip(&mut converted) {
-            converted.count = job.resampler.process(level, &decoded.samples[..decoded.count], &mut converted.samples);
-            (converted.ticks, converted.speech, converted.noise) = (decoded.ticks, decoded.speech, decoded.noise);
+        source::decode_step(level, jobs, from, &mut speech);
+        for (job, speech) in jobs.iter_mut().zip(&mut speech).filter(|(job, _)| !job.keeps_rate) {
+            let decoded = speech.samples;
+            speech.count = job.resampler.process(level, &decoded[..speech.count], &mut speech.samples);
         }
-        sink::encode_step(level, jobs, &converted);
+        sink::encode_step(level, jobs, &speech);
         from += STEP;
     }
 }

@@ -18,8 +18,10 @@ pub(crate) struct End {
 }
 
 impl End {
-    pub(crate) fn open(role: &str, socket: &str, core: usize) -> Result<Self> {
-        let device: Device = format!("net_memif0,role={role},socket={socket},socket-abstract=no").parse()?;
+    /// `ring_log2`: rings hold two to the power of this many frames.
+    pub(crate) fn open(role: &str, socket: &str, core: usize, ring_log2: u32) -> Result<Self> {
+        let device = format!("net_memif0,role={role},socket={socket},socket-abstract=no,rsize={ring_log2}");
+        let device: Device = device.parse()?;
         let eal = Eal::start(&EalConfig {
             file_prefix: format!("bench-{role}-{}", std::process::id()),
             memory: Memory::HugePages,

@@ -63,6 +63,12 @@ impl Path {
         }
     }
 
+    /// Of the rings, two to the power of this many frames: the usual depth, and the greatest one against a flood, which has to fit in while
+    /// the machine stops a core.
+    pub(crate) fn ring_log2(self) -> u32 {
+        if self == Self::Flood { 14 } else { 10 }
+    }
+
     /// The suite with which the source seals what it sends.
     fn sealed_with(self) -> Option<CryptoSuite> {
         match self {
@@ -182,6 +188,11 @@ fn headers(gateway: MacAddress, port: u16, len: usize) -> [u8; HEADERS] {
     UdpFields { source_port: PEER_PORT, destination_port: port, length: len as u16 }
         .write(datagram.first_chunk_mut().expect("room"));
     headers
+}
+
+/// Whether a frame that the source has written is junk.
+pub(crate) fn is_junk(frame: &[u8]) -> bool {
+    frame.get(HEADERS - UDP + 2..HEADERS - UDP + 4) == Some(&NOBODYS_PORT.to_be_bytes())
 }
 
 /// The question for the gateway's hardware address.

@@ -54,9 +54,9 @@ enum Side {
     /// The codec of a path without packets around it, at the same lanes.
     #[command(hide = true)]
     Alone { path: Path },
-    /// The memory of an engine for so many transcoded calls.
+    /// The memory of an engine with so many transcoded calls.
     #[command(hide = true)]
-    Memory { calls: u32 },
+    Memory { calls: u32, secured: Option<String> },
 }
 
 fn main() -> Result<()> {
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
         Some(Side::Echo { socket }) => worker::echo(&socket),
         Some(Side::Worker { socket, flows, path }) => worker::run(&socket, flows, path),
         Some(Side::Alone { path }) => alone::run(path, seconds),
-        Some(Side::Memory { calls }) => worker::memory(calls),
+        Some(Side::Memory { calls, secured }) => worker::memory(calls, secured.is_some()),
     }
 }
 
@@ -91,12 +91,18 @@ struct Measured {
     /// Packets of calls, and those that did not come back.
     sent: u64,
     lost: u64,
-    /// Frames of any kind a second that the ring did not take.
-    refused: f64,
+    /// Of those, what the ring did not take; and junk a second.
+    refused: u64,
+    refused_junk: f64,
     /// Of the worker: allocations per packet, and the latency that it added.
     allocations: f64,
     p50_us: f64,
     p99_9_us: f64,
+    /// The part of its time that it had work, the packets of calls that it dropped, and for how long the machine stopped it: in all, and at most.
+    busy: f64,
+    dropped: u64,
+    stood_ms: f64,
+    stood_most_ms: f64,
 }
 
 fn measure_all(seconds: u64, wanted: &str) -> Result<()> {
@@ -142,18 +148,32 @@ fn measure_all(seconds: u64, wanted: &str) -> Result<()> {
     if "flood".contains(wanted) {
         let frames = 50_000 * (1 + u64::from(frames::JUNK_PER_PACKET));
         let flood = measure(Path::Flood, 1_000, seconds, frames)?;
+        let Measured { lost, sent, refused, refused_junk, busy, dropped, stood_ms, stood_most_ms, .. } = flood;
         println!(
-            "\n1,000 calls of 50 packets/s beside {} packets/s of junk: {} of {} packets of calls lost, {:.0} frames/s of any kind refused by the ring",
+            "\n1,000 calls of 50 packets/s beside {} packets/s of junk: {lost} of {sent} packets of calls lost",
             50_000 * u64::from(frames::JUNK_PER_PACKET),
-            flood.lost,
-            flood.sent,
-            flood.refused,
+        );
+        println!(
+            "  {dropped} of them dropped by the gateway, whose core had {:.0} % of its time left",
+            100.0 - busy * 100.0
+        );
+        println!(
+            "  {refused} of them refused by its ring of {} frames, and {refused_junk:.0} frames/s of junk; the machine stopped the core for {stood_ms:.1} ms in \
+             all, {stood_most_ms:.1} ms at most, and the ring holds {:.1} ms",
+            1 << Path::Flood.ring_log2(),
+            f64::from(1_000 << Path::Flood.ring_log2()) / frames as f64,
         );
     }
     if "memory".contains(wanted) {
-        let resident = |calls: &str| -> Result<f64> { Ok(printed(&["memory", calls])?.trim().parse()?) };
-        let (few, many) = (resident("1000")?, resident("11000")?);
-        println!("\nmemory of a G.711 and G.729 call in the worker: {:.0} octets", (many - few) / 10_000.0);
+        let resident = |calls: &'static str, secured: Option<&'static str>| -> Result<f64> {
+            let arguments: Vec<&str> = ["memory", calls].into_iter().chain(secured).collect();
+            Ok(printed(&arguments)?.trim().parse()?)
+        };
+        println!();
+        for (with, secured) in [("", None), (", both legs with SRTP", Some("secured"))] {
+            let (few, many) = (resident("1000", secured)?, resident("11000", secured)?);
+            println!("memory of a G.711 and G.729 call in the worker{with}: {:.0} octets", (many - few) / 10_000.0);
+        }
     }
     Ok(())
 }
@@ -197,13 +217,17 @@ fn measure(path: Path, flows: u16, seconds: u64, rate: u64) -> Result<Measured> 
         worker.write_all(b"begin\n")?;
     }
     let counts = said.next().ok_or("the source failed")??;
-    let [rate, sent, lost, refused] = numbers(&counts)?;
-    (measured.rate, measured.sent, measured.lost, measured.refused) = (rate, sent as u64, lost as u64, refused);
+    let [rate, sent, lost, refused, refused_junk] = numbers(&counts)?;
+    (measured.rate, measured.sent, measured.lost) = (rate, sent as u64, lost as u64);
+    (measured.refused, measured.refused_junk) = (refused as u64, refused_junk);
     drop(to_worker);
     if path != Path::Echo {
         let mut line = String::new();
         BufReader::new(other.0.stdout.take().ok_or("the worker has no output")?).read_line(&mut line)?;
-        [measured.allocations, measured.p50_us, measured.p99_9_us] = numbers(&line)?;
+        let [allocations, p50_us, p99_9_us, busy, dropped, stood_us, stood_most_us] = numbers(&line)?;
+        (measured.allocations, measured.p50_us, measured.p99_9_us) = (allocations, p50_us, p99_9_us);
+        (measured.busy, measured.dropped) = (busy, dropped as u64);
+        (measured.stood_ms, measured.stood_most_ms) = (stood_us / 1000.0, stood_most_us / 1000.0);
     }
     Ok(measured)
 }

@@ -10,7 +10,7 @@ use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf, PacketIo};
 use tandem_worker::{Clock, TscClock};
 
 use crate::end::End;
-use crate::frames::{Path, Traffic, arp_answer, arp_question, mac_from};
+use crate::frames::{Path, Traffic, arp_answer, arp_question, is_junk, mac_from};
 use crate::{Result, SOURCE_CORE};
 
 /// Frames shorter than this are no packets of calls.
@@ -32,13 +32,15 @@ struct Counts {
     /// Packets of calls, and those of them that came back.
     sent: u64,
     back: u64,
-    /// Frames of any kind that the ring did not take.
+    /// Packets of calls that the ring did not take, and junk.
     refused: u64,
+    refused_junk: u64,
 }
 
-/// Prints `begin` when it begins to count, then packets of calls back per second, sent, lost, and frames refused per second.
+/// Prints `begin` when it begins to count, then packets of calls back per second, sent, lost, those of them that the ring refused, and junk that it
+/// refused per second.
 pub(crate) fn run(socket: &str, flows: u16, path: Path, seconds: u64, rate: u64) -> Result<()> {
-    let End { eal, _port, mut queue } = End::open("client", socket, SOURCE_CORE)?;
+    let End { eal, _port, mut queue } = End::open("client", socket, SOURCE_CORE, path.ring_log2())?;
     let _lcore = lcore::enter(&eal, SOURCE_CORE)?;
     // Legs of one side alone: what the others would send is the other direction of the same work.
     let traffic = Traffic::new(path, flows, resolve(&mut queue)?);
@@ -61,8 +63,8 @@ pub(crate) fn run(socket: &str, flows: u16, path: Path, seconds: u64, rate: u64)
     let took = source.go(Duration::from_secs(seconds), rate);
     let back = source.counts.back as f64 / took;
     source.drain();
-    let Counts { sent, back: all_back, refused } = source.counts;
-    println!("{back:.0} {sent} {} {:.0}", sent.saturating_sub(all_back), refused as f64 / took);
+    let Counts { sent, back: all_back, refused, refused_junk } = source.counts;
+    println!("{back:.0} {sent} {} {refused} {:.0}", sent.saturating_sub(all_back), refused_junk as f64 / took);
     Ok(())
 }
 
@@ -131,7 +133,9 @@ impl Source {
         }
         self.queue.tx_burst(&mut self.out);
         if !self.insists {
-            self.counts.refused += self.out.len() as u64;
+            let junk = self.out.iter().filter(|frame| is_junk(frame.data())).count();
+            self.counts.refused_junk += junk as u64;
+            self.counts.refused += (self.out.len() - junk) as u64;
             self.out.clear();
         }
     }
