@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tandem-srtp", 1),
     ("tandem-sdp", 1),
     ("tandem-sip", 1),
+    ("tandem-stir", 1),
     ("tandem-config", 1),
     ("tandem-capacity", 1),
     ("tandem-aws-protocol", 1),

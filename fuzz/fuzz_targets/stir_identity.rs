@@ -1,0 +1,7 @@
+//! Any Identity header is read or refused, and vouches for nobody without a certificate.
+#![no_main]
+
+#[path = "../../crates/stir/tests/properties/bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::header(bytes));
