@@ -83,6 +83,7 @@ rtpengine_runs() {
 }
 
 tandem_runs() {
+    export TANDEM_TOKEN=$(openssl rand -hex 16)
     ip -n $gw address del 10.78.0.1/24 dev media0 2>/dev/null || true
     cat >"$work/tandem.yaml" <<YAML
 dpdk: { huge_pages: off, memory_mib: 256, file_prefix: "peers$$" }
@@ -95,7 +96,7 @@ limits: { max_calls: 10000 }
 peers: [{ name: source, address: "10.78.1.2:5060" }]
 routes: [{ peer: source }]
 records: { directory: "$work/records" }
-http: { listen: "10.78.1.1:9060", allow_remote: true }
+http: { listen: "10.78.1.1:9060", tokens: [{ name: source, environment: TANDEM_TOKEN, scope: full }] }
 shutdown: { drain_timeout_s: 0 }
 YAML
     ip netns exec $gw "$bin/tandem" run --config "$work/tandem.yaml" 2>"$out/tandem-af_packet.log" &

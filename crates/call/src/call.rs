@@ -44,6 +44,8 @@ pub(crate) struct Call {
     pub(crate) caller_codecs: Vec<Codec>,
     /// Our answer to the caller's first offer, once it was made: it may be told early and never changes.
     pub(crate) first_answer: Option<String>,
+    /// The peer that the route has the call recorded by.
+    pub(crate) recorder: Option<String>,
     /// Who is called next, should leg B not take the call.
     pub(crate) hunt: Hunt,
     /// Somebody is to take the place of one side.
@@ -180,6 +182,7 @@ impl Call {
             max_forwards,
             caller_codecs,
             first_answer: None,
+            recorder: None,
             hunt,
             transfer: None,
             rivals: Vec::new(),
@@ -341,7 +344,10 @@ impl Call {
             Then::AnswerCaller => self.answer_caller(exchange, now),
             Then::AnswerChange { leg, body, .. } => self.answer_change(exchange, now, leg, &body),
             Then::Settle => self.settle(exchange, now),
-            Then::Resumed(then) => self.proceed(exchange, now, *then),
+            Then::Resumed(then) => {
+                exchange.copy(self.number);
+                self.proceed(exchange, now, *then);
+            }
         }
     }
 
@@ -475,6 +481,7 @@ impl Call {
 
     /// Drops what the exchange knows of this call.
     pub(crate) fn forget(&self, exchange: &mut Exchange) {
+        exchange.recordings.forget(self.number);
         for leg in &self.legs {
             exchange.dialogs.remove(&leg.dialog_key());
         }

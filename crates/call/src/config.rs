@@ -11,6 +11,7 @@ pub use routes::{Conditions, Group, GroupId, Hours, HuntMode, HuntPolicy, Member
 pub use validate::SwitchConfigError;
 
 use crate::guard::GuardConfig;
+use crate::stir::StirPolicy;
 
 /// A signalling socket, counted from 0 in the order of [`SwitchConfig::listeners`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +137,10 @@ pub struct Peer {
     pub is_trusted: bool,
     /// How it is told who the caller is, beside `From`.
     pub identity: IdentityHeader,
+    /// Whether its callers' identities are checked, what we say of them, and whether calls to it are signed.
+    pub stir: StirPolicy,
+    /// The name of the peer that its calls are recorded by (RFC 7866), where the route names none.
+    pub recorder: Option<String>,
     /// Headers of the caller's INVITE that it is sent as they are.
     pub pass_headers: Vec<String>,
     /// Headers that its INVITEs get: name and value.
@@ -354,6 +359,8 @@ impl Peer {
             session_expires_s: 0,
             is_trusted: false,
             identity: IdentityHeader::None,
+            stir: StirPolicy::default(),
+            recorder: None,
             pass_headers: Vec::new(),
             set_headers: Vec::new(),
         }
@@ -398,8 +405,13 @@ impl SourceNet {
 impl WallClock {
     /// Milliseconds since 1970-01-01T00:00:00Z at `now`.
     pub fn unix_millis(&self, now: Nanos) -> u64 {
+        self.unix_micros(now) / 1000
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z at `now`.
+    pub fn unix_micros(&self, now: Nanos) -> u64 {
         let ns = i128::from(self.unix_ns) + i128::from(now.0) - i128::from(self.at.0);
-        u64::try_from(ns.max(0) / 1_000_000).unwrap_or(u64::MAX)
+        u64::try_from(ns.max(0) / 1_000).unwrap_or(u64::MAX)
     }
 }
 

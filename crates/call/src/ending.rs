@@ -87,6 +87,7 @@ impl Call {
                 self.send_bye(exchange, now, side, &reason);
             }
         }
+        exchange.end_recording(now, self.number);
         self.close_record(exchange, now, &ending);
         if self.media.is_on_worker {
             let patience = u64::from(exchange.config.timeouts.worker_reply_ms) * 1_000_000;
@@ -182,6 +183,7 @@ impl CallRecord {
             reason: String::new(),
             q850: 0,
             ended_by: Ended::Gateway,
+            identity: None,
             recordings: Vec::new(),
             caller: LegRecord { call_id: request.call_id().to_owned(), ..LegRecord::default() },
             callee: LegRecord::default(),

@@ -19,12 +19,15 @@ use crate::admission::Admission;
 use crate::config::{Listener, ListenerId, Peer, SwitchConfig};
 use crate::connections::{Connections, Due, Way};
 use crate::guard::{Guard, Offence, Verdict};
+use crate::heard::Heard;
 use crate::media_pool::MediaPool;
 use crate::output::{CallNumber, Output, SwitchCounters};
 use crate::record::CallRecord;
 use crate::registration::Registrations;
 use crate::routing::{Candidate, NoDestination, Plan, Query, Routing};
 use crate::session_timer::MIN_SE_S;
+use crate::siprec::{RecordingInvite, Recordings};
+use crate::stir::Stir;
 use crate::trunks::Trunks;
 use crate::users::Users;
 
@@ -69,9 +72,15 @@ pub(crate) struct Exchange {
     pub(crate) transactions: Transactions,
     pub(crate) connections: Connections,
     pub(crate) guard: Guard,
+    /// Messages for whoever watches.
+    pub(crate) heard: Heard,
     pub(crate) outputs: VecDeque<Output>,
     /// Who registers here, where anybody does.
     pub(crate) users: Option<Users>,
+    /// What identities are checked and signed with, where they are.
+    pub(crate) stir: Option<Stir>,
+    /// Calls that recording servers are sent.
+    pub(crate) recordings: Recordings,
     pub(crate) counters: SwitchCounters,
     /// Dialogs by Call-ID and our tag.
     pub(crate) dialogs: HashMap<(String, String), (CallNumber, LegSide)>,
@@ -101,6 +110,8 @@ pub(crate) enum Purpose {
         /// Whose it is.
         call: CallNumber,
     },
+    /// An INVITE to a recording server.
+    Recording(Box<RecordingInvite>),
     /// OPTIONS that ask whether a peer, of this name, is in service, and when they left.
     Ping(String, Nanos),
     /// A BYE: whatever the answer is, the dialog is over. Where the peer asks for credentials it is sent once more.
@@ -207,8 +218,11 @@ impl Exchange {
             transactions: Transactions::new(transactions, Identifiers::new(SecureRandom(ChaCha12Rng::from_seed(seed)))),
             connections: Connections::new(config.connections, config.messages),
             guard,
+            heard: Heard::default(),
             outputs: VecDeque::new(),
             users: None,
+            stir: None,
+            recordings: Recordings::default(),
             counters: SwitchCounters::default(),
             dialogs: HashMap::new(),
             invites: HashMap::new(),
@@ -339,7 +353,7 @@ impl Exchange {
 
     /// Reads a message, if its source is heard, and acts on it; `false` where its source is banned.
     pub(crate) fn take(&mut self, now: Nanos, from: SipPeer, bytes: &[u8]) -> bool {
-        take(&mut self.guard, &mut self.transactions, now, from, bytes)
+        take((&mut self.guard, &mut self.heard), &mut self.transactions, now, from, bytes)
     }
 
     /// Closes a connection.
@@ -590,7 +604,7 @@ impl Invitation {
 
 /// [`Exchange::take`] while something else of the exchange is in use.
 pub(crate) fn take(
-    guard: &mut Guard,
+    (guard, heard): (&mut Guard, &mut Heard),
     transactions: &mut Transactions,
     now: Nanos,
     from: SipPeer,
@@ -602,6 +616,7 @@ pub(crate) fn take(
         Verdict::OverBudget => return true,
         Verdict::Denied | Verdict::Banned => return false,
     }
+    heard.note(from, bytes);
     match Message::parse(bytes, &transactions.config().limits) {
         Ok(message) => {
             if let Message::Request(request) = &message

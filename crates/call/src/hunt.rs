@@ -273,7 +273,8 @@ impl Call {
             exchange.admission.part(caller.id, candidate.peer);
             return None;
         }
-        Some(callee_leg(exchange, (request, &caller.peer), candidate, &self.media.reservation))
+        let caller = (&**request, &*caller.peer, self.record.identity.as_ref());
+        Some(callee_leg(exchange, now, caller, candidate, &self.media.reservation))
     }
 
     /// Forgets a callee that is not called any more; it hears a CANCEL where it has not spoken its last word.

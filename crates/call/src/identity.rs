@@ -5,6 +5,10 @@ use tandem_sip::header::NameAddr;
 use tandem_sip::{HeaderName, Request, UriBuf, unescape};
 
 use crate::config::{IdentityHeader, Peer};
+use crate::stir::{IdentityVerdict, with_verstat};
+
+/// `From` of a caller who asks for privacy (RFC 3323 §4.1).
+pub(crate) const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
 /// What an INVITE to a callee says beside its dialog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +27,12 @@ struct Caller {
 
 /// What `callee` is told of the caller, who is `caller`'s. `own_host` is our address on the callee's side: the caller's own
 /// host is nobody's business.
-pub(crate) fn presented(request: &Request, caller: &Peer, callee: &Peer, own_host: &str) -> Presented {
+pub(crate) fn presented(
+    request: &Request,
+    (caller, verdict): (&Peer, Option<IdentityVerdict>),
+    callee: &Peer,
+    own_host: &str,
+) -> Presented {
     let from = read(&request.from());
     // RFC 3325 §5: what those assert whom we do not trust is not passed on.
     let asserted = if caller.is_trusted { asserted(request) } else { None };
@@ -34,7 +43,9 @@ pub(crate) fn presented(request: &Request, caller: &Peer, callee: &Peer, own_hos
     let known = asserted.as_ref().unwrap_or(&from);
     // §7: under `Privacy: id` those alone may know who are trusted.
     if callee.is_trusted || !wants_privacy {
-        let address = address(known, own_host);
+        let verstat = verdict.filter(|_| callee.is_trusted);
+        let user = known.user.as_deref().map(|user| with_verstat(user, verstat));
+        let address = address(&Caller { user, display: known.display.clone() }, own_host);
         match callee.identity {
             IdentityHeader::None => {}
             IdentityHeader::Asserted => lines.push(("P-Asserted-Identity".to_owned(), address)),
@@ -60,12 +71,7 @@ pub(crate) fn presented(request: &Request, caller: &Peer, callee: &Peer, own_hos
         lines.extend(values.map(|header| (name.clone(), header.value.to_owned())));
     }
     lines.extend(callee.set_headers.iter().cloned());
-    let from = if wants_privacy {
-        // RFC 3323 §4.1.
-        "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned()
-    } else {
-        address(&from, own_host)
-    };
+    let from = if wants_privacy { ANONYMOUS.to_owned() } else { address(&from, own_host) };
     Presented { from, lines }
 }
 

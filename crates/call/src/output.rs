@@ -162,6 +162,18 @@ pub struct SwitchCounters {
     pub refused_busy: u64,
     /// Calls that another node had and that go on, or were recorded, here.
     pub taken_over: u64,
+    /// Calls whose caller's identity was verified (RFC 8224).
+    pub identities_verified: u64,
+    /// Calls whose caller's identity could not be verified though there was one, or had to be and was not.
+    pub identities_failed: u64,
+    /// INVITEs that were signed here.
+    pub identities_signed: u64,
+    /// Recording sessions that a recording server took (RFC 7866).
+    pub recordings_begun: u64,
+    /// Calls that were to be recorded, and whose recording server refused or did not answer.
+    pub recordings_failed: u64,
+    /// Recording sessions that the server ended before their call.
+    pub recordings_lost: u64,
     /// INVITEs from addresses of no peer, answered 403 and not counted as attempts.
     pub refused_strangers: u64,
     /// Datagrams that are not SIP messages we can answer.

@@ -3,6 +3,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tandem_contract::{Codec, CryptoSuite, LegCounters};
 
 use crate::CallNumber;
+use crate::stir::IdentityRecord;
 
 /// A moment of the wall clock, written as RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,6 +146,9 @@ pub struct CallRecord {
     pub q850: u8,
     /// Who ended it.
     pub ended_by: Ended,
+    /// What came of checking the caller's identity; null where nobody looked.
+    #[serde(default)]
+    pub identity: Option<IdentityRecord>,
     /// Files that the call was recorded to.
     pub recordings: Vec<String>,
     /// The caller's side.

@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::call::Phase;
 use crate::change::Change;
 use crate::record::CallRecord;
+use crate::siprec::SessionReplica;
 
 /// The format that is written, and the newest that is read.
 const VERSION: u32 = 1;
@@ -41,6 +42,9 @@ pub struct Replica {
     pub(crate) change: Option<Change>,
     pub(crate) then: ThenReplica,
     pub(crate) record: CallRecord,
+    /// The session with a recording server.
+    #[serde(default)]
+    pub(crate) recording: Option<SessionReplica>,
     /// It is written; what is left is to tell a peer that the call is over.
     #[serde(default)]
     pub(crate) is_recorded: bool,

@@ -43,6 +43,7 @@ impl Call {
             change: self.change,
             then,
             record: self.record.clone(),
+            recording: exchange.recordings.replica(self.number),
             is_recorded,
             legs: [a.replica(exchange), b.replica(exchange)],
         })

@@ -146,6 +146,9 @@ impl Call {
             exchange.dialogs.insert(call.leg(side).dialog_key(), (number, side));
         }
         call.resume_media(exchange, now, replica, position);
+        if let Some(recording) = &replica.recording {
+            exchange.restore_recording(&call, recording);
+        }
         let mut is_whole = true;
         for side in LegSide::BOTH {
             let leg = &replica.legs[side.index()];
@@ -249,6 +252,9 @@ pub(crate) fn finish(exchange: &mut Exchange, now: Nanos, replica: &Replica) -> 
             let bye = dialog.request(Method::Bye).header(HeaderName::Reason, &reason);
             exchange.request(now, to, bye, Purpose::Bye(None));
         }
+    }
+    if let Some(recording) = &replica.recording {
+        exchange.finish_recording(now, recording);
     }
     if !replica.is_recorded {
         exchange.unconfirmed.insert(number);

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     /// Whom to call, the first one first; never empty.
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) hunt: HuntPolicy,
+    /// The peer that records it.
+    pub(crate) recorder: Option<String>,
 }
 
 /// Why a call goes nowhere.
@@ -159,7 +161,7 @@ impl Routing {
             Ok(Candidate { peer: id, config: Arc::clone(peer), uri, contact: None })
         };
         let candidates = ids.into_iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
-        Ok(Plan { route: route.name.clone(), candidates, hunt })
+        Ok(Plan { route: route.name.clone(), candidates, hunt, recorder: route.recorder.clone() })
     }
 }
 
@@ -208,6 +210,7 @@ mod tests {
             },
             to: Target::Peer(PeerId(to)),
             rewrite: Rewrite::default(),
+            recorder: None,
         }
     }
 
@@ -219,7 +222,8 @@ mod tests {
 
     fn uri_of(routing: &mut Routing, from: u16, uri: &str) -> Result<String, NoDestination> {
         let uri = Uri::parse(uri).expect("a URI");
-        let query = Query { from: PeerId(from), uri: &uri, caller: "", offered: None, unix_ms: 0 };
+        let identity = crate::stir::IdentityVerdict::None;
+        let query = Query { from: PeerId(from), uri: &uri, caller: "", identity, offered: None, unix_ms: 0 };
         routing.plan(&query, |_| IDLE, || 0).map(|plan| plan.candidates[0].uri.to_string())
     }
 

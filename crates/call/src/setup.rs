@@ -24,6 +24,7 @@ use crate::media_pool::Reservation;
 use crate::record::{CallRecord, Ended};
 use crate::routing::{Candidate, NoDestination, Plan, Query};
 use crate::session_timer;
+use crate::stir::{IdentityRecord, IdentityVerdict};
 
 /// Why a call attempt goes no further.
 enum Refused {
@@ -149,7 +150,7 @@ impl Call {
         let home = SipPeer { remote, ..from };
         let mut a = Leg::new(exchange, caller, home, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
         a.pinned = is_user.then_some(home);
-        let b = callee_leg(exchange, (request, &a.peer), &candidate, &reservation);
+        let b = callee_leg(exchange, now, (request, &a.peer, record.identity.as_ref()), &candidate, &reservation);
         let mut record = record;
         record.routed_uri = candidate.uri.to_string();
         record.callee.peer.clone_from(&b.peer.name);
@@ -160,7 +161,9 @@ impl Call {
         let codecs = review.map_or_else(|| a.peer.codecs.clone(), |review| review.codecs);
         let hops = request.max_forwards().unwrap_or(70).saturating_sub(1);
         let hunt = Hunt::new(waiting, attempt.plan.hunt.clone(), attempt.breadth);
-        Ok(Box::new(Self::new(number, now, [a, b], reservation, record, hops, codecs, hunt)))
+        let mut call = Box::new(Self::new(number, now, [a, b], reservation, record, hops, codecs, hunt));
+        call.recorder.clone_from(&attempt.plan.recorder);
+        Ok(call)
     }
 
     /// The callee answered our first INVITE provisionally.
@@ -259,6 +262,7 @@ impl Call {
         let longest = exchange.config.timeouts.max_call_s;
         self.hang_up_at = (longest > 0).then(|| now.plus(seconds(longest)));
         exchange.counters.answered += 1;
+        exchange.begin_recording(now, self);
     }
 
     /// The caller gave up before the answer.
@@ -321,8 +325,12 @@ impl Attempt {
             .map_err(|error| Refused::because(StatusCode::BAD_REQUEST, format!("Bad Request - {error}")))?;
         let no_route = || Refused::because(StatusCode::NOT_FOUND, "no route to this destination");
         let caller = exchange.routing.peer(source).cloned().ok_or_else(no_route)?;
+        record.identity = exchange
+            .check_identity(now, request, &caller)
+            .map_err(|(status, reason)| Refused::because(status, reason))?;
+        let identity = record.identity.as_ref().map_or(IdentityVerdict::None, |record| record.verdict);
         let offer = offer_of(request, &caller)?;
-        let plan = plan_of(exchange, now, request, source, &caller, offer.as_ref());
+        let plan = plan_of(exchange, now, request, (source, &caller, identity), offer.as_ref());
         let plan = plan.map_err(|error| match error {
             NoDestination::NoRoute => no_route(),
             NoDestination::AddressIncomplete => Refused::because(
@@ -349,8 +357,7 @@ fn plan_of(
     exchange: &mut Exchange,
     now: Nanos,
     request: &Request,
-    source: PeerId,
-    caller: &Peer,
+    (source, caller, identity): (PeerId, &Peer, IdentityVerdict),
     offer: Option<&SessionDescription>,
 ) -> Result<Plan, NoDestination> {
     let nowhere = std::net::SocketAddr::new(caller.media_address, 0);
@@ -362,6 +369,7 @@ fn plan_of(
         from: source,
         uri: &uri,
         caller: &String::from_utf8(user.unwrap_or_default()).unwrap_or_default(),
+        identity,
         offered: offered.as_ref().map(|review| review.codecs.as_slice()),
         unix_ms: exchange.config.wall_clock.unix_millis(now),
     };
@@ -372,12 +380,16 @@ fn plan_of(
 /// The side of a callee, before it has spoken: our own identifiers, and of the caller what this peer may know.
 pub(crate) fn callee_leg(
     exchange: &mut Exchange,
-    (request, caller): (&Request, &Peer),
+    now: Nanos,
+    (request, caller, identity): (&Request, &Peer, Option<&IdentityRecord>),
     candidate: &Candidate,
     reservation: &Reservation,
 ) -> Leg {
     let home = exchange.home_of_candidate(candidate);
-    let presented = presented(request, caller, &candidate.config, &home.local.to_string());
+    let verdict = identity.map(|record| record.verdict);
+    let mut presented = presented(request, (caller, verdict), &candidate.config, &home.local.to_string());
+    let vouched = exchange.vouch(now, request, (caller, &candidate.config), identity, (&candidate.uri, &presented));
+    presented.lines.extend(vouched);
     let identifiers = exchange.transactions.identifiers();
     let dialog = Dialog {
         id: DialogId { call_id: identifiers.call_id(), local_tag: identifiers.tag(), remote_tag: String::new() },

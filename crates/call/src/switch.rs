@@ -24,6 +24,7 @@ use crate::replica::Replica;
 use crate::restore::{self, MediaPosition, RestoreError};
 use crate::routing::{Enquiry, EnquiryError, Explanation, Routing};
 use crate::spread::{Spread, Spreads};
+use crate::stir::Stir;
 use crate::trunks::{Reached, TrunkStatus};
 use crate::users::{Caller, StoreTicket, Users};
 
@@ -91,7 +92,8 @@ impl Switch {
         let lost = loop {
             match framer.poll_frame() {
                 Ok(Some(Frame::Message(message))) => {
-                    unheard |= !take(&mut exchange.guard, &mut exchange.transactions, now, from, message);
+                    let border = (&mut exchange.guard, &mut exchange.heard);
+                    unheard |= !take(border, &mut exchange.transactions, now, from, message);
                 }
                 Ok(Some(Frame::Ping)) => {
                     exchange.outputs.push_back(Output::Stream { connection, bytes: b"\r\n".to_vec() });
@@ -211,6 +213,26 @@ impl Switch {
     /// Takes REGISTERs from now on, and calls from and to those who are registered, as those of the peer called `peer`.
     pub fn serve_users(&mut self, registrar: Registrar, peer: &str) {
         self.exchange.users = Some(Users::new(registrar, peer.to_owned(), &self.exchange.config));
+    }
+
+    /// Whether [`Switch::poll_heard`] is asked: else messages are not kept for it.
+    pub const fn watch_messages(&mut self, is_wanted: bool) {
+        self.exchange.heard.is_wanted = is_wanted;
+    }
+
+    /// A message that was heard, whole and as it came, and who sent it; asked after each arrival.
+    pub fn poll_heard(&mut self) -> Option<(SipPeer, Vec<u8>)> {
+        self.exchange.heard.poll()
+    }
+
+    /// Who is on the other side of a connection.
+    pub fn connected_peer(&self, connection: ConnectionId) -> Option<SipPeer> {
+        self.exchange.connections.peer(connection)
+    }
+
+    /// Has identities checked and signed with these from now on (RFC 8224), for the peers whose policy says so.
+    pub fn set_stir(&mut self, stir: Option<Stir>) {
+        self.exchange.stir = stir;
     }
 
     /// Who registers here; `None` where nobody does.
@@ -562,6 +584,9 @@ impl Switch {
 
     fn on_request(&mut self, now: Nanos, tx: ServerTx, from: SipPeer, request: Request) {
         self.exchange.note_alias(from, &request);
+        if self.exchange.on_recorder_request(now, tx, &request) {
+            return;
+        }
         if let Some((number, side)) = self.dialog_of(&request) {
             self.with_call(number, |call, exchange| {
                 let leg = call.leg_mut(side);
@@ -654,6 +679,11 @@ impl Switch {
                     }
                 });
             }
+            Some(Purpose::Recording(_)) => {
+                if let Some(call) = self.exchange.on_recording_answer(now, tx, response) {
+                    self.note_change(call);
+                }
+            }
             Some(Purpose::Ping(name, asked)) if status.is_final() => {
                 let is_refusing = status == StatusCode::SERVICE_UNAVAILABLE;
                 let reached = if is_refusing { Reached::Refusing } else { Reached::Yes };
@@ -686,6 +716,7 @@ impl Switch {
                     }
                 });
             }
+            Some(Purpose::Recording(_)) => self.exchange.on_recording_failure(tx),
             Some(Purpose::Relay { .. }) => self.on_relay_end(now, tx, None),
             Some(Purpose::Key { .. }) => self.on_key_end(tx),
             Some(Purpose::Register(..)) => self.on_registered(now, tx, None),

@@ -21,6 +21,7 @@ use crate::hunt::Refusal;
 use crate::identity;
 use crate::leg::Leg;
 use crate::routing::{Candidate, Query};
+use crate::stir::IdentityVerdict;
 
 /// A transfer that is under way.
 #[derive(Debug)]
@@ -78,6 +79,7 @@ impl Call {
             from: asks.id,
             uri: &uri,
             caller: &user,
+            identity: IdentityVerdict::None,
             offered: None,
             unix_ms: exchange.config.wall_clock.unix_millis(now),
         };

@@ -385,6 +385,7 @@ fn rules_go_by_caller_number_codec_and_form_and_say_why_not() {
         when,
         to: Target::Peer(PeerId(1)),
         rewrite: Rewrite::default(),
+        recorder: None,
     };
     let pattern = |text: &str| Pattern::new(text).ok();
     config.routes = vec![
@@ -399,6 +400,7 @@ fn rules_go_by_caller_number_codec_and_form_and_say_why_not() {
         from: Some("alice".to_owned()),
         caller: caller.to_owned(),
         offered: Some(offered.to_vec()),
+        ..Enquiry::default()
     };
     let explain = |enquiry: &Enquiry| stage.switch.explain(stage.now, enquiry).expect("an explanation");
     assert_eq!(explain(&ask("200", "x", &[Codec::G722])).route.as_deref(), Some("wideband"));

@@ -20,6 +20,7 @@ fn stage(media: Ipv4Addr) -> Stage {
         when: Conditions { user_prefix: "3".to_owned(), ..Conditions::default() },
         to: Target::Peer(PeerId(2)),
         rewrite: Rewrite::default(),
+        recorder: None,
     });
     let mut stage = Stage::with(config);
     stage.more.push(Phone::new("carol", CAROL, GATEWAY));

@@ -6,6 +6,7 @@ mod support;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use support::{ALICE, BOB, GATEWAY, Phone, Stage, config, sdp};
+use tandem_call::{GuardConfig, Offence, SwitchConfig};
 use tandem_registrar::{Binding, Registrar, RegistrarConfig, Subscriber};
 use tandem_sip::{Instant, Peer, UriBuf};
 
@@ -117,4 +118,45 @@ fn a_telephone_that_is_preferred_less_rings_when_the_other_is_busy() {
     let busy = stage.bob.answer(&invite, 486, "Busy Here", "");
     stage.bob_sends(busy);
     assert_eq!(stage.more[0].expect_request("INVITE").uri(), "sip:200@10.9.9.9:6060");
+}
+
+#[test]
+fn wrong_passwords_are_counted_until_their_source_is_banned_and_challenges_are_not() {
+    let mut stage = stage();
+    let guard = GuardConfig { ban_after: 3, ban_s: 60, ..GuardConfig::default() };
+    stage.switch.reconfigure(stage.now, SwitchConfig { guard, ..config() }).expect("a configuration");
+    let uri = format!("sip:200@{GATEWAY}");
+    // Sets the target.
+    stage.more[0].invite("200", "");
+    for _ in 0..9 {
+        let register = stage.more[0].request_with("REGISTER", "", "");
+        stage.datagram(DESK, register.as_bytes());
+        stage.more[0].expect_status(401);
+    }
+    assert!(stage.switch.bans(stage.now).is_empty(), "whoever shows nothing guesses nothing");
+    for guess in 1..=4 {
+        let register = stage.more[0].request_with("REGISTER", "", "");
+        stage.datagram(DESK, register.as_bytes());
+        if guess == 4 {
+            stage.more[0].expect_silence();
+            break;
+        }
+        let challenge = stage.more[0].expect_status(401);
+        let nonce =
+            challenge.header("WWW-Authenticate").split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let credentials = format!(
+            "Authorization: Digest username=\"200\", realm=\"example.com\", nonce=\"{}\", uri=\"{uri}\", qop=auth, \
+             nc=00000001, cnonce=\"c\", algorithm=SHA-256, response=\"{guess:064x}\"\r\n",
+            nonce.expect("a nonce"),
+        );
+        let register = stage.more[0].request_with("REGISTER", "", &credentials);
+        stage.datagram(DESK, register.as_bytes());
+        stage.more[0].expect_status(401);
+    }
+    let bans = stage.switch.bans(stage.now);
+    assert_eq!((bans.len(), bans[0].source, bans[0].offence), (1, DESK.ip(), Offence::Credentials));
+    stage.pass_ms(61_000);
+    let register = stage.more[0].request_with("REGISTER", "", "");
+    stage.datagram(DESK, register.as_bytes());
+    stage.more[0].expect_status(401);
 }

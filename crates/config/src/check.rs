@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::dataplane::Port;
 use crate::document::Config;
 use crate::routing::GroupMode;
+use crate::stir::StirCheck;
 use crate::transport::{ClientCertificates, Listener, Transport};
 use crate::users::Registrar;
 use crate::value::Cidr;
@@ -132,6 +133,32 @@ pub(crate) fn is_user_part(text: &str, _: &()) -> garde::Result {
         return Ok(());
     }
     Err(garde::Error::new(format_args!("`{text}`: at most 64 letters, digits and -_.!~*'()&=+$,;?/# are wanted")))
+}
+
+pub(crate) fn is_certificate_url(url: &str, _: &()) -> garde::Result {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if rest.is_some_and(|rest| !rest.is_empty())
+        && url.len() <= 1_024
+        && url.bytes().all(|b| b.is_ascii_graphic() && b != b'>')
+    {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!("`{url}`: a URL as in https://certificates.example.net/shaken.pem is wanted")))
+}
+
+pub(crate) fn is_country_code(code: &str, _: &()) -> garde::Result {
+    if (1..=3).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit()) && !code.starts_with('0') {
+        return Ok(());
+    }
+    Err(garde::Error::new(format_args!("`{code}`: the code of a country, as in 1 or 49, is wanted")))
+}
+
+pub(crate) fn is_uuid(text: &str, _: &()) -> garde::Result {
+    let groups = [8, 4, 4, 4, 12];
+    let parts: Vec<&str> = text.split('-').collect();
+    let fits = parts.len() == groups.len()
+        && parts.iter().zip(groups).all(|(part, len)| part.len() == len && part.bytes().all(|b| b.is_ascii_hexdigit()));
+    if fits { Ok(()) } else { Err(garde::Error::new(format_args!("`{text}`: a UUID is wanted"))) }
 }
 
 pub(crate) fn is_pattern(pattern: &str, _: &()) -> garde::Result {
@@ -258,6 +285,7 @@ impl Sections<'_> {
         self.check_recording();
         self.check_replication();
         self.check_http();
+        self.check_stir();
         self.check_cluster();
     }
 
@@ -597,6 +625,7 @@ impl Sections<'_> {
                     self.problem(path!["routes", index, field], message);
                 }
             }
+            self.check_recorder(path!["routes", index, "recorder"], route.recorder.as_deref());
             if let Some(earlier) = takes_all {
                 let message = format!("never reached: routes[{earlier}] takes every call");
                 self.problem(path!["routes", index], message);
@@ -669,12 +698,53 @@ impl Sections<'_> {
         }
     }
 
+    fn check_stir(&mut self) {
+        let (stir, peers) = (&self.config.stir, &self.config.peers);
+        let believes = stir.authorities.is_some() && !stir.certificates.is_empty();
+        if stir.authorities.is_none() && !stir.certificates.is_empty() {
+            let message = "who vouches for `certificates`?".to_owned();
+            self.problem(path!["stir", "authorities"], message);
+        }
+        for (index, peer) in peers.iter().enumerate() {
+            self.check_recorder(path!["peers", index, "recorder"], peer.recorder.as_deref());
+            if peer.stir.check != StirCheck::Off && !believes {
+                let message = "nobody is believed: name `stir.authorities` and `stir.certificates`".to_owned();
+                self.problem(path!["peers", index, "stir", "check"], message);
+            }
+            if peer.stir.sign && stir.signing.is_none() {
+                let message = "there is no key to sign with: name one in `stir.signing`".to_owned();
+                self.problem(path!["peers", index, "stir", "sign"], message);
+            }
+        }
+    }
+
+    fn check_recorder(&mut self, at: Path, recorder: Option<&str>) {
+        let peers: Vec<&str> = self.config.peers.iter().map(|peer| peer.name.as_str()).collect();
+        if let Some(recorder) = recorder.filter(|name| !peers.contains(name)) {
+            self.problem(at, format!("no peer is called `{recorder}`; the peers are {}", list(&peers)));
+        }
+    }
+
     fn check_http(&mut self) {
         let http = &self.config.http;
-        if !http.listen.ip().is_loopback() && !http.allow_remote {
+        self.names_are_distinct_at(&path!["http", "tokens"], http.tokens.iter().map(|token| token.name.as_str()));
+        for (index, token) in http.tokens.iter().enumerate() {
+            if token.file.is_some() == token.environment.is_some() {
+                let message = "where is it read? Say either `file` or `environment`".to_owned();
+                self.problem(path!["http", "tokens", index, "name"], message);
+            }
+        }
+        if let Some(tls) = &http.tls
+            && tls.asks_clients()
+            && tls.client_ca.is_none()
+        {
+            let message = "clients are asked for certificates: say in `client_ca` whose are accepted".to_owned();
+            self.problem(path!["http", "tls", "client_certificates"], message);
+        }
+        if !http.listen.ip().is_loopback() && !http.asks_who() {
             let message = format!(
-                "{} is reached from other machines, and whoever reaches it can end calls: \
-                 use 127.0.0.1, or say `allow_remote: true`",
+                "{} is reached from other machines, and whoever reaches it can end calls: use 127.0.0.1, or say who may in \
+                 `http.tokens`, or ask for certificates with `http.tls.client_certificates` and `client_ca`",
                 http.listen
             );
             self.problem(path!["http", "listen"], message);

@@ -1,6 +1,6 @@
 //! The file as a whole, and its short sections.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use garde::Validate;
@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::check::is_name;
 use crate::cluster::Cluster;
 use crate::dataplane::{Defence, Dpdk, Media, Port, Workers};
+use crate::hep::Hep;
+use crate::http::Http;
 use crate::replication::Replication;
 use crate::routing::{Group, Route};
 use crate::signalling::{Peer, Sip, Srtp};
+use crate::stir::Stir;
 use crate::transport::Listener;
 use crate::users::{Registrar, Store};
 
@@ -60,6 +63,10 @@ pub struct Config {
     /// The routing table: which peer or group gets which call.
     #[garde(length(min = 1, max = 65_536), dive)]
     pub routes: Vec<Route>,
+    /// Signatures of callers' identities (STIR/SHAKEN).
+    #[serde(default)]
+    #[garde(dive)]
+    pub stir: Stir,
     /// Telephones that register here.
     #[serde(default)]
     #[garde(dive)]
@@ -88,6 +95,10 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub http: Http,
+    /// SIP messages to a collector (Homer).
+    #[serde(default)]
+    #[garde(dive)]
+    pub hep: Hep,
     /// How the gateway ends.
     #[serde(default)]
     #[garde(dive)]
@@ -233,25 +244,6 @@ pub enum RecordingFormat {
     Wav,
     /// RTP in IP and UDP, for Wireshark and tcpdump.
     Pcap,
-}
-
-/// Metrics, health and control over HTTP, without authentication.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Address and port.
-    #[garde(skip)]
-    #[schemars(with = "String")]
-    pub listen: SocketAddr,
-    /// Whether `listen` may be an address that other machines reach. Whoever reaches it can end calls.
-    #[garde(skip)]
-    pub allow_remote: bool,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9060)), allow_remote: false }
-    }
 }
 
 /// How the gateway ends.

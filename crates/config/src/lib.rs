@@ -15,6 +15,8 @@ mod cluster;
 mod dataplane;
 mod document;
 mod guard;
+mod hep;
+mod http;
 mod load;
 mod problem;
 mod reference;
@@ -22,16 +24,17 @@ mod reload;
 mod replication;
 mod routing;
 mod signalling;
+mod stir;
 mod transport;
 mod users;
 mod value;
 
 pub use cluster::{AddressReach, Cluster, ClusterMember, PlacementStrategy};
 pub use dataplane::{CodecLevel, Defence, Dpdk, HugePages, Media, Port, Workers};
-pub use document::{
-    Config, Http, Limits, Log, LogFormat, LogLevel, Node, Recording, RecordingFormat, Records, Shutdown,
-};
+pub use document::{Config, Limits, Log, LogFormat, LogLevel, Node, Recording, RecordingFormat, Records, Shutdown};
 pub use guard::{Guard, Messages};
+pub use hep::Hep;
+pub use http::{Http, HttpScope, HttpTls, HttpToken};
 pub use load::{LoadError, MAX_FILE_BYTES, load, parse};
 pub use problem::Problem;
 pub use reference::{json_schema, reference_markdown, reference_yaml};
@@ -39,6 +42,7 @@ pub use reload::{CHANGEABLE, Reload, ReloadError};
 pub use replication::{FloatingAddress, Replication};
 pub use routing::{Day, Group, GroupMember, GroupMode, GroupOrder, Health, Hours, Route, seconds_of_day};
 pub use signalling::{CodecName, IdentityHeader, Peer, RtcpMux, Sip, Source, Srtp, SuiteName};
+pub use stir::{IdentityVerdict, Stir, StirAttestation, StirCertificate, StirCheck, StirPeer, StirSigning};
 pub use transport::{ClientCertificates, Connections, Listener, Tls, Transport};
 pub use users::{DigestAlgorithm, Registrar, Store};
 pub use value::{Cidr, CidrError, Endpoint, EndpointError, PortRange, PortRangeError};

@@ -7,10 +7,12 @@ use crate::check::Document;
 use crate::document::{Config, Limits};
 
 /// What can change while the gateway runs: fields, and sections with all that is in them.
-pub const CHANGEABLE: [&str; 14] = [
+pub const CHANGEABLE: [&str; 17] = [
     "ports[].addresses",
     "defence.allow",
     "defence.deny",
+    "http.open_monitoring",
+    "http.tokens",
     "sip.connections",
     "sip.guard",
     "sip.no_answer_timeout_s",
@@ -20,6 +22,7 @@ pub const CHANGEABLE: [&str; 14] = [
     "peers",
     "groups",
     "routes",
+    "stir",
     "shutdown",
     "log.level",
 ];
@@ -61,6 +64,8 @@ impl Reload {
         }
         config.defence.allow = wanted.defence.allow;
         config.defence.deny = wanted.defence.deny;
+        config.http.open_monitoring = wanted.http.open_monitoring;
+        config.http.tokens = wanted.http.tokens;
         config.sip.connections = wanted.sip.connections;
         config.sip.guard = wanted.sip.guard;
         config.sip.no_answer_timeout_s = wanted.sip.no_answer_timeout_s;
@@ -68,6 +73,7 @@ impl Reload {
         config.peers = wanted.peers;
         config.groups = wanted.groups;
         config.routes = wanted.routes;
+        config.stir = wanted.stir;
         config.shutdown = wanted.shutdown;
         config.log.level = wanted.log.level;
         if config.has_srtp() && !running.has_srtp() {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{is_domain, is_name, is_pattern, is_time_of_day, is_time_zone, is_user_part};
 use crate::signalling::CodecName;
+use crate::stir::IdentityVerdict;
 
 /// One row of the routing table. Rows are tried in order; the first whose conditions all hold takes the call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
@@ -54,6 +55,16 @@ pub struct Route {
     #[garde(skip)]
     #[schemars(example = &"G722")]
     pub codec: Option<CodecName>,
+    /// Calls of whose caller's identity this is known (`peers[].stir.check`).
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(example = &"verified")]
+    pub identity: Option<IdentityVerdict>,
+    /// The peer that such calls are recorded by, a recording server (SIPREC).
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(example = &"recorder")]
+    pub recorder: Option<String>,
     /// What to put in front of the user part, after `strip`.
     #[serde(default)]
     #[garde(custom(is_user_part))]
@@ -68,7 +79,10 @@ impl Route {
     /// Whether it asks nothing of a call.
     pub(crate) fn takes_every_call(&self) -> bool {
         let texts = [&self.from, &self.prefix, &self.number, &self.caller, &self.domain];
-        texts.iter().all(|text| text.is_none()) && self.codec.is_none() && self.hours.is_none()
+        texts.iter().all(|text| text.is_none())
+            && self.codec.is_none()
+            && self.identity.is_none()
+            && self.hours.is_none()
     }
 }
 

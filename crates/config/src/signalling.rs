@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::{is_domain, is_foreign_header, is_foreign_header_line, is_name, is_session_interval};
 use crate::guard::{Guard, Messages};
 use crate::routing::Health;
+use crate::stir::StirPeer;
 use crate::transport::{Connections, Listener};
 use crate::value::{Cidr, Endpoint};
 
@@ -199,6 +200,16 @@ pub struct Peer {
     #[serde(default)]
     #[garde(skip)]
     pub identity: IdentityHeader,
+    /// The peer that its calls are recorded by, where their route names none: a recording server (SIPREC, RFC 7866), which gets
+    /// copies of what both sides say.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(example = &"recorder")]
+    pub recorder: Option<String>,
+    /// Signatures of callers' identities, see `stir`.
+    #[serde(default)]
+    #[garde(dive)]
+    pub stir: StirPeer,
     /// Headers of the caller's INVITE that it gets as they are. All others stay here.
     #[serde(default)]
     #[garde(length(max = 32), inner(custom(is_foreign_header)))]

@@ -53,7 +53,7 @@ fn an_unknown_field_is_told_with_what_is_allowed() {
     assert_eq!(
         told("    peer: right", "    per: right"),
         ["t.yaml:15:5: routes[0].per: unknown field `per`; \
-          allowed here: peer, name, from, prefix, number, caller, domain, strip, codec, prepend, hours"]
+          allowed here: peer, name, from, prefix, number, caller, domain, strip, codec, identity, recorder, prepend, hours"]
     );
 }
 
@@ -86,7 +86,7 @@ fn a_value_of_the_wrong_kind_is_told_with_what_is_wanted() {
         tail("limits: {max_calls: many}"),
         ["t.yaml:18:21: limits.max_calls: not a whole number from 0 to 4294967295"]
     );
-    assert_eq!(tail("http: {allow_remote: maybe}"), ["t.yaml:18:22: http.allow_remote: neither true nor false"]);
+    assert_eq!(tail("http: {open_monitoring: maybe}"), ["t.yaml:18:25: http.open_monitoring: neither true nor false"]);
     assert_eq!(
         tail("log: {level: loud}"),
         ["t.yaml:18:14: log.level: `loud` is not possible here; allowed: error, warn, info, debug, trace"]
@@ -291,17 +291,36 @@ fn a_core_has_one_worker() {
 }
 
 #[test]
-fn http_that_others_reach_is_refused_unless_allowed() {
+fn http_that_others_reach_is_refused_unless_it_asks_who() {
     let problems = problems_of(&format!("{RIGHT}http: {{listen: \"0.0.0.0:9060\"}}\n"));
     assert_eq!(
         problems,
         [
             "t.yaml:18:16: http.listen: 0.0.0.0:9060 is reached from other machines, and whoever reaches it can end calls: \
-          use 127.0.0.1, or say `allow_remote: true`"
+          use 127.0.0.1, or say who may in `http.tokens`, or ask for certificates with `http.tls.client_certificates` and \
+          `client_ca`"
         ]
     );
-    let allowed = format!("{RIGHT}http: {{listen: \"0.0.0.0:9060\", allow_remote: true}}\n");
-    assert!(tandem_config::parse("t.yaml", &allowed).is_ok());
+    let files = "certificate: c.pem, key: k.pem";
+    for told in [
+        "tokens: [{name: operators, file: /etc/token}]".to_owned(),
+        format!("tls: {{{files}, client_certificates: optional, client_ca: ca.pem}}"),
+    ] {
+        let allowed = format!("{RIGHT}http: {{listen: \"0.0.0.0:9060\", {told}}}\n");
+        assert!(tandem_config::parse("t.yaml", &allowed).is_ok(), "{allowed}");
+    }
+    for (told, wrong) in [
+        ("tokens: [{name: a}]", "http.tokens[0].name: where is it read?"),
+        ("tokens: [{name: a, file: f, environment: E}]", "http.tokens[0].name: where is it read?"),
+        ("tokens: [{name: a, file: f}, {name: a, file: g}]", "http.tokens[1].name: another one is called `a` already"),
+        (
+            "tls: {certificate: c.pem, key: k.pem, client_certificates: required}",
+            "http.tls.client_certificates: clients are asked",
+        ),
+    ] {
+        let problems = problems_of(&format!("{RIGHT}http: {{{told}}}\n"));
+        assert!(problems[0].contains(wrong), "{problems:?}");
+    }
 }
 
 #[test]
@@ -464,4 +483,27 @@ fn who_registers_is_a_peer_without_an_address() {
         problems.iter().any(|problem| problem.contains("peers[1].address: where does its SIP go to?")),
         "{problems:?}"
     );
+}
+
+#[test]
+fn identities_are_checked_and_signed_with_what_there_is() {
+    let peer = "address: 10.0.1.20";
+    assert!(RIGHT.contains(peer));
+    let with = |of_peer: &str, stir: &str| {
+        format!("{}stir: {{{stir}}}\n", RIGHT.replacen(peer, &format!("{peer}\n    stir: {{{of_peer}}}"), 1))
+    };
+    let full = "authorities: ca.pem, certificates: [{url: \"https://a.example/x\", file: a.pem}], signing: {key: k.pem, url: \"https://b.example/\"}";
+    let right = with("check: required, sign: true, attestation: A", full);
+    assert!(tandem_config::parse("t.yaml", &right).is_ok(), "{right}");
+    for (of_peer, stir, wrong) in [
+        ("check: on", "freshness_s: 60", "peers[0].stir.check: nobody is believed"),
+        ("sign: true", "freshness_s: 60", "peers[0].stir.sign: there is no key to sign with"),
+        ("sign: false", "certificates: [{url: \"https://a\", file: a}]", "stir.authorities: who vouches"),
+        ("sign: false", "country_code: '01'", "`01`: the code of a country"),
+        ("sign: false", "certificates: [{url: \"ftp://a\", file: a}]", "stir.certificates[0].url: `ftp://a`"),
+        ("sign: false", "signing: {key: k, url: \"https://b\", origin_id: x}", "`x`: a UUID is wanted"),
+    ] {
+        let problems = problems_of(&with(of_peer, stir));
+        assert!(problems.iter().any(|problem| problem.contains(wrong)), "{problems:?}");
+    }
 }

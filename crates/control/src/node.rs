@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::{ClusterHandle, ClusterRequest, ClusterStatus};
 use crate::database::StoreState;
-use crate::http::Subscribers;
+use crate::hep::HepState;
+use crate::http::{Gate, Subscribers};
 use crate::metrics::{Latency, Quantiles, Scrape};
 use crate::order::Request;
 use crate::ports::PortReader;
@@ -38,6 +39,10 @@ pub(crate) struct Node {
     pub(crate) subscribers: Option<Subscribers>,
     pub(crate) ports: OnceLock<PortReader>,
     pub(crate) requests: mpsc::Sender<Request>,
+    /// Whom HTTP believes.
+    pub(crate) gate: Arc<Gate>,
+    /// What went to the collector of messages.
+    pub(crate) hep: Arc<HepState>,
     /// `None` where the configuration has no cluster.
     pub(crate) cluster: Option<ClusterHandle>,
 }
@@ -69,6 +74,8 @@ impl Node {
             uptime_s: self.started.elapsed().as_secs(),
             switch,
             cluster: cluster.unwrap_or_default(),
+            hep: self.hep.clone(),
+            http_refused: self.gate.refused.load(std::sync::atomic::Ordering::Relaxed),
             records: self.records.clone(),
             store: self.store.clone().unwrap_or_default(),
             recorder: self.recorder.as_ref().map(|recorder| recorder.state.clone()).unwrap_or_default(),

@@ -9,7 +9,7 @@ use tandem_call::{
     Ban, CallNumber, CallSnapshot, Enquiry, EnquiryError, Explanation, FlowLeg, FlowNumber, FlowsRefused,
     InstalledFlow, RemovedFlow, TrunkStatus,
 };
-use tandem_config::{Cidr, Config, LoadError};
+use tandem_config::{Cidr, Config, LoadError, Route};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -18,6 +18,7 @@ use crate::addresses::{AddressAnswer, AddressView};
 use crate::cluster::{LetGo, TakeOver};
 use crate::flows::FlowView;
 use crate::functions::{Asked, Denied};
+use crate::http::{LimitsView, NewLimits};
 use crate::ports::PortSpreading;
 use crate::status::SwitchStatus;
 use crate::takeover::{Released, TakenOver};
@@ -49,6 +50,8 @@ pub(crate) struct Reloaded {
     pub(crate) applied: Vec<String>,
     /// Fields that differ and stay as they are until the gateway is restarted.
     pub(crate) needs_restart: Vec<String>,
+    /// Files of certificates and tokens that could not be read, and why: what they had before stays.
+    pub(crate) kept: Vec<String>,
 }
 
 /// Who waits for that; or for why nothing changed.
@@ -76,6 +79,11 @@ pub(crate) enum Request {
     Unban(IpAddr, oneshot::Sender<bool>),
     /// Every peer.
     Trunks(oneshot::Sender<Vec<TrunkStatus>>),
+    /// The routing table.
+    Routes(oneshot::Sender<Vec<Route>>),
+    Limits(oneshot::Sender<LimitsView>),
+    /// What they are then, or why they cannot be.
+    SetLimits(NewLimits, oneshot::Sender<Result<LimitsView, String>>),
     /// Where a call would go.
     Explain(Enquiry, oneshot::Sender<Result<Explanation, EnquiryError>>),
     /// Read the configuration file again.

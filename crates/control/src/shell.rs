@@ -1,12 +1,13 @@
 //! The loop around the switch: what happens goes in, what it wants done is done.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tandem_call::{
-    CallNumber, FlowsRefused, Output, RegistrationState, SourceNet, Spread, StoreTicket, Switch, TrunkEvent,
+    CallNumber, FlowsRefused, Output, RegistrationState, SourceNet, Spread, StoreTicket, Switch, Transport, TrunkEvent,
 };
 use tandem_config::{Cidr, Config, Defence, LoadError, Reload};
 use tandem_contract::{Command, Event, Fence, Nanos, Prefix, SourceLists};
@@ -21,6 +22,8 @@ use crate::cluster::{ClusterHandle, ClusterRequest, LetGo, TakeOver};
 use crate::database::{Ask, Database, News, change_of};
 use crate::flows::{FlowQuery, FlowRequests, key_of};
 use crate::functions::{Asked, Denied, Functions};
+use crate::hep::{Capture, Carrier, Collector};
+use crate::http::{self, Certificates, Gate, LimitsView, NewLimits};
 use crate::load::Load;
 use crate::logging::LogHandle;
 use crate::order::{Order, Reloaded, Request, read_again};
@@ -31,6 +34,7 @@ use crate::replication::{KernelAddress, Replication};
 use crate::sockets::{Sent, Sockets};
 use crate::start::Ended;
 use crate::status::{ReplicationStatus, SipCounters, SwitchStatus};
+use crate::stir;
 use crate::streams::{Arrival, Streams};
 use crate::switch_config::switch_config;
 use crate::users::{registrations, take_news};
@@ -92,6 +96,12 @@ pub(crate) struct Shell {
     /// Calls in progress, per mille of the limit, for the cluster.
     pub(crate) permille: Arc<AtomicU64>,
     pub(crate) cluster: Option<ClusterHandle>,
+    /// Who gets every SIP message; `None` where nobody is configured.
+    pub(crate) collector: Option<Collector>,
+    /// Whom HTTP believes.
+    pub(crate) gate: Arc<Gate>,
+    /// HTTP's.
+    pub(crate) certificates: Certificates,
     /// Until when SIP may be sent, on this thread's clock.
     pub(crate) permit: Arc<Fence>,
     /// Whether the floating addresses are being handed over, for which the end waits.
@@ -263,6 +273,9 @@ impl Shell {
 
     /// Does what the switch wants done.
     pub(crate) fn perform(&mut self, now: Nanos) {
+        while let Some((from, message)) = self.switch.poll_heard() {
+            self.capture(now, (from.remote, from.local), from.transport, message);
+        }
         while let Some(output) = self.switch.poll_output() {
             match (&mut self.held, output) {
                 (Some(held), output @ (Output::Datagram { .. } | Output::Connect { .. })) => held.push(output),
@@ -281,7 +294,12 @@ impl Shell {
                 self.sip.unsent += 1;
             }
             Output::Datagram { listener, to, bytes } => match self.sockets.send(listener, to, &bytes) {
-                Sent::Yes => self.sip.sent += 1,
+                Sent::Yes => {
+                    self.sip.sent += 1;
+                    if let Some(local) = self.config.sip.listen.get(usize::from(listener.0)) {
+                        self.capture(now, (local.advertise.unwrap_or(local.address).0, to), Transport::Udp, bytes);
+                    }
+                }
                 Sent::Dropped => self.sip.unsent += 1,
                 Sent::Unreachable => {
                     self.sip.unsent += 1;
@@ -293,6 +311,13 @@ impl Shell {
             }
             Output::Stream { connection, bytes } => {
                 let octets = bytes.len() as u64;
+                // Line ends that keep a connection alive are no messages.
+                if self.collector.is_some()
+                    && octets > 4
+                    && let Some(peer) = self.switch.connected_peer(connection)
+                {
+                    self.capture(now, (peer.local, peer.remote), peer.transport, bytes.clone());
+                }
                 if self.streams.send(connection, bytes) {
                     self.sip.octets_sent += octets;
                 } else {
@@ -325,6 +350,14 @@ impl Shell {
                 self.records.write(record);
             }
         }
+    }
+
+    /// Gives the collector a message, where there is one.
+    fn capture(&self, now: Nanos, (from, to): (SocketAddr, SocketAddr), transport: Transport, message: Vec<u8>) {
+        let Some(collector) = &self.collector else { return };
+        let carrier = if transport == Transport::Udp { Carrier::Udp } else { Carrier::Tcp };
+        let unix_us = self.clock.wall().unix_micros(now);
+        collector.send(Capture { from, to, carrier, unix_us, message });
     }
 
     /// Hands changes of registrations to the store.
@@ -474,9 +507,9 @@ impl Shell {
         let reload = Reload::new(&self.config, wanted);
         let reload = reload.map_err(|error| format!("without a restart the file does not fit:\n{error}"))?;
         let now = self.clock.now();
-        self.streams.reload(&self.config.sip.listen);
         let config = switch_config(&reload.config, self.slots, self.clock.wall());
         self.switch.reconfigure(now, config).map_err(|error| error.to_string())?;
+        let kept = self.read_secrets_again(&reload.config);
         if let Some(log) = &self.log {
             log.set_level(reload.config.log.level);
         }
@@ -494,7 +527,42 @@ impl Shell {
         if !reload.needs_restart.is_empty() {
             tracing::warn!(fields = reload.needs_restart.join(", "), "these changes need a restart");
         }
-        Ok(Reloaded { applied: reload.applied, needs_restart: reload.needs_restart })
+        Ok(Reloaded { applied: reload.applied, needs_restart: reload.needs_restart, kept })
+    }
+
+    /// Certificates and tokens; those that cannot be read stay as they are, and are named.
+    fn read_secrets_again(&mut self, config: &Config) -> Vec<String> {
+        let mut kept = self.streams.reload(&config.sip.listen);
+        if let Err(error) = http::reload_certificates(&self.certificates, config.http.tls.as_ref()) {
+            kept.push(format!("certificates of HTTP: {error}"));
+        }
+        if let Err((name, error)) = self.gate.reload(&config.http) {
+            kept.push(format!("tokens of HTTP: `{name}`: {error}"));
+        }
+        match stir::load(&config.stir) {
+            Ok(stir) => self.switch.set_stir(stir),
+            Err(error) => kept.push(format!("identities: {error}")),
+        }
+        for kept in &kept {
+            tracing::error!(kept, "stays as it was");
+        }
+        kept
+    }
+
+    fn limits(&self) -> LimitsView {
+        LimitsView { limits: self.config.limits.clone(), calls: self.switch.calls_in_progress() as u64 }
+    }
+
+    /// Until the file is read again.
+    fn set_limits(&mut self, now: Nanos, wanted: NewLimits) -> Result<LimitsView, String> {
+        let mut config = self.config.clone();
+        wanted.apply(&mut config.limits);
+        let reload = Reload::new(&self.config, config).map_err(|error| error.to_string())?;
+        let config = switch_config(&reload.config, self.slots, self.clock.wall());
+        self.switch.reconfigure(now, config).map_err(|error| error.to_string())?;
+        tracing::info!(limits = ?reload.config.limits, "limits changed over HTTP, until the configuration is read again");
+        self.config = reload.config;
+        Ok(self.limits())
     }
 
     fn on_request(&mut self, request: Request) {
@@ -546,6 +614,15 @@ impl Shell {
             }
             Request::Trunks(answer) => {
                 let _ = answer.send(self.switch.trunks());
+            }
+            Request::Routes(answer) => {
+                let _ = answer.send(self.config.routes.clone());
+            }
+            Request::Limits(answer) => {
+                let _ = answer.send(self.limits());
+            }
+            Request::SetLimits(wanted, answer) => {
+                let _ = answer.send(self.set_limits(now, wanted));
             }
             Request::Explain(enquiry, answer) => {
                 let _ = answer.send(self.switch.explain(now, &enquiry));

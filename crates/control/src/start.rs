@@ -22,6 +22,7 @@ use crate::cluster::{self, ClusterError, ClusterHandle, Fences, WorkerFence};
 use crate::database::Database;
 use crate::flows::FlowRequests;
 use crate::functions::Functions;
+use crate::hep::Collector;
 use crate::http::{self, HttpError, Subscribers};
 use crate::load::Load;
 use crate::logging::LogHandle;
@@ -34,6 +35,7 @@ use crate::replication::{Replication, ReplicationError};
 use crate::shell::{Phase, Shell};
 use crate::sockets::{self, BindError, Sockets};
 use crate::status::SipCounters;
+use crate::stir::{self, StirError};
 use crate::streams::{Bound, Started, Streams, StreamsError};
 use crate::switch_config::switch_config;
 use crate::users::{registrar_config, store_wanted};
@@ -87,6 +89,9 @@ pub enum StartError {
     /// The store of calls.
     #[error(transparent)]
     Replication(#[from] ReplicationError),
+    /// Keys and certificates of STIR.
+    #[error(transparent)]
+    Stir(#[from] StirError),
     /// What the switch does not take, though the file's check did.
     #[error("configuration: {0}")]
     Config(#[from] SwitchConfigError),
@@ -116,6 +121,7 @@ pub struct Control {
     recorder: Option<JoinHandle<()>>,
     cluster: Option<JoinHandle<io::Result<()>>>,
     store: Option<JoinHandle<()>>,
+    hep: Option<JoinHandle<()>>,
     stop_http: oneshot::Sender<()>,
 }
 
@@ -130,6 +136,7 @@ impl Control {
         let started = Instant::now();
         let config = setup.config;
         let mut switch = Switch::new(switch_config(&config, setup.slots, clock.wall()), random_seed()?)?;
+        switch.set_stir(stir::load(&config.stir)?);
         if let Some((registrar, peer)) = registrar_config(&config) {
             switch.serve_users(Registrar::new(registrar, random_seed()?), &peer);
         }
@@ -143,8 +150,10 @@ impl Control {
                 sip.push((id, sockets::bind(&listener.name, listener.address.0, config.floats(listener))?));
             }
         }
-        let http_socket = http::bind(config.http.listen)?;
-        let http_address = http_socket.local_addr()?;
+        let http = http::Prepared::new(&config.http)?;
+        let http_address = http.local_addr()?;
+        let (http_socket, gate, certificates) = http.split();
+        let gate = Arc::new(gate);
         let (accept, begin) = oneshot::channel();
         let Started { streams, arrivals, thread: streams_thread } = Streams::start(&config.sip, bound, begin)?;
         let run = random_seed()?.first_chunk().copied().map_or(1, u64::from_be_bytes);
@@ -171,6 +180,8 @@ impl Control {
             let asks = database.asks.clone();
             Some(Subscribers { asks, realm: registrar.realm, algorithms: registrar.algorithms })
         });
+        let (collector, hep_thread) = Collector::start(&config)?.unzip();
+        switch.watch_messages(collector.is_some());
         let (orders, incoming_orders) = unbounded_channel();
         let (requests, incoming_requests) = channel(WAITING_REQUESTS);
         let permille = Arc::new(AtomicU64::new(0));
@@ -199,6 +210,8 @@ impl Control {
             recording: config.recording.clone(),
             ports: OnceLock::new(),
             requests,
+            gate: gate.clone(),
+            hep: collector.as_ref().map(|collector| collector.state.clone()).unwrap_or_default(),
             cluster: cluster.clone(),
         });
         let mut workers = Workers::new(setup.workers);
@@ -256,6 +269,9 @@ impl Control {
                     load: Load::new(clock.now()),
                     permille,
                     cluster,
+                    gate,
+                    certificates,
+                    collector,
                     permit,
                     leaving: Arc::default(),
                 };
@@ -272,6 +288,7 @@ impl Control {
             recorder: recorder_thread,
             cluster: cluster_thread,
             store: store_thread,
+            hep: hep_thread,
             stop_http,
         })
     }
@@ -316,6 +333,7 @@ impl Control {
         let _ = self.recorder.map(JoinHandle::join);
         let _ = self.cluster.map(JoinHandle::join);
         let _ = self.store.map(JoinHandle::join);
+        let _ = self.hep.map(JoinHandle::join);
         ended
     }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use tandem_call::{
     Account, Conditions, ConnectionLimits, Group, GroupId, GuardConfig, HealthPolicy, Hours, HuntMode, HuntPolicy,
-    IdentityHeader, Limits, Listener, ListenerId, MediaPlane, Member, MessageLimits, Order, Pattern, Peer, PeerId,
-    PortRange, Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy, SwitchConfig, Target, Timeouts, Transport, WallClock,
-    WorkerSlots,
+    IdentityHeader, IdentityVerdict, Limits, Listener, ListenerId, MediaPlane, Member, MessageLimits, Order, Pattern,
+    Peer, PeerId, PortRange, Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy, SwitchConfig, Target, Timeouts, Transport,
+    WallClock, WorkerSlots,
 };
 use tandem_config::{
     Cidr, ClientCertificates, CodecName, Config, GroupMember, GroupMode, GroupOrder, Source, Srtp, SuiteName,
@@ -140,6 +140,8 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
             tandem_config::IdentityHeader::Asserted => IdentityHeader::Asserted,
             tandem_config::IdentityHeader::RemoteParty => IdentityHeader::RemoteParty,
         },
+        stir: crate::stir::policy(&peer.stir),
+        recorder: peer.recorder.clone(),
         pass_headers: peer.pass_headers.clone(),
         set_headers: peer
             .set_headers
@@ -193,10 +195,12 @@ fn route(config: &Config, peers: &HashMap<&str, u16>, place: u32, route: &tandem
             caller: route.caller.as_ref().and_then(pattern),
             domain: route.domain.clone(),
             codec: route.codec.map(codec),
+            identity: route.identity.map(verdict),
             hours: route.hours.as_ref().map(hours),
         },
         to: group.map_or_else(|| Target::Peer(id(&route.peer)), |(_, id)| Target::Group(GroupId(id))),
         rewrite: Rewrite { strip: route.strip, prepend: route.prepend.clone() },
+        recorder: route.recorder.clone(),
     }
 }
 
@@ -208,6 +212,14 @@ fn hours(hours: &tandem_config::Hours) -> Hours {
         from_s: seconds_of_day(&hours.from).unwrap_or(0),
         until_s: seconds_of_day(&hours.until).unwrap_or(0),
         zone: jiff::tz::TimeZone::get(&hours.zone).unwrap_or(jiff::tz::TimeZone::UTC),
+    }
+}
+
+const fn verdict(verdict: tandem_config::IdentityVerdict) -> IdentityVerdict {
+    match verdict {
+        tandem_config::IdentityVerdict::Verified => IdentityVerdict::Verified,
+        tandem_config::IdentityVerdict::Failed => IdentityVerdict::Failed,
+        tandem_config::IdentityVerdict::None => IdentityVerdict::None,
     }
 }
 

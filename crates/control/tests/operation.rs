@@ -165,3 +165,73 @@ fn what_cannot_be_done_with_a_calls_media_says_why() {
         assert!(told == status && body.contains(words), "{method} {path}: {told} {body}");
     }
 }
+
+/// A packet of HEP version 3 as its chunks, by their types.
+fn hep_chunks(packet: &[u8]) -> std::collections::HashMap<u16, Vec<u8>> {
+    let word = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    assert_eq!((&packet[..4], usize::from(word(4))), (&b"HEP3"[..], packet.len()));
+    let mut chunks = std::collections::HashMap::new();
+    let mut at = 6;
+    while at < packet.len() {
+        let length = usize::from(word(at + 4));
+        assert_eq!(word(at), 0, "the generic vendor");
+        assert!(chunks.insert(word(at + 2), packet[at + 6..at + length].to_vec()).is_none(), "each type comes once");
+        at += length;
+    }
+    chunks
+}
+
+#[test]
+fn the_collector_gets_every_message_of_a_call_with_who_sent_it_to_whom() {
+    let collector = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    collector.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let address = collector.local_addr().unwrap();
+    let bench = Bench::ready(&format!("hep: {{collector: \"{address}\", agent_id: 77, password: secret}}"));
+    bench.answered_call();
+    let mut seen = Vec::new();
+    let mut packet = [0; 65_535];
+    // The last one of the call's beginning.
+    let is_last =
+        |(from, _, line): &(u16, u16, String)| line.starts_with("ACK") && *from == bench.caller.address().port();
+    while !seen.iter().any(is_last) {
+        let read = collector.recv(&mut packet).unwrap();
+        let chunks = hep_chunks(&packet[..read]);
+        let number = |kind: u16| chunks[&kind].iter().fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
+        assert_eq!((number(1), number(2), number(11), number(12)), (2, 17, 1, 77), "IPv4, UDP, SIP, the agent");
+        assert_eq!((&chunks[&14][..], chunks[&3].len(), chunks[&4].len()), (&b"secret"[..], 4, 4));
+        let age = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().abs_diff(number(9));
+        assert!(age < 60 && number(10) < 1_000_000, "{age} s");
+        let line = String::from_utf8_lossy(&chunks[&15]).lines().next().unwrap().to_owned();
+        seen.push((number(7) as u16, number(8) as u16, line));
+    }
+    let (caller, callee) = (bench.caller.address().port(), bench.callee.address().port());
+    let has = |from: Option<u16>, to: Option<u16>, start: &str| {
+        seen.iter().any(|(source, destination, line)| {
+            from.is_none_or(|port| port == *source)
+                && to.is_none_or(|port| port == *destination)
+                && line.starts_with(start)
+        })
+    };
+    assert!(has(Some(caller), None, "INVITE sip:800@"), "{seen:?}");
+    assert!(has(None, Some(callee), "INVITE sip:800@"), "{seen:?}");
+    assert!(has(Some(callee), None, "SIP/2.0 200 OK"), "{seen:?}");
+    assert!(has(None, Some(caller), "SIP/2.0 200 OK"), "{seen:?}");
+    assert!(has(Some(caller), None, "ACK "), "{seen:?}");
+    let metrics = bench.get("/metrics").1;
+    assert!(metrics.contains("\ntandem_hep_dropped_total 0\n"), "{metrics}");
+}
+
+#[test]
+fn a_collector_that_takes_nothing_costs_its_packets_and_no_call() {
+    // Nobody listens there, and loopback says so.
+    let address = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let bench = Bench::ready(&format!("hep: {{collector: \"{address}\", queue: 16}}"));
+    bench.answered_call();
+    let of = |name: &str| {
+        let text = bench.get("/metrics").1;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).map(str::to_owned);
+        line.and_then(|value| value.parse::<u64>().ok()).unwrap()
+    };
+    bench
+        .wait_for("all messages to be counted", || of("tandem_hep_sent_total ") + of("tandem_hep_dropped_total ") >= 6);
+}

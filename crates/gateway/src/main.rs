@@ -1,6 +1,7 @@
 //! The binary `tandem`: a command line, and the wiring of the parts.
 #![forbid(unsafe_code)]
 
+mod api;
 mod capacity;
 mod check;
 mod codec;

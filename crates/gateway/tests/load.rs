@@ -157,6 +157,8 @@ fn a_source_on_the_kernels_sockets_gets_every_packet_back_through_a_gateway_on_a
     let _alone = ALONE.lock();
     let scratch = Scratch::new();
     let network = Network::up(&scratch.unique());
+    let token = scratch.path().join("api.token");
+    std::fs::write(&token, "token-of-a-source-of-load\n").expect("a token");
     let configuration = format!(
         r#"
 dpdk: {{ huge_pages: off, memory_mib: 128, packet_buffers: 8192, file_prefix: "{prefix}" }}
@@ -171,11 +173,12 @@ peers:
   - {{ name: callee, address: "10.77.0.2:5070", codecs: [PCMU, PCMA, G729], srtp: optional }}
 routes: [{{ from: caller, prefix: "load", peer: callee }}]
 records: {{ directory: "{records}" }}
-http: {{ listen: "10.77.0.1:9060", allow_remote: true }}
+http: {{ listen: "10.77.0.1:9060", tokens: [{{ name: source, file: "{token}", scope: full }}] }}
 shutdown: {{ drain_timeout_s: 1 }}
 "#,
         prefix = scratch.unique(),
         records = scratch.path().join("records").display(),
+        token = token.display(),
     );
     let gateway = Gateway::start(&scratch, &configuration, "10.77.0.1:9060", Some(&network.gateway()));
     let over_http = ["--control", "10.77.0.1:9060"];
@@ -186,6 +189,7 @@ shutdown: {{ drain_timeout_s: 1 }}
             .args(["load", "--kernel", "--core", "0", "--addresses", "10.77.0.2/24", "--json", "--quiet"])
             .args(["--mix", mix, "--calls", "60", "--seconds", "2", "--lateness-us", "500000"])
             .args(set_up)
+            .env("TANDEM_TOKEN_FILE", &token)
             .output()
             .expect("tandem load runs");
         all_is_well(mix, 60, &output);

@@ -1,5 +1,5 @@
 //! What the gateway does with a call's media beside passing it on, heard over real sockets: music on hold, a clip played to a
-//! party, a copy for somebody else.
+//! party, a copy for somebody else, both voices for a recording server.
 #![allow(missing_docs)]
 
 mod support;
@@ -17,6 +17,11 @@ use support::{Gateway, Network, Process, Scratch, inside, may_make_networks, rep
 const COPIES: u16 = 45_000;
 
 fn start(scratch: &Scratch, network: &Network, hold_music: &Path) -> Gateway {
+    start_with(scratch, network, hold_music, "")
+}
+
+/// `route` is what more the route says.
+fn start_with(scratch: &Scratch, network: &Network, hold_music: &Path, route: &str) -> Gateway {
     let configuration = format!(
         r#"
 dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
@@ -28,8 +33,9 @@ sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
 peers:
   - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU] }}
   - {{ name: callee, address: "10.77.0.3:5060", codecs: [PCMA], telephone_events: false, info_dtmf: true }}
+  - {{ name: recorder, address: "10.77.0.3:5070" }}
 routes:
-  - {{ from: caller, prefix: "8", peer: callee }}
+  - {{ from: caller, prefix: "8", peer: callee{route} }}
 records: {{ directory: "{records}" }}
 shutdown: {{ drain_timeout_s: 1 }}
 "#,
@@ -174,4 +180,39 @@ fn a_key_is_an_event_on_one_side_and_an_info_on_the_other() {
     assert!(events.len() >= 4 && events.iter().all(|event| event[0] == "9"), "{events:?}");
     let ends: Vec<_> = events.iter().filter(|event| event[1] == "1").map(|event| event[2].as_str()).collect();
     assert_eq!(ends, ["1600"; 3], "200 ms, and the end three times");
+}
+
+#[test]
+fn a_recording_server_gets_both_voices_for_as_long_as_the_call_lasts() {
+    if !may_make_networks("a_recording_server_gets_both_voices_for_as_long_as_the_call_lasts") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let gateway = start_with(&scratch, &network, Path::new("beeps"), ", recorder: recorder");
+    sipp::write_clips(&scratch, 6);
+    let capture = Capture::start(&scratch, &network.callee());
+    let scenario = repository().join("crates/gateway/tests/sipp/recording_server.xml");
+    let mut command = inside(Some(&network.callee()), "sipp");
+    command.arg("-sf").arg(fs::canonicalize(scenario).expect("the scenario"));
+    command.args(["-i", "10.77.0.3", "-p", "5070", "-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"]);
+    command.current_dir(scratch.path());
+    let mut server = Process::spawn("the recording server", &mut command, scratch.path().join("server.log"));
+    let mut callees = sipp::callees(&scratch, &network.callee(), "10.77.0.3", 1);
+    let mut callers = sipp::callers(&scratch, &network.caller(), ("10.77.0.2", "10.77.0.1:5060"), 1, 5);
+    callers.expect_success(60);
+    callees.expect_success(20);
+    server.expect_success(20);
+    let record = gateway.records(1).remove(0);
+    assert_eq!(record["status"], 200, "{record}");
+    assert_eq!(gateway.ctl_json(&["stats"])["switch"]["recordings_begun"], 1);
+    gateway.assert_idle();
+    gateway.stop();
+    let capture = capture.end();
+    for (clip, port) in [("caller.ulaw", 45_000), ("callee.alaw", 45_002)] {
+        let said = fs::read(scratch.path().join(clip)).expect("the clip");
+        let copied = sipp::packets_of(&said, payloads(&capture, &format!("udp.dstport == {port}")));
+        assert!(copied > 150, "{copied} packets of {clip} were copied");
+    }
 }

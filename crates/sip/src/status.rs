@@ -64,6 +64,10 @@ status_codes! {
     EXTENSION_REQUIRED = 421, "Extension Required", "RFC 3261 section 21.4.16";
     SESSION_INTERVAL_TOO_SMALL = 422, "Session Interval Too Small", "RFC 4028 section 6";
     INTERVAL_TOO_BRIEF = 423, "Interval Too Brief", "RFC 3261 section 21.4.17";
+    USE_IDENTITY_HEADER = 428, "Use Identity Header", "RFC 8224 section 6.2.2";
+    BAD_IDENTITY_INFO = 436, "Bad Identity Info", "RFC 8224 section 6.2.2";
+    UNSUPPORTED_CREDENTIAL = 437, "Unsupported Credential", "RFC 8224 section 6.2.2";
+    INVALID_IDENTITY_HEADER = 438, "Invalid Identity Header", "RFC 8224 section 6.2.2";
     MAX_BREADTH_EXCEEDED = 440, "Max-Breadth Exceeded", "RFC 5393 section 5.3.3.2";
     TEMPORARILY_UNAVAILABLE = 480, "Temporarily Unavailable", "RFC 3261 section 21.4.18";
     CALL_DOES_NOT_EXIST = 481, "Call/Transaction Does Not Exist", "RFC 3261 section 21.4.19";

@@ -6,6 +6,7 @@ use regex::Regex;
 use tandem_contract::Codec;
 
 use super::{PeerId, Rewrite};
+use crate::stir::IdentityVerdict;
 
 /// One line of the routing table: conditions, all of which must hold, and where the call then goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Route {
     pub to: Target,
     /// What happens to the Request-URI on the way.
     pub rewrite: Rewrite,
+    /// The name of the peer that such calls are recorded by (RFC 7866).
+    pub recorder: Option<String>,
 }
 
 /// What a route asks of a call; what is empty or `None` asks nothing.
@@ -35,6 +38,8 @@ pub struct Conditions {
     pub domain: Option<String>,
     /// Only calls whose offer has this codec; one without an offer has all.
     pub codec: Option<Codec>,
+    /// Only calls of whose caller's identity this is known.
+    pub identity: Option<IdentityVerdict>,
     /// Only calls that come at these times.
     pub hours: Option<Hours>,
 }

@@ -5,6 +5,7 @@ use tandem_sip::{Uri, escape_user};
 
 use super::{NoDestination, Query, Routing, Standing};
 use crate::config::{HuntMode, Order, PeerId, Target};
+use crate::stir::IdentityVerdict;
 
 /// A call that somebody asks about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Enquiry {
     pub from: Option<String>,
     /// The user part of the caller's `From`.
     pub caller: String,
+    /// What is known of the caller's identity.
+    pub identity: IdentityVerdict,
     /// What the caller offers; `None` where it leaves the offer to us.
     pub offered: Option<Vec<Codec>>,
 }
@@ -94,7 +97,7 @@ impl Routing {
         };
         let uri = Uri::parse(&text).map_err(|_| EnquiryError::NumberUnusable(enquiry.number.clone()))?;
         let offered = enquiry.offered.as_deref();
-        let query = Query { from, uri: &uri, caller: &enquiry.caller, offered, unix_ms };
+        let query = Query { from, uri: &uri, caller: &enquiry.caller, identity: enquiry.identity, offered, unix_ms };
         let number = query.number();
         let mut explained =
             Explanation { number, rules: Vec::new(), route: None, outcome: String::new(), targets: Vec::new() };

@@ -6,6 +6,7 @@ use tandem_contract::Codec;
 use tandem_sip::{Uri, unescape};
 
 use crate::config::{PeerId, Route};
+use crate::stir::IdentityVerdict;
 
 /// What rules are about.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Query<'a> {
     pub(crate) uri: &'a Uri<'a>,
     /// The user part of the caller's `From`.
     pub(crate) caller: &'a str,
+    /// What is known of the caller's identity.
+    pub(crate) identity: IdentityVerdict,
     /// What the caller offers; `None` where it leaves the offer to us.
     pub(crate) offered: Option<&'a [Codec]>,
     /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -29,6 +32,7 @@ pub(crate) enum Mismatch<'a> {
     Caller(&'a crate::config::Pattern),
     Domain(&'a str),
     Codec(Codec),
+    Identity(IdentityVerdict),
     Hours,
 }
 
@@ -59,6 +63,9 @@ impl Query<'_> {
         if let Some(codec) = when.codec.filter(|codec| self.offered.is_some_and(|offered| !offered.contains(codec))) {
             return Some(Mismatch::Codec(codec));
         }
+        if let Some(identity) = when.identity.filter(|identity| *identity != self.identity) {
+            return Some(Mismatch::Identity(identity));
+        }
         when.hours.as_ref().is_some_and(|hours| !hours.hold_at(self.unix_ms)).then_some(Mismatch::Hours)
     }
 }
@@ -72,6 +79,7 @@ impl fmt::Display for Mismatch<'_> {
             Self::Caller(pattern) => write!(f, "the caller does not match {pattern}"),
             Self::Domain(domain) => write!(f, "the host of the Request-URI is not {domain}"),
             Self::Codec(codec) => write!(f, "{} is not offered", codec.encoding_name()),
+            Self::Identity(verdict) => write!(f, "the caller's identity is not `{}`", verdict.name()),
             Self::Hours => f.write_str("it is not the time for it"),
         }
     }

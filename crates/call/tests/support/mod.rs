@@ -33,6 +33,7 @@ pub fn config() -> SwitchConfig {
         when: Conditions { user_prefix: user_prefix.to_owned(), ..Conditions::default() },
         to: Target::Peer(to),
         rewrite: Rewrite::default(),
+        recorder: None,
     };
     SwitchConfig {
         user_agent: "Tandem".to_owned(),

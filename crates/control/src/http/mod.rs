@@ -1,12 +1,15 @@
 //! Metrics, health and the control interface.
 //!
-//! There is no authentication: the address is loopback unless the configuration says otherwise, and a request that
-//! changes something is refused when it comes from a web page, which a browser marks with `Origin`.
+//! Who may ask what is [`access`]'s; where the configuration asks nobody, the address is loopback. A request that changes something
+//! is refused when it comes from a web page, which a browser marks with `Origin`.
 
+mod access;
 mod bans;
 mod cluster;
 mod flows;
 mod functions;
+mod limits;
+mod listener;
 mod openapi;
 mod routing;
 mod users;
@@ -25,13 +28,18 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 use tandem_call::CallNumber;
-use tandem_config::Cidr;
-use tokio::sync::oneshot;
+use tandem_config::{Cidr, HttpTls};
+use tokio::sync::{oneshot, watch};
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::addresses::AddressError;
 use crate::metrics;
 use crate::node::{Node, SwitchSilent};
 use crate::order::Request;
+use crate::tls::{self, TlsError};
+pub(crate) use access::Gate;
+pub use access::TokenError;
+pub(crate) use limits::{LimitsView, NewLimits};
 pub(crate) use users::Subscribers;
 
 /// What there is to ask: method, path, meaning.
@@ -91,15 +99,24 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "lets go of the floating addresses and of every call without a word to their peers: another node goes on with them",
     ),
     ("GET", "/v1/trunks", "every peer: whether it is in service and why not, its calls, answers and failures"),
+    ("GET", "/v1/routes", "the routing table, as the configuration has it, in the order in which routes are asked"),
     (
         "GET",
-        "/v1/routes/explain?number=NUMBER&from=PEER&caller=NUMBER&codecs=PCMA,G722",
+        "/v1/routes/explain?number=NUMBER&from=PEER&caller=NUMBER&codecs=PCMA,G722&identity=verified",
         "which route takes such a call now, why those before it do not, and who would be called; all but `number` may be left out",
+    ),
+    ("GET", "/v1/limits", "`limits` as they are, and how many calls and transactions there are"),
+    (
+        "PUT",
+        "/v1/limits",
+        "other limits until the configuration is read again: any of `{\"max_calls\": 500, \"retry_after_s\": 10, \"max_call_s\": 3600}`; \
+         409 where they are not possible",
     ),
     (
         "POST",
         "/v1/reload",
-        "reads the configuration file again, as SIGHUP does; what was applied, what needs a restart; 409 and the reason where it cannot be",
+        "reads the configuration file, certificates and tokens again, as SIGHUP does; what was applied, what needs a restart, which files \
+         could not be read and stay as they were; 409 and the reason where it cannot be",
     ),
     (
         "GET",
@@ -134,32 +151,105 @@ pub fn routes_markdown() -> String {
     "| request | answer |\n| --- | --- |\n".to_owned() + &rows.collect::<String>()
 }
 
-/// The HTTP address cannot be had.
+/// HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[error("http.listen: cannot bind TCP {address}: {source}")]
-pub struct HttpError {
+pub enum HttpError {
     /// The address.
-    pub address: SocketAddr,
-    /// What the kernel said.
-    pub source: io::Error,
+    #[error("http.listen: cannot bind TCP {address}: {source}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Certificates, keys or authorities.
+    #[error("http: {0}")]
+    Tls(#[from] TlsError),
+    /// A token.
+    #[error("http.tokens: `{name}`: {error}")]
+    Token {
+        /// Whose.
+        name: String,
+        /// What is wrong.
+        error: TokenError,
+    },
 }
 
-pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
-    let open = || {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    open().map_err(|source| HttpError { address, source })
+impl From<(String, TokenError)> for HttpError {
+    fn from((name, error): (String, TokenError)) -> Self {
+        Self::Token { name, error }
+    }
+}
+
+/// The certificates that are shown to connections from now on; `None` where it is HTTP without TLS.
+pub(crate) type Certificates = Option<watch::Sender<Arc<ServerConfig>>>;
+
+/// What HTTP needs before it is served.
+pub(crate) struct Prepared {
+    socket: TcpListener,
+    pub(crate) gate: Gate,
+    pub(crate) certificates: Certificates,
+}
+
+impl Prepared {
+    /// Reads tokens and certificates, and binds the socket.
+    pub(crate) fn new(config: &tandem_config::Http) -> Result<Self, HttpError> {
+        let gate = Gate::new(config)?;
+        let certificates = config.tls.as_ref().map(tls::http_server).transpose()?;
+        if certificates.is_none() && !config.listen.ip().is_loopback() {
+            tracing::warn!(
+                listen = %config.listen,
+                "tokens cross HTTP in the clear: whoever can read that can end calls; `http.tls` hides them"
+            );
+        }
+        let address = config.listen;
+        let open = || {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        };
+        let socket = open().map_err(|source| HttpError::Bind { address, source })?;
+        Ok(Self { socket, gate, certificates: certificates.map(|config| watch::channel(config).0) })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// What [`serve`] takes, beside what can be changed while it serves.
+    pub(crate) fn split(self) -> ((TcpListener, Option<watch::Receiver<Arc<ServerConfig>>>), Gate, Certificates) {
+        let reader = self.certificates.as_ref().map(watch::Sender::subscribe);
+        ((self.socket, reader), self.gate, self.certificates)
+    }
+}
+
+/// Reads certificates again, for connections from now on. Where that fails, the old ones stay.
+pub(crate) fn reload_certificates(certificates: &Certificates, tls: Option<&HttpTls>) -> Result<(), TlsError> {
+    if let (Some(sender), Some(files)) = (certificates, tls) {
+        sender.send_replace(tls::http_server(files)?);
+        tracing::info!("certificates of HTTP read again");
+    }
+    Ok(())
 }
 
 /// Serves until `stop` is sent or dropped; on a thread of its own.
-pub(crate) fn serve(listener: TcpListener, node: Arc<Node>, stop: oneshot::Receiver<()>) -> io::Result<()> {
+pub(crate) fn serve(
+    (socket, certificates): (TcpListener, Option<watch::Receiver<Arc<ServerConfig>>>),
+    node: Arc<Node>,
+    stop: oneshot::Receiver<()>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        let service = router(node).into_make_service_with_connect_info::<access::Caller>();
+        let serving: std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>> = match certificates {
+            None => Box::pin(axum::serve(socket, service).into_future()),
+            Some(certificates) => {
+                Box::pin(axum::serve(listener::TlsListener::new(socket, certificates)?, service).into_future())
+            }
+        };
         tokio::select! {
-            ended = axum::serve(listener, router(node)) => ended,
+            ended = serving => ended,
             _ = stop => Ok(()),
         }
     })
@@ -187,7 +277,9 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/bans", get(bans::list).post(bans::add))
         .route("/v1/bans/{source}", delete(bans::remove))
         .route("/v1/trunks", get(routing::trunks))
+        .route("/v1/routes", get(routing::routes))
         .route("/v1/routes/explain", get(routing::explain))
+        .route("/v1/limits", get(limits::show).put(limits::change))
         .route("/v1/reload", post(routing::reload))
         .route("/v1/subscribers", get(users::list))
         .route("/v1/subscribers/{name}", put(users::put).delete(users::remove))
@@ -201,6 +293,7 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/cluster/failover", post(cluster::fail_over))
         .route("/v1/cluster/maintenance", post(cluster::begin_maintenance).delete(cluster::end_maintenance))
         .layer(middleware::from_fn(refuse_web_pages))
+        .layer(middleware::from_fn_with_state(node.clone(), access::authorise))
         .with_state(node)
 }
 

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use tandem_call::Enquiry;
+use tandem_call::{Enquiry, IdentityVerdict};
 use tandem_contract::Codec;
 
 use crate::node::{Node, SwitchSilent};
@@ -17,6 +17,10 @@ use crate::order::Request;
 
 pub(super) async fn trunks(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
     Ok(Json(node.ask(Request::Trunks).await?).into_response())
+}
+
+pub(super) async fn routes(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
+    Ok(Json(node.ask(Request::Routes).await?).into_response())
 }
 
 /// What `GET /v1/routes/explain` takes.
@@ -28,6 +32,9 @@ pub(super) struct Question {
     from: Option<String>,
     #[serde(default)]
     caller: String,
+    /// What is known of the caller's identity.
+    #[serde(default)]
+    identity: IdentityVerdict,
     /// Encoding names, separated by commas.
     #[serde(default)]
     codecs: Option<String>,
@@ -49,7 +56,8 @@ pub(super) async fn explain(
             None => return Ok(refused(StatusCode::BAD_REQUEST, &format!("no codec is called `{name}`"))),
         }
     }
-    let enquiry = Enquiry { number: question.number, from: question.from, caller: question.caller, offered };
+    let Question { number, from, caller, identity, .. } = question;
+    let enquiry = Enquiry { number, from, caller, identity, offered };
     Ok(match node.ask(|answer| Request::Explain(enquiry, answer)).await? {
         Ok(explanation) => Json(explanation).into_response(),
         Err(error) => refused(StatusCode::BAD_REQUEST, &error.to_string()),

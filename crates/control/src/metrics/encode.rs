@@ -15,6 +15,7 @@ use super::latency::Latency;
 use super::table::{METRICS, Metric, Value};
 use crate::cluster::ClusterStatus;
 use crate::database::StoreState;
+use crate::hep::HepState;
 use crate::ports::PortReading;
 use crate::recorder::RecorderState;
 use crate::records::RecordsState;
@@ -27,6 +28,9 @@ pub(crate) struct Scrape {
     pub(crate) uptime_s: u64,
     pub(crate) switch: Option<SwitchStatus>,
     pub(crate) cluster: ClusterStatus,
+    pub(crate) hep: Arc<HepState>,
+    /// HTTP requests that showed no token, or one of another scope.
+    pub(crate) http_refused: u64,
     pub(crate) records: Arc<RecordsState>,
     pub(crate) store: Arc<StoreState>,
     pub(crate) recorder: Arc<RecorderState>,
@@ -127,6 +131,8 @@ mod tests {
                 ..SwitchStatus::default()
             }),
             cluster: ClusterStatus::default(),
+            hep: Arc::default(),
+            http_refused: 0,
             records: Arc::default(),
             store: Arc::default(),
             recorder: Arc::default(),

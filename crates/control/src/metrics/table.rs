@@ -281,6 +281,47 @@ pub(super) const METRICS: &[Metric] = &[
         Trunk(|trunk| matches!(trunk.registration, Some(RegistrationState::Registered(_))).into()),
         "1 while the gateway is registered with the peer (register_s).",
     ),
+    counter(
+        "tandem_identities_verified",
+        Switch(|switch| switch.counters.identities_verified),
+        "Calls whose caller's identity was verified (STIR).",
+    ),
+    counter(
+        "tandem_identities_failed",
+        Switch(|switch| switch.counters.identities_failed),
+        "Calls whose caller's identity was there or asked for, and not valid.",
+    ),
+    counter(
+        "tandem_identities_signed",
+        Switch(|switch| switch.counters.identities_signed),
+        "INVITEs signed here (STIR).",
+    ),
+    counter(
+        "tandem_recording_sessions",
+        Switch(|switch| switch.counters.recordings_begun),
+        "Calls whose media a recording server took (peers[].recorder).",
+    ),
+    counter(
+        "tandem_recording_sessions_failed",
+        Switch(|switch| switch.counters.recordings_failed),
+        "Calls whose recording server refused or did not answer; the calls went on.",
+    ),
+    counter(
+        "tandem_recording_sessions_lost",
+        Switch(|switch| switch.counters.recordings_lost),
+        "Recording sessions that the server ended before their call.",
+    ),
+    counter("tandem_hep_sent", Node(|node| node.hep.sent.load(Relaxed)), "SIP messages sent to the collector (hep)."),
+    counter(
+        "tandem_hep_dropped",
+        Node(|node| node.hep.dropped.load(Relaxed)),
+        "SIP messages not sent to the collector: the queue was full, or the network did not take them.",
+    ),
+    counter(
+        "tandem_http_refused",
+        Node(|node| node.http_refused),
+        "HTTP requests refused for want of a token or its scope (http.tokens).",
+    ),
     counter("tandem_records_written", Node(|node| node.records.written.load(Relaxed)), "Call detail records written."),
     gauge(
         "tandem_records_waiting",

@@ -173,6 +173,7 @@ pub(crate) fn example_record(number: u64) -> CallRecord {
         reason: "busy".to_owned(),
         q850: 17,
         ended_by: Ended::Callee,
+        identity: None,
         recordings: Vec::new(),
         caller: LegRecord::default(),
         callee: LegRecord::default(),

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{carry, given_up};
-use super::tls::TlsConfigs;
 use super::{Admitted, Arrival, Bound, proxy_protocol, websocket};
+use crate::tls::TlsConfigs;
 
 /// Between two tries where the kernel has no descriptor or memory left.
 const PAUSE: Duration = Duration::from_millis(100);

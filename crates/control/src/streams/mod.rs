@@ -7,7 +7,6 @@
 mod accept;
 mod connection;
 mod proxy_protocol;
-mod tls;
 mod websocket;
 
 use std::collections::HashMap;
@@ -23,8 +22,7 @@ use tandem_config::{Listener, Sip, Transport};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 
-use tls::TlsConfigs;
-pub use tls::TlsError;
+use crate::tls::{TlsConfigs, TlsError};
 
 /// What waits for the switch's thread at most: reads of one buffer each.
 const WAITING_ARRIVALS: usize = 256;
@@ -185,8 +183,10 @@ impl Streams {
         self.queues.remove(&connection);
     }
 
-    /// Reads every listener's certificates again, for connections from now on. Where that fails, the old ones stay.
-    pub(crate) fn reload(&self, listeners: &[Listener]) {
+    /// Reads every listener's certificates again, for connections from now on. Where that fails, the old ones stay: those are
+    /// named, and why.
+    pub(crate) fn reload(&self, listeners: &[Listener]) -> Vec<String> {
+        let mut kept = Vec::new();
         for (listener, sender) in listeners.iter().zip(&self.tls) {
             let (Some(files), Some(sender)) = (&listener.tls, sender) else { continue };
             match TlsConfigs::load(files) {
@@ -194,11 +194,10 @@ impl Streams {
                     sender.send_replace(configs);
                     tracing::info!(listener = listener.name, "certificates read again");
                 }
-                Err(error) => {
-                    tracing::error!(listener = listener.name, %error, "the certificates stay as they are");
-                }
+                Err(error) => kept.push(format!("certificates of SIP listener `{}`: {error}", listener.name)),
             }
         }
+        kept
     }
 }
 

@@ -55,6 +55,7 @@ impl Bench {
         prepare(&records);
         let sip = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (caller, callee) = (SipPeer::new("127.0.0.2", sip), SipPeer::new("127.0.0.3", sip));
+        let http = if more.starts_with("http:") { "" } else { "http: {listen: \"127.0.0.1:0\"}\n" };
         let text = format!(
             "ports: [{{name: media, device: net_null0, addresses: [10.0.0.10/24]}}]
 sip: {{listen: [{{address: \"{sip}\"}}]}}
@@ -63,8 +64,7 @@ peers:
   - {{name: callee, address: \"{}\", codecs: [PCMA]}}
 routes: [{{from: caller, prefix: '8', peer: callee}}]
 records: {{directory: {}}}
-http: {{listen: \"127.0.0.1:0\"}}
-{more}\n",
+{http}{more}\n",
             caller.address(),
             callee.address(),
             records.display(),

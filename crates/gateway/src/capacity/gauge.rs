@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer, in octets.
 const LONGEST: u64 = 64 << 20;
 
+use crate::api::Api;
+
 /// A gateway that can be asked what it counts.
 pub(super) trait Gauge {
     /// A run of so many seconds begins.
@@ -53,6 +55,8 @@ impl Asker {
     fn scrape(&self) -> anyhow::Result<(Instant, Scrape)> {
         let from = Instant::now();
         let mut answer = self.agent.get(&self.url).call()?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "{} answers {status}", self.url);
         let text = answer.body_mut().with_config().limit(LONGEST).read_to_string()?;
         // The counters were read somewhere between.
         let at = from + from.elapsed() / 2;
@@ -61,11 +65,10 @@ impl Asker {
 }
 
 impl HttpGauge {
-    /// Of the gateway at `base`: `http://127.0.0.1:9060`.
-    pub(super) fn new(base: &str) -> anyhow::Result<Self> {
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None);
-        let probe = Asker { agent: config.build().into(), url: format!("{}/metrics", base.trim_end_matches('/')) };
-        probe.scrape().with_context(|| format!("no gateway answers at {base}"))?;
+    /// Of a gateway that runs.
+    pub(super) fn new(api: &Api) -> anyhow::Result<Self> {
+        let probe = Asker { agent: api.agent(PATIENCE), url: api.url("/metrics") };
+        probe.scrape().with_context(|| format!("no gateway answers at {}", api.address))?;
         let (asks, asked) = mpsc::channel();
         let (tell, readings) = mpsc::channel();
         let asker = probe.clone();
@@ -144,12 +147,12 @@ mod tests {
     #[test]
     fn a_run_is_read_between_its_warm_up_and_its_last_second() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let base = format!("{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
             let since = Instant::now();
             listener.incoming().map_while(Result::ok).for_each(|stream| answer(stream, since));
         });
-        let mut gauge = HttpGauge::new(&base).unwrap();
+        let mut gauge = HttpGauge::new(&Api::open(&base)).unwrap();
         assert!(gauge.answers());
         gauge.begin(1.0);
         gauge.tick(-0.9);
@@ -171,7 +174,7 @@ mod tests {
 
     #[test]
     fn who_is_not_there_is_told_so_at_once() {
-        let said = HttpGauge::new("http://127.0.0.1:1").err().unwrap().to_string();
-        assert_eq!(said, "no gateway answers at http://127.0.0.1:1");
+        let said = HttpGauge::new(&Api::open("127.0.0.1:1")).err().unwrap().to_string();
+        assert_eq!(said, "no gateway answers at 127.0.0.1:1");
     }
 }

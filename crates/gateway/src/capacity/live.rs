@@ -24,6 +24,7 @@ use super::progress::Display;
 use super::rate::{RateBench, RateMethod, SipSource};
 use super::threads::Threads;
 use super::{files, machine};
+use crate::api::Api;
 use crate::exit::Failure;
 use crate::load::{self, SourceArgs};
 
@@ -252,7 +253,7 @@ pub(super) fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
         return Err(anyhow!("--out {}: the report is JSON; its page goes beside it as .html", out.display()).into());
     }
     let mut gauge: Box<dyn Gauge> = match (source.rtpengine, arguments.rtpengine_pid) {
-        (None, _) => Box::new(HttpGauge::new(&format!("http://{}", source.control))?),
+        (None, _) => Box::new(HttpGauge::new(&Api::new(&source.control, &source.credentials)?)?),
         (Some(_), Some(pid)) => Box::new(ProcessGauge::new(Path::new("/proc"), pid)?),
         (Some(_), None) => return Err(anyhow!("--rtpengine needs --rtpengine-pid, to tell how busy it is").into()),
     };

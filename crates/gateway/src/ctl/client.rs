@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::http::StatusCode;
 
+use crate::api::Api;
 use crate::exit::Failure;
 
 /// Longer than the gateway waits for its own threads.
@@ -12,15 +13,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running gateway.
 pub(crate) struct Client {
-    address: String,
+    api: Api,
     agent: ureq::Agent,
 }
 
 impl Client {
-    pub(crate) fn new(address: &str) -> Self {
-        let config =
-            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
-        Self { address: address.to_owned(), agent: config.build().into() }
+    pub(crate) fn new(api: Api) -> Self {
+        Self { agent: api.agent(TIMEOUT), api }
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -59,20 +58,20 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        self.api.url(path)
     }
 
     fn json(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Failure> {
         let body = self.body(answer)?;
         serde_json::from_str(&body)
-            .map_err(|_| Failure::Remote(format!("{} does not answer as a gateway", self.address)))
+            .map_err(|_| Failure::Remote(format!("{} does not answer as a gateway", self.api.address)))
     }
 
     fn body(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<String, Failure> {
         let no_answer = |error: ureq::Error| {
             Failure::Remote(format!(
                 "no gateway answers at {} ({error}); `--server` takes the address that its configuration has as http.listen",
-                self.address
+                self.api.address
             ))
         };
         let mut answer = answer.map_err(no_answer)?;

@@ -11,15 +11,18 @@ mod users;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use crate::api::{Api, Credentials};
 use crate::exit::Failure;
 use client::Client;
 pub(crate) use table::Table;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The gateway's `http.listen`.
+    /// The gateway's `http.listen`; https://ADDRESS:PORT where it has `http.tls`.
     #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9060", env = "TANDEM_SERVER")]
     server: String,
+    #[command(flatten)]
+    credentials: Credentials,
     /// Prints the answer as JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -51,7 +54,9 @@ enum Command {
     /// Where calls go.
     #[command(subcommand)]
     Route(routing::Route),
-    /// Reads the configuration file again, as SIGHUP does.
+    /// How much is taken on, and changes of that until the configuration is read again.
+    Limits(routing::Limits),
+    /// Reads the configuration file, certificates and tokens again, as SIGHUP does.
     Reload,
     /// The members of the cluster and who has the floating addresses.
     Cluster(cluster::Cluster),
@@ -134,7 +139,7 @@ fn addresses(addresses: &Value) -> String {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let client = Client::new(&arguments.server);
+    let client = Client::new(Api::new(&arguments.server, &arguments.credentials)?);
     let text = match &arguments.command {
         Command::Ready => client.get_text("/readyz")?,
         Command::Calls => told(arguments.json, &client.get("/v1/calls")?, calls),
@@ -143,7 +148,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Address(command) => address(&client, arguments.json, command)?,
         Command::Bans(command) => bans::run(&client, arguments.json, command)?,
         Command::Trunks => told(arguments.json, &client.get("/v1/trunks")?, routing::trunks),
-        Command::Route(route) => told(arguments.json, &routing::explain(&client, route)?, routing::explanation),
+        Command::Route(route) => told_of(arguments.json, routing::route(&client, route)?),
+        Command::Limits(limits) => told(arguments.json, &routing::limit(&client, limits)?, routing::limits),
         Command::Reload => told(arguments.json, &client.post("/v1/reload")?, routing::reloaded),
         Command::Drain => told(arguments.json, &client.post("/v1/drain")?, |answer| {
             format!("draining, {} calls are up\n", answer["calls"])

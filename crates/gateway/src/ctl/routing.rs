@@ -1,6 +1,6 @@
 //! Peers' service, and which route takes a call.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::Client;
@@ -9,6 +9,8 @@ use crate::exit::Failure;
 
 #[derive(Subcommand)]
 pub(super) enum Route {
+    /// The routing table, in the order in which routes are asked.
+    List,
     /// Says which route takes a call, why those before it do not, and who would be called.
     Explain {
         /// The number that is called, or a whole Request-URI.
@@ -22,18 +24,70 @@ pub(super) enum Route {
         /// What the caller offers, as in PCMA,G722; without it routes that ask for a codec take the call.
         #[arg(long)]
         codecs: Option<String>,
+        /// What is known of the caller's identity: verified, failed or none, which it is without it.
+        #[arg(long, value_parser = ["verified", "failed", "none"])]
+        identity: Option<String>,
     },
 }
 
-pub(super) fn explain(client: &Client, route: &Route) -> Result<Value, Failure> {
-    let Route::Explain { number, from, caller, codecs } = route;
-    let further = [("from", from), ("caller", caller), ("codecs", codecs)];
-    let further = further.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
-    let query: Vec<(&str, &str)> = std::iter::once(("number", number.as_str())).chain(further).collect();
-    client.get_with("/v1/routes/explain", &query)
+/// What is to change; nothing where nothing is given.
+#[derive(Args)]
+pub(super) struct Limits {
+    /// Calls at once.
+    #[arg(long, value_name = "CALLS")]
+    max_calls: Option<u32>,
+    /// `Retry-After` of what is refused beyond, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    retry_after_s: Option<u32>,
+    /// A call's longest time, in seconds; 0 for any.
+    #[arg(long, value_name = "SECONDS")]
+    max_call_s: Option<u32>,
 }
 
-pub(super) fn explanation(answer: &Value) -> String {
+pub(super) fn limit(client: &Client, wanted: &Limits) -> Result<Value, Failure> {
+    let named =
+        [("max_calls", wanted.max_calls), ("retry_after_s", wanted.retry_after_s), ("max_call_s", wanted.max_call_s)];
+    let changes: serde_json::Map<String, Value> =
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
+    if changes.is_empty() { client.get("/v1/limits") } else { client.put_json("/v1/limits", &changes.into()) }
+}
+
+pub(super) fn limits(answer: &Value) -> String {
+    let mut table = Table::new(&["limit", "value"]);
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        table.row([name.clone(), text(value)]);
+    }
+    table.to_string()
+}
+
+/// The gateway's answer, and how people are told of it.
+type Told = (Value, fn(&Value) -> String);
+
+pub(super) fn route(client: &Client, route: &Route) -> Result<Told, Failure> {
+    let Route::Explain { number, from, caller, codecs, identity } = route else {
+        return Ok((client.get("/v1/routes")?, routes));
+    };
+    let further = [("from", from), ("caller", caller), ("codecs", codecs), ("identity", identity)];
+    let further = further.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let query: Vec<(&str, &str)> = std::iter::once(("number", number.as_str())).chain(further).collect();
+    Ok((client.get_with("/v1/routes/explain", &query)?, explanation))
+}
+
+/// A route's conditions are what it says beside its name and where it goes.
+fn routes(answer: &Value) -> String {
+    let mut table = Table::new(&["place", "route", "if", "goes to"]);
+    for (place, route) in rows(answer).enumerate() {
+        let conditions = route.as_object().into_iter().flatten().filter(|(name, value)| {
+            let is_unset = value.is_null() || *value == "" || value.as_array().is_some_and(Vec::is_empty);
+            !is_unset && !["name", "peer"].contains(&name.as_str())
+        });
+        let conditions: Vec<String> = conditions.map(|(name, value)| format!("{name} {}", text(value))).collect();
+        table.row([place.to_string(), text(&route["name"]), conditions.join(", "), text(&route["peer"])]);
+    }
+    table.to_string()
+}
+
+fn explanation(answer: &Value) -> String {
     let mut table = Table::new(&["route", "verdict", "why not"]);
     for rule in rows(&answer["rules"]) {
         let verdict = if rule["takes"] == true { "takes it" } else { "no" };
@@ -99,7 +153,8 @@ pub(super) fn reloaded(answer: &Value) -> String {
         none if none.is_empty() => "nothing".to_owned(),
         some => some,
     };
-    format!("applied: {}\nneeds a restart: {}\n", told("applied"), told("needs_restart"))
+    let kept: String = rows(&answer["kept"]).map(|why| format!("stays as it was: {}\n", text(why))).collect();
+    format!("applied: {}\nneeds a restart: {}\n{kept}", told("applied"), told("needs_restart"))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use tandem_loadgen::{LoadError, PlannedCall, RemoteLeg, SpeechCodec};
 use tandem_sdp::CryptoLine;
 use ureq::http::StatusCode;
 
+use crate::api::Api;
+
 /// Longer than the gateway waits for its own threads.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A little longer than a gateway lets ports rest by default.
@@ -19,7 +21,7 @@ const FLOWS_PER_REQUEST: usize = 1_000;
 
 /// The control interface of a gateway, and what it was asked to install.
 pub(super) struct Control {
-    address: String,
+    api: Api,
     agent: ureq::Agent,
     installed: Vec<RangeInclusive<u64>>,
 }
@@ -69,10 +71,8 @@ struct InstalledFlow {
 }
 
 impl Control {
-    pub(super) fn new(address: &str) -> Self {
-        let config =
-            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
-        Self { address: address.to_owned(), agent: config.build().into(), installed: Vec::new() }
+    pub(super) fn new(api: Api) -> Self {
+        Self { agent: api.agent(TIMEOUT), api, installed: Vec::new() }
     }
 
     /// Installs a flow for each call. Answers where its legs are on the gateway, with fresh keys for those that speak SRTP.
@@ -95,7 +95,7 @@ impl Control {
                 self.installed.push(first.number..=last.number);
             }
             if installed.flows.len() != part.len() {
-                return Err(LoadError::SetUp(format!("{} answers with another number of flows", self.address)));
+                return Err(LoadError::SetUp(format!("{} answers with another number of flows", self.api.address)));
             }
             let remote = |flow: InstalledFlow, keys: [Option<LegCrypto>; 2]| {
                 [0, 1].map(|side| RemoteLeg { address: flow.local[side], crypto: keys[side] })
@@ -129,7 +129,7 @@ impl Control {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        self.api.url(path)
     }
 
     fn read<T: serde::de::DeserializeOwned>(
@@ -139,19 +139,19 @@ impl Control {
         let silent = |error: ureq::Error| {
             LoadError::SetUp(format!(
                 "no gateway answers at {} ({error}); --control takes the address that its configuration has as http.listen",
-                self.address
+                self.api.address
             ))
         };
         let mut answer = answer.map_err(silent)?;
         let text = answer.body_mut().with_config().limit(1 << 26).read_to_string().map_err(silent)?;
         if answer.status() == StatusCode::OK {
             return serde_json::from_str(&text)
-                .map_err(|_| LoadError::SetUp(format!("{} does not answer as a gateway", self.address)));
+                .map_err(|_| LoadError::SetUp(format!("{} does not answer as a gateway", self.api.address)));
         }
         let said = serde_json::from_str::<serde_json::Value>(&text)
             .ok()
             .and_then(|value| Some(value["error"].as_str()?.to_owned()));
-        Err(LoadError::SetUp(said.unwrap_or_else(|| format!("{} answers {}", self.address, answer.status()))))
+        Err(LoadError::SetUp(said.unwrap_or_else(|| format!("{} answers {}", self.api.address, answer.status()))))
     }
 }
 

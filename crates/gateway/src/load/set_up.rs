@@ -7,6 +7,7 @@ use tandem_loadgen::{LoadError, PlannedCall, RemoteLeg, Rtpengine, SipCalls, Sip
 
 use super::control::Control;
 use super::source::SourceArgs;
+use crate::api::Api;
 
 pub(super) enum SetUp {
     Http(Control),
@@ -19,7 +20,10 @@ impl SetUp {
         Ok(match (arguments.rtpengine, endpoints(arguments)) {
             (Some(address), _) => Self::Rtpengine(Rtpengine::connect(address)?, 0..0),
             (None, Some(endpoints)) => Self::Sip(Box::new(SipCalls::open(endpoints)?)),
-            (None, None) => Self::Http(Control::new(&arguments.control)),
+            (None, None) => {
+                let api = Api::new(&arguments.control, &arguments.credentials);
+                Self::Http(Control::new(api.map_err(|error| LoadError::SetUp(format!("{error:#}")))?))
+            }
         })
     }
 

@@ -35,6 +35,9 @@ pub(crate) struct SourceArgs {
     /// The gateway's control interface (its http.listen): where calls are set up, without SIP, on the media plane alone.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9060")]
     pub(crate) control: String,
+    /// What the control interface wants to see.
+    #[command(flatten)]
+    pub(crate) credentials: crate::api::Credentials,
     /// Set the calls up over SIP (UDP) at this address of the gateway, in place of its control interface. The source plays callers and
     /// callees: a caller calls a number of --sip-number and six digits, and the gateway must route it to the callees' address.
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "rtpengine")]

@@ -115,6 +115,8 @@ pub struct Gateway {
     http: String,
     namespace: Option<String>,
     records: PathBuf,
+    /// `api.token` in the scratch directory, where the test has put one there.
+    token: Option<PathBuf>,
 }
 
 impl Gateway {
@@ -130,6 +132,7 @@ impl Gateway {
             http: http.to_owned(),
             namespace: namespace.map(str::to_owned),
             records: scratch.path().join("records"),
+            token: Some(scratch.path().join("api.token")).filter(|token| token.exists()),
         };
         let until = Instant::now() + Duration::from_secs(20);
         while !gateway.ctl(&["ready"]).status.success() {
@@ -152,11 +155,11 @@ impl Gateway {
     }
 
     pub fn ctl(&self, arguments: &[&str]) -> Output {
-        inside(self.namespace.as_deref(), env!("CARGO_BIN_EXE_tandem"))
-            .args(["ctl", "--server", &self.http])
-            .args(arguments)
-            .output()
-            .expect("tandem ctl runs")
+        let mut command = inside(self.namespace.as_deref(), env!("CARGO_BIN_EXE_tandem"));
+        if let Some(token) = &self.token {
+            command.env("TANDEM_TOKEN_FILE", token);
+        }
+        command.args(["ctl", "--server", &self.http]).args(arguments).output().expect("tandem ctl runs")
     }
 
     pub fn ctl_json(&self, arguments: &[&str]) -> serde_json::Value {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tandem_config::{ClientCertificates, Tls};
+use tandem_config::{ClientCertificates, HttpTls, Tls};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,9 +17,9 @@ const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// What one listener speaks TLS with, accepting and connecting.
 #[derive(Clone, Debug)]
-pub(super) struct TlsConfigs {
-    pub(super) server: Arc<ServerConfig>,
-    pub(super) client: Arc<ClientConfig>,
+pub(crate) struct TlsConfigs {
+    pub(crate) server: Arc<ServerConfig>,
+    pub(crate) client: Arc<ClientConfig>,
 }
 
 /// TLS cannot be spoken.
@@ -69,45 +69,58 @@ pub enum TlsError {
 
 impl TlsConfigs {
     /// Reads all files that `tls` names.
-    pub(super) fn load(tls: &Tls) -> Result<Self, TlsError> {
+    pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let chain = certificates("certificate", &tls.certificate)?;
-        let key = || private_key(&tls.key);
         let pair = |source| TlsError::Pair { certificate: tls.certificate.clone(), key: tls.key.clone(), source };
 
-        let server = builder_of_server(&provider).map_err(pair)?;
-        let server = match (tls.client_certificates, &tls.client_ca) {
-            (ClientCertificates::Off, _) | (_, None) => server.with_no_client_auth(),
-            (asked, Some(path)) => {
-                let roots = Arc::new(authorities("client_ca", path)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
-                let verifier =
-                    if asked == ClientCertificates::Optional { verifier.allow_unauthenticated() } else { verifier };
-                let verifier = verifier.build().map_err(|error| TlsError::Unusable {
-                    field: "client_ca",
-                    path: path.clone(),
-                    reason: error.to_string(),
-                })?;
-                server.with_client_cert_verifier(verifier)
-            }
-        };
-        let server = server.with_single_cert(chain.clone(), key()?).map_err(pair)?;
+        let asked = (tls.client_certificates, tls.client_ca.as_deref());
+        let server = server_config(&provider, (&tls.certificate, chain.clone()), &tls.key, asked)?;
 
         let roots = authorities("server_ca", &tls.server_ca)?;
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(VERSIONS)
             .map_err(pair)?
             .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key()?)
+            .with_client_auth_cert(chain, private_key(&tls.key)?)
             .map_err(pair)?;
         Ok(Self { server: Arc::new(server), client: Arc::new(client) })
     }
 }
 
-fn builder_of_server(
+/// What the HTTP interface speaks TLS with: reads all files that `tls` names.
+pub(crate) fn http_server(tls: &HttpTls) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates("certificate", &tls.certificate)?;
+    let asked = (tls.client_certificates, tls.client_ca.as_deref());
+    let provider = Arc::new(ring::default_provider());
+    server_config(&provider, (&tls.certificate, chain), &tls.key, asked).map(Arc::new)
+}
+
+fn server_config(
     provider: &Arc<CryptoProvider>,
-) -> Result<tokio_rustls::rustls::ConfigBuilder<ServerConfig, tokio_rustls::rustls::WantsVerifier>, RustlsError> {
-    ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(VERSIONS)
+    (certificate, chain): (&Path, Vec<CertificateDer<'static>>),
+    key: &Path,
+    clients: (ClientCertificates, Option<&Path>),
+) -> Result<ServerConfig, TlsError> {
+    let pair = |source| TlsError::Pair { certificate: certificate.to_owned(), key: key.to_owned(), source };
+    let builder =
+        ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(VERSIONS).map_err(pair)?;
+    let builder = match clients {
+        (ClientCertificates::Off, _) | (_, None) => builder.with_no_client_auth(),
+        (asked, Some(path)) => {
+            let roots = Arc::new(authorities("client_ca", path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
+            let verifier =
+                if asked == ClientCertificates::Optional { verifier.allow_unauthenticated() } else { verifier };
+            let verifier = verifier.build().map_err(|error| TlsError::Unusable {
+                field: "client_ca",
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    builder.with_single_cert(chain, private_key(key)?).map_err(pair)
 }
 
 fn certificates(field: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
