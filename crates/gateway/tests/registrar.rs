@@ -23,7 +23,15 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        let scratch = Scratch::new();
+        let house = Self::serving(Scratch::new(), "");
+        for user in ["alice", "bob"] {
+            add(&house.gateway, &house.http, None, user);
+        }
+        house
+    }
+
+    /// Without subscribers; `more` is what else its `http` says.
+    fn serving(scratch: Scratch, more: &str) -> Self {
         let (sip_port, http_port) = (free_udp_port(SIP), free_udp_port(SIP));
         let http = format!("127.0.0.1:{http_port}");
         let configuration = format!(
@@ -42,18 +50,14 @@ peers:
 routes:
   - {{ from: phones, peer: phones }}
 records: {{ directory: "{home}/records", store: true }}
-http: {{ listen: "{http}" }}
+http: {{ listen: "{http}"{more} }}
 shutdown: {{ drain_timeout_s: 1 }}
 "#,
             prefix = scratch.unique(),
             home = scratch.path().display(),
         );
         let gateway = Gateway::start(&scratch, &configuration, &http, None);
-        let house = Self { scratch, gateway, sip_port, http };
-        for user in ["alice", "bob"] {
-            add(&house.gateway, &house.http, None, user);
-        }
-        house
+        Self { scratch, gateway, sip_port, http }
     }
 
     /// Runs a scenario as `user` with `password`, from an address of its own.
@@ -134,6 +138,56 @@ fn wrong_passwords_strangers_old_nonces_and_short_times_are_answered_as_they_sho
     house.phone("phone_leaves_all", "alice", "secret");
     let left = house.registered();
     assert_eq!((left.len(), left[0]["subscriber"].as_str()), (1, Some("bob")));
+    house.gateway.stop();
+}
+
+#[test]
+fn ctl_reaches_every_resource_over_https_with_a_token_and_nothing_without() {
+    let scratch = Scratch::new();
+    let keys = r#"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -keyout ca.key -out api-ca.pem
+        openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=gateway -keyout api.key -out api.csr
+        printf 'subjectAltName=IP:127.0.0.1' >api.ext
+        openssl x509 -req -days 2 -in api.csr -CA api-ca.pem -CAkey ca.key -CAcreateserial -extfile api.ext -out api.pem
+        openssl rand -base64 32 >api.token"#;
+    let made = Command::new("sh").args(["-ec", keys]).current_dir(scratch.path()).output().expect("sh runs");
+    assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+    let home = scratch.path().display().to_string();
+    let more = format!(
+        ", tls: {{ certificate: {home}/api.pem, key: {home}/api.key }}, tokens: [{{ name: all, file: {home}/api.token, scope: full }}]"
+    );
+    let house = House::serving(scratch, &more);
+    let ctl = |arguments: &[&str]| house.gateway.ctl_json(arguments);
+    for list in [&["calls"][..], &["flows"], &["registration", "list"], &["subscriber", "list"], &["bans", "list"]] {
+        assert_eq!(ctl(list), json!([]), "{list:?}");
+    }
+    assert_eq!(
+        (&ctl(&["route", "list"])[0]["peer"], &ctl(&["trunks"])[0]["peer"]),
+        (&json!("phones"), &json!("phones"))
+    );
+    assert_eq!(ctl(&["limits", "--max-calls", "7"])["max_calls"], 7);
+    assert_eq!(ctl(&["limits"])["max_calls"], 7);
+    assert_eq!(ctl(&["reload"])["kept"], json!([]));
+    assert_eq!(ctl(&["limits"])["max_calls"], 10, "the file counts again");
+    for (arguments, words) in [(&["hangup", "9"][..], "no call 9"), (&["subscriber", "remove", "carol"], "carol")] {
+        let refused = house.gateway.ctl(arguments);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(6) && told.contains(words), "{arguments:?}: {told}");
+    }
+    let ca = house.scratch.path().join("api-ca.pem");
+    let without = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command
+            .args(["ctl", "--server", &house.http, "--ca"])
+            .arg(&ca)
+            .args(arguments)
+            .output()
+            .expect("tandem ctl runs")
+    };
+    let refused = without(&["calls"]);
+    assert_eq!(refused.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--token-file"));
+    assert!(without(&["ready"]).status.success(), "monitoring is open");
     house.gateway.stop();
 }
 

@@ -117,6 +117,8 @@ pub struct Gateway {
     records: PathBuf,
     /// `api.token` in the scratch directory, where the test has put one there.
     token: Option<PathBuf>,
+    /// `api-ca.pem` there: whose certificate it has where it speaks HTTPS.
+    ca: Option<PathBuf>,
 }
 
 impl Gateway {
@@ -133,6 +135,7 @@ impl Gateway {
             namespace: namespace.map(str::to_owned),
             records: scratch.path().join("records"),
             token: Some(scratch.path().join("api.token")).filter(|token| token.exists()),
+            ca: Some(scratch.path().join("api-ca.pem")).filter(|ca| ca.exists()),
         };
         let until = Instant::now() + Duration::from_secs(20);
         while !gateway.ctl(&["ready"]).status.success() {
@@ -158,6 +161,9 @@ impl Gateway {
         let mut command = inside(self.namespace.as_deref(), env!("CARGO_BIN_EXE_tandem"));
         if let Some(token) = &self.token {
             command.env("TANDEM_TOKEN_FILE", token);
+        }
+        if let Some(ca) = &self.ca {
+            command.env("TANDEM_CA", ca);
         }
         command.args(["ctl", "--server", &self.http]).args(arguments).output().expect("tandem ctl runs")
     }
