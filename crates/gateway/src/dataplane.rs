@@ -11,7 +11,7 @@ use dpdk::device::Device;
 use dpdk::eal::{Eal, EalConfig, LogLevel, Memory};
 use dpdk::lcore;
 use dpdk::mbuf::Mbuf;
-use dpdk::mempool::{Mempool, MempoolConfig};
+use dpdk::mempool::MempoolConfig;
 use dpdk::port::{Port, PortConfig};
 use dpdk::queue::QueuePair;
 use tandem_codec::Level;
@@ -25,6 +25,7 @@ use tandem_worker::{FunctionEnds, HandoverEnds, Parts, TscClock, Worker, mesh};
 
 use crate::exit::Failure;
 use crate::machine::free_mib;
+use crate::packet_pools::packet_pools;
 use crate::slowed::Slowed;
 
 /// Commands, or events, that may wait on a ring; further commands wait in control.
@@ -122,13 +123,13 @@ impl DataPlane {
         .map_err(|error| machine(&error))?;
         let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or(0);
         let data_room = MempoolConfig::new("", 0).data_room.max(mtu.saturating_add(192));
-        let pool = MempoolConfig { data_room, ..MempoolConfig::new("packets", config.dpdk.packet_buffers) };
-        let pool = Mempool::new(&eal, &pool).map_err(|error| machine(&error))?;
+        let cores: Vec<usize> = ends.iter().map(|ends| ends.core).collect();
+        let pools = packet_pools(&eal, config.dpdk.packet_buffers, data_room, &cores)?;
         let mut ports = Vec::with_capacity(devices.len());
         // The queues of each worker, one of each port in their order.
         let mut queues: Vec<Vec<QueuePair>> = ends.iter().map(|_| Vec::new()).collect();
         for (port_config, device) in config.ports.iter().zip(&devices) {
-            let (port, pairs) = Port::start(
+            let (port, pairs) = Port::start_with(
                 &eal,
                 device,
                 &PortConfig {
@@ -139,7 +140,7 @@ impl DataPlane {
                     all_multicast: true,
                     ..PortConfig::default()
                 },
-                &pool,
+                &pools,
             )
             .map_err(|error| machine(&error))?;
             tracing::info!(port = port_config.name, device = %device, driver = port.driver(), "port runs");

@@ -12,6 +12,8 @@ mod docs;
 mod exit;
 mod load;
 mod machine;
+#[cfg(feature = "dpdk")]
+mod packet_pools;
 mod run;
 #[cfg(feature = "dpdk")]
 mod slowed;

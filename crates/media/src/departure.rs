@@ -7,6 +7,7 @@ use tandem_wire::checksum::Sum;
 use tandem_wire::ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetFields, MacAddress, VlanId};
 use tandem_wire::ipv4::{self, Ipv4Fields};
 use tandem_wire::ipv6::{self, Ipv6Fields};
+use tandem_wire::rtp;
 use tandem_wire::udp::{self, UdpFields};
 
 use crate::neighbours::NeighbourId;
@@ -184,8 +185,17 @@ impl Departure {
         }
         if !self.checksum_offload {
             // The length counts twice: in the pseudo-header and in the header.
-            let sum = Sum::of_folded(self.udp_sum).and_u16(udp_len).and_u16(udp_len).and(Sum::of(payload));
+            let sum = Sum::of_folded(self.udp_sum).and_u16(udp_len).and_u16(udp_len).and(sum_of(payload));
             headers[udp_at + 6..udp_at + 8].copy_from_slice(&sum.udp_checksum());
         }
+    }
+}
+
+/// The sum of a UDP payload, whose RTP header was just written apart from the rest: no word is of both.
+#[inline(always)]
+fn sum_of(payload: &[u8]) -> Sum {
+    match payload.split_first_chunk::<{ rtp::HEADER_LEN }>() {
+        Some((header, rest)) => Sum::of(header).and(Sum::of(rest)),
+        None => Sum::of(payload),
     }
 }

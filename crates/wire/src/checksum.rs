@@ -17,17 +17,20 @@ impl Sum {
     /// The sum of `bytes`; an odd last octet is padded with zero (RFC 1071 §1).
     #[inline]
     pub fn of(bytes: &[u8]) -> Self {
-        let mut sum = 0_u64;
-        let mut chunks = bytes.chunks_exact(8);
-        for chunk in &mut chunks {
-            let mut word = [0; 8];
-            word.copy_from_slice(chunk);
-            let word = u64::from_ne_bytes(word);
-            // Two 32-bit halves: a packet of 64 KiB cannot overflow 64 bits.
-            sum += (word & 0xffff_ffff) + (word >> 32);
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (pairs, last) = words.as_chunks::<2>();
+        let word = |octets: &[u8; 8]| u128::from(u64::from_ne_bytes(*octets));
+        // Carries add up above 64 bits, in two sums that need not wait for each other.
+        let mut sums = last.first().map_or([0, 0], |last| [word(last), 0]);
+        for [even, odd] in pairs {
+            sums[0] += word(even);
+            sums[1] += word(odd);
         }
+        let all = sums[0] + sums[1];
+        let (carries, low) = ((all >> 64) as u64, all as u64);
+        let mut sum = (low & 0xffff_ffff) + (low >> 32) + carries;
         // The rest piece by piece: a copy of it to be read as one word would have to wait for itself.
-        let mut rest = chunks.remainder();
+        let mut rest = rest;
         if let Some((four, behind)) = rest.split_first_chunk() {
             sum += u64::from(u32::from_ne_bytes(*four));
             rest = behind;

@@ -178,9 +178,11 @@ impl RtpFields {
     /// Replaces the fields in `header` and leaves version, padding, extension and CSRC count as they are.
     #[inline]
     pub fn rewrite(&self, header: &mut [u8; HEADER_LEN]) {
-        header[1] = (self.payload_type & !FLAG_MARKER) | if self.marker { FLAG_MARKER } else { 0 };
-        put::<2, 2, HEADER_LEN>(header, self.sequence.to_be_bytes());
-        put::<4, 4, HEADER_LEN>(header, self.timestamp.to_be_bytes());
+        let second = (self.payload_type & !FLAG_MARKER) | if self.marker { FLAG_MARKER } else { 0 };
+        let [high, low] = self.sequence.to_be_bytes();
+        let [a, b, c, d] = self.timestamp.to_be_bytes();
+        // In one piece: it is summed up next, and a word that was written in pieces would have to be waited for.
+        put::<0, 8, HEADER_LEN>(header, [header[0], second, high, low, a, b, c, d]);
         put::<8, 4, HEADER_LEN>(header, self.ssrc.to_be_bytes());
     }
 }

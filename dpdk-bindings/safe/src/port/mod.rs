@@ -165,8 +165,8 @@ pub(crate) struct Started {
     device: Device,
     driver: String,
     capabilities: Capabilities,
-    // Behind the port, so that it outlives it: the driver's queues hold mbufs of this pool until they are closed.
-    _mempool: Mempool,
+    // Behind the port, so that they outlive it: the driver's queues hold mbufs of these pools until they are closed.
+    _mempools: Vec<Mempool>,
 }
 
 /// One port number, and the promise that nobody else uses it. Stops and closes the port when dropped.
@@ -192,8 +192,26 @@ impl Port {
         config: &PortConfig,
         mempool: &Mempool,
     ) -> Result<(Self, Vec<QueuePair>), PortError> {
+        Self::start_with(eal, device, config, &vec![mempool.clone(); config.queue_pairs.into()])
+    }
+
+    /// The same, with a pool for each queue pair: one of the NUMA node on which the pair is polled.
+    ///
+    /// # Errors
+    /// [`PortError`]. The port is closed then.
+    ///
+    /// # Panics
+    /// There are fewer pools than queue pairs.
+    #[cold]
+    pub fn start_with(
+        eal: &Eal,
+        device: &Device,
+        config: &PortConfig,
+        mempools: &[Mempool],
+    ) -> Result<(Self, Vec<QueuePair>), PortError> {
+        let mempools = &mempools[..config.queue_pairs.into()];
         let claim = Claim::new(eal, device)?;
-        let setup = Setup { id: claim.id, device, config, mempool };
+        let setup = Setup { id: claim.id, device, config, mempools };
         let info = setup.info()?;
         setup.check(&info)?;
         let offloads = Offloads::choose(config, &info);
@@ -214,9 +232,9 @@ impl Port {
                 rx_ip_udp_checksum: offloads.rx_checksum,
                 tx_ip_udp_checksum: offloads.tx_checksum,
             },
-            _mempool: mempool.clone(),
+            _mempools: mempools.to_vec(),
         });
-        let queues = (0..config.queue_pairs).map(|queue| QueuePair::new(&started, queue, mempool)).collect();
+        let queues = (0..).zip(mempools).map(|(queue, mempool)| QueuePair::new(&started, queue, mempool)).collect();
         Ok((Self(started), queues))
     }
 

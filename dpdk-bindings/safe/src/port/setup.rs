@@ -15,7 +15,8 @@ pub(super) struct Setup<'a> {
     pub(super) id: u16,
     pub(super) device: &'a Device,
     pub(super) config: &'a PortConfig,
-    pub(super) mempool: &'a Mempool,
+    /// One for each queue pair.
+    pub(super) mempools: &'a [Mempool],
 }
 
 impl Setup<'_> {
@@ -47,7 +48,8 @@ impl Setup<'_> {
             let (least, most) = (info.min_mtu, info.max_mtu);
             return Err(PortError::Mtu { device: device(), wanted: mtu, least, most });
         }
-        let (needed, room) = (u32::from(mtu) + LINK_OVERHEAD, self.mempool.packet_room());
+        let room = self.mempools.iter().map(Mempool::packet_room).min().unwrap_or(0);
+        let needed = u32::from(mtu) + LINK_OVERHEAD;
         if needed > u32::from(room) {
             return Err(PortError::MbufRoom { device: device(), mtu, needed, room });
         }
@@ -98,8 +100,8 @@ impl Setup<'_> {
         let node = unsafe { c::rte_eth_dev_socket_id(id) } as u32;
         let rxconf = c::rte_eth_rxconf { offloads: offloads.rx, ..info.default_rxconf };
         let txconf = c::rte_eth_txconf { offloads: offloads.tx, ..info.default_txconf };
-        let pool = self.mempool.as_ptr();
-        for queue in 0..self.config.queue_pairs {
+        for (queue, pool) in (0..).zip(self.mempools) {
+            let pool = pool.as_ptr();
             // SAFETY: a configured port that is not started; whoever starts it keeps the pool as long as the port; DPDK copies the configuration.
             let rc = unsafe { c::rte_eth_rx_queue_setup(id, queue, rx, node, &rxconf, pool) };
             self.step("rte_eth_rx_queue_setup", rc)?;
