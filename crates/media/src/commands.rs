@@ -13,6 +13,7 @@ use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::{Flow, leg_of, stream_of};
 use crate::peer::Peer;
+use crate::pipeline::Pipeline;
 use crate::port_table::{AddressIndex, StreamIndex};
 use crate::stream::{Exit, Rare, Stream, Treatment, treatment};
 use crate::transcode::Conversion;
@@ -197,7 +198,8 @@ impl<B: PacketBuf> Engine<B> {
             return;
         }
         stream.treatment = treatment;
-        self.pipelines.extend(rare.pipeline.take());
+        let before = rare.pipeline.take();
+        self.give_back(before);
         self.end_noise(index);
         let (stream, rare) = (&mut self.streams[index.at()], &mut self.rare[index.at()]);
         if let Some(window) = rare.window.take() {
@@ -206,11 +208,19 @@ impl<B: PacketBuf> Engine<B> {
         if let Treatment::Transcode(Conversion::Linear(pair)) = treatment {
             // That there are enough was checked before.
             rare.pipeline = self.pipelines.pop().map(|mut pipeline| {
-                pipeline.reset(pair, ptime_ms);
+                pipeline.reset(pair, ptime_ms, self.keys.take(pair));
                 pipeline
             });
             rare.window = self.windows.take();
             stream.continuity.interrupt();
+        }
+    }
+
+    /// Takes back what a stream was decoded with.
+    fn give_back(&mut self, pipeline: Option<Box<Pipeline>>) {
+        if let Some(mut pipeline) = pipeline {
+            self.keys.give_back(pipeline.keys.take());
+            self.pipelines.push(pipeline);
         }
     }
 
@@ -250,10 +260,11 @@ impl<B: PacketBuf> Engine<B> {
             if let Exit::Open(departure) = stream.exit {
                 self.neighbours.release(departure.next_hop, &self.counters);
             }
-            self.pipelines.extend(rare.pipeline.take());
+            let pipeline = rare.pipeline.take();
             if let Some(window) = rare.window.take() {
                 self.windows.give_back(window, index);
             }
+            self.give_back(pipeline);
             self.release_srtp(index);
             self.release_rtcp_next_hop(index);
             self.end_noise(index);

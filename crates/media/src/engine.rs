@@ -17,7 +17,7 @@ use crate::egress::Egress;
 use crate::event_queue::EventQueue;
 use crate::flow::{Flow, leg_of};
 use crate::fork::{FORK_CAPACITY, Fork};
-use crate::keys::Carry;
+use crate::keys::{AllKeys, Carry};
 use crate::links::{LinkIndex, Links};
 use crate::neighbours::{Neighbours, announce_address};
 use crate::noise::Noise;
@@ -75,6 +75,7 @@ pub struct Engine<B: PacketBuf> {
     pub(crate) batches: Batches<B>,
     /// Codec states that no stream has.
     pub(crate) pipelines: Vec<Box<Pipeline>>,
+    pub(crate) keys: AllKeys,
     pub(crate) windows: Windows<Arrival<B>>,
     /// Memory for SRTP that no leg has.
     #[expect(clippy::vec_box, reason = "a context moves to its stream and back as a pointer")]
@@ -133,6 +134,7 @@ impl<B: PacketBuf> Engine<B> {
             rare: (0..capacity * 2).map(|_| Rare::vacant()).collect(),
             batches: Batches::new(u64::from(config.batch_deadline_us) * 1000),
             pipelines: (0..config.transcoder_capacity).map(|_| Box::new(Pipeline::new(unused, 20))).collect(),
+            keys: AllKeys::new(config.transcoder_capacity),
             windows: Windows::new(config.transcoder_capacity),
             srtp_contexts: (0..config.srtp_capacity).map(|_| Box::default()).collect(),
             clips: [const { None }; ClipId::COUNT],

@@ -45,9 +45,51 @@ pub(crate) const fn carries_tones(codec: Codec) -> bool {
     matches!(codec, Codec::Pcmu | Codec::Pcma | Codec::G722)
 }
 
+/// The place of a stream's state of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeysIndex(u32);
+
+/// The states of all streams whose keys are carried over. Memory for them is set aside, and touched where it is needed.
+pub(crate) struct AllKeys {
+    states: Vec<Keys>,
+    free: Vec<KeysIndex>,
+}
+
+impl AllKeys {
+    pub(crate) fn new(capacity: u32) -> Self {
+        let capacity = capacity as usize;
+        Self { states: Vec::with_capacity(capacity), free: Vec::with_capacity(capacity) }
+    }
+
+    /// A new state, if the pair needs one.
+    pub(crate) fn take(&mut self, pair: Pair) -> Option<KeysIndex> {
+        let keys = Keys::new(pair)?;
+        if let Some(index) = self.free.pop() {
+            self.states[index.0 as usize] = keys;
+            return Some(index);
+        }
+        // There is room for as many as there are pipelines, each of which has one at most.
+        debug_assert!(self.states.len() < self.states.capacity());
+        self.states.push(keys);
+        Some(KeysIndex(self.states.len() as u32 - 1))
+    }
+
+    pub(crate) fn give_back(&mut self, index: Option<KeysIndex>) {
+        self.free.extend(index);
+    }
+
+    /// Whether a tone is being made in place of what comes.
+    pub(crate) fn is_sounding(&self, index: Option<KeysIndex>) -> bool {
+        index.is_some_and(|index| matches!(self.states[index.0 as usize], Keys::ToTones { tone: Some(_), .. }))
+    }
+
+    fn of(&mut self, index: Option<KeysIndex>) -> Option<&mut Keys> {
+        index.map(|index| &mut self.states[index.0 as usize])
+    }
+}
+
 /// The state of that.
-pub(crate) enum Keys {
-    AsTheyAre,
+enum Keys {
     ToEvents {
         ear: Ear,
         detector: Detector,
@@ -61,7 +103,7 @@ pub(crate) enum Keys {
 }
 
 /// Hears what a payload holds, beside the decoder, which gets none of the tones.
-pub(crate) enum Ear {
+enum Ear {
     G711(Law),
     G722(g722::Decoder),
 }
@@ -87,7 +129,7 @@ impl Ear {
 }
 
 /// A tone that is being made.
-pub(crate) struct Tone {
+struct Tone {
     generator: ToneGenerator,
     /// When its event began.
     timestamp: u32,
@@ -99,21 +141,16 @@ pub(crate) struct Tone {
 }
 
 impl Keys {
-    pub(crate) fn new(pair: Pair) -> Self {
+    fn new(pair: Pair) -> Option<Self> {
         match pair.keys {
-            Carry::AsTheyAre => Self::AsTheyAre,
-            Carry::ToEvents => Self::ToEvents {
+            Carry::AsTheyAre => None,
+            Carry::ToEvents => Some(Self::ToEvents {
                 ear: Ear::of(pair.from),
                 detector: Detector::new(pair.from.rate()),
                 sender: EventSender::new(USUAL_MINUS_DBM0),
-            },
-            Carry::ToTones => Self::ToTones { tone: None, last_event: None },
+            }),
+            Carry::ToTones => Some(Self::ToTones { tone: None, last_event: None }),
         }
-    }
-
-    /// Whether a tone is being made in place of what comes.
-    pub(crate) const fn is_sounding(&self) -> bool {
-        matches!(self, Self::ToTones { tone: Some(_), .. })
     }
 
     /// Listens to a payload that begins at `timestamp`; whether events are to be sent in its place.
@@ -175,13 +212,14 @@ impl<B: PacketBuf> Engine<B> {
         let payload = arrival.frame.data().get(payload_at..payload_at + usize::from(arrival.payload_len));
         let payload = payload.unwrap_or_default();
         let timestamp = arrival.timestamp;
-        if !pipeline.keys.listen(self.codec_level, payload, timestamp) {
+        let keys = self.keys.of(pipeline.keys);
+        if !keys.is_some_and(|keys| keys.listen(self.codec_level, payload, timestamp)) {
             return Ok(Some(arrival));
         }
         let end = timestamp.wrapping_add(payload.len() as u32);
         let received_at = arrival.received_at;
         let mut frame = Some(arrival.frame);
-        while let Some((packet, is_last)) = pipeline.keys.poll_event(end) {
+        while let Some((packet, is_last)) = self.keys.of(pipeline.keys).and_then(|keys| keys.poll_event(end)) {
             let is_end = packet.event.end;
             self.batches.set_payload(&packet.event.payload());
             let cut = pipeline.packets.event(verdict, packet.timestamp, packet.marker);
@@ -223,8 +261,7 @@ impl<B: PacketBuf> Engine<B> {
         let payload = arrival.frame.data().get(payload_at..payload_at + usize::from(arrival.payload_len));
         let event = dtmf::Event::parse(payload.unwrap_or_default()).map_err(|_| DropReason::PayloadLengthBad)?;
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
-        let Pipeline { packets, keys, .. } = &mut *pipeline;
-        let Keys::ToTones { tone, last_event } = keys else {
+        let Some(Keys::ToTones { tone, last_event }) = self.keys.of(pipeline.keys) else {
             self.rare[index.at()].pipeline = Some(pipeline);
             return Err(DropReason::PayloadTypeUnknown);
         };
@@ -237,7 +274,7 @@ impl<B: PacketBuf> Engine<B> {
             _ if *last_event == Some(arrival.timestamp) => {}
             _ => {
                 if let Some(key) = event.key() {
-                    begin_at(packets, verdict, arrival.timestamp);
+                    begin_at(&mut pipeline.packets, verdict, arrival.timestamp);
                     let minus_dbm0 = event.minus_dbm0.max(LOUDEST_MINUS_DBM0);
                     *last_event = Some(arrival.timestamp);
                     *tone = Some(Tone {
@@ -266,14 +303,14 @@ impl<B: PacketBuf> Engine<B> {
         pipeline: &mut Pipeline,
         egress: &mut E,
     ) -> bool {
-        let Pipeline { transcoder, packets, keys } = pipeline;
-        let Keys::ToTones { tone: Some(tone), .. } = keys else { return false };
+        let Some(Keys::ToTones { tone: sounding, .. }) = self.keys.of(pipeline.keys) else { return false };
+        let Some(tone) = sounding else { return false };
         let mut pcm = [0; 2 * MAX_PAYLOAD];
-        let ticks = packets.ticks_per_packet();
-        let pcm = &mut pcm[..ticks * transcoder.to().rate().samples_per_ms() / TICKS_PER_MS];
+        let ticks = pipeline.packets.ticks_per_packet();
+        let pcm = &mut pcm[..ticks * pipeline.transcoder.to().rate().samples_per_ms() / TICKS_PER_MS];
         let is_over = tone.generate(now, pcm, ticks);
         if is_over {
-            *keys = Keys::ToTones { tone: None, last_event: Some(tone.timestamp) };
+            *sounding = None;
         }
         if let Err(reason) = self.send_own_speech(now, index, pipeline, pcm, egress) {
             self.drop_frame(reason);

@@ -85,7 +85,7 @@ impl<B: PacketBuf> Engine<B> {
         }
         let Ok(mut pipeline) = self.take_pipeline(now, pair, index, egress) else { return NOT_NOW };
         let ticks = pipeline.packets.ticks_per_packet();
-        if pipeline.keys.is_sounding() {
+        if self.keys.is_sounding(pipeline.keys) {
             let goes_on = self.make_tone(now, index, &mut pipeline, egress);
             self.rare[index.at()].pipeline = Some(pipeline);
             return goes_on.then_some(ticks);

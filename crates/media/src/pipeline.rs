@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use tandem_codec::transcode::Transcoder;
 
-use crate::keys::Keys;
+use crate::keys::KeysIndex;
 use crate::reception::Verdict;
 use crate::transcode::{FRAME_TICKS, MAX_PAYLOAD, Pair, TICKS_PER_MS};
 
@@ -18,12 +18,13 @@ const MAX_CONCEALED_MS: u32 = 60;
 pub(crate) struct Pipeline {
     pub(crate) packets: Packetizer,
     pub(crate) transcoder: Transcoder,
-    pub(crate) keys: Keys,
+    /// Where keys are carried over.
+    pub(crate) keys: Option<KeysIndex>,
 }
 
 impl Pipeline {
     pub(crate) fn new(pair: Pair, ptime_ms: u8) -> Self {
-        Self { packets: Packetizer::new(pair, ptime_ms), transcoder: pair.transcoder(), keys: Keys::new(pair) }
+        Self { packets: Packetizer::new(pair, ptime_ms), transcoder: pair.transcoder(), keys: None }
     }
 
     /// Reads a little of its parts, so that the cache misses of a burst overlap.
@@ -33,8 +34,8 @@ impl Pipeline {
     }
 
     /// Begins a stream in the same memory.
-    pub(crate) fn reset(&mut self, pair: Pair, ptime_ms: u8) {
-        *self = Self::new(pair, ptime_ms);
+    pub(crate) fn reset(&mut self, pair: Pair, ptime_ms: u8, keys: Option<KeysIndex>) {
+        *self = Self { keys, ..Self::new(pair, ptime_ms) };
     }
 }
 
@@ -57,7 +58,7 @@ pub(crate) struct Packetizer {
 }
 
 const _: () =
-    assert!(size_of::<Pipeline>() <= 5120, "what a transcoded call takes is mostly two of these; see docs/CAPACITY.md");
+    assert!(size_of::<Pipeline>() <= 4864, "what a transcoded call takes is mostly two of these; see docs/CAPACITY.md");
 
 /// The numbers of one packet, in the clock of what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -172,7 +172,7 @@ impl<B: PacketBuf> Engine<B> {
         let describes_silence = is_noise || pair.ends_in_descriptor(payload_len);
         let is_description = is_noise || (describes_silence && payload_len == SID_OCTETS);
         let mut pipeline = self.take_pipeline(now, pair, index, egress)?;
-        if pair.keys == Carry::ToTones && pipeline.keys.is_sounding() {
+        if pair.keys == Carry::ToTones && self.keys.is_sounding(pipeline.keys) {
             self.rare[index.at()].pipeline = Some(pipeline);
             return Err(DropReason::Replaced);
         }
