@@ -85,9 +85,7 @@ impl Admission {
         if !is_counted && peer.max_calls.is_some_and(|most| self.of(callee) >= most) {
             return Err(Refused::TooManyForPeer);
         }
-        if !is_counted {
-            self.count(callee);
-        }
+        self.join_always(caller, callee);
         Ok(())
     }
 
@@ -95,6 +93,11 @@ impl Admission {
     pub(crate) fn admit_always(&mut self, caller: PeerId, callee: PeerId) {
         self.calls += 1;
         self.count(caller);
+        self.join_always(caller, callee);
+    }
+
+    /// Lets a call go to a peer where it went already on another node.
+    pub(crate) fn join_always(&mut self, caller: PeerId, callee: PeerId) {
         if caller != callee {
             self.count(callee);
         }

@@ -16,6 +16,7 @@ use crate::change::Change;
 use crate::config::PeerId;
 use crate::ending::Ending;
 use crate::exchange::Exchange;
+use crate::functions::MediaFunctions;
 use crate::hunt::{Hunt, Refusal as CalleeRefusal};
 use crate::leg::{Leg, Waiting};
 use crate::media_pool::Reservation;
@@ -36,6 +37,7 @@ pub(crate) struct Call {
     /// Leg A and leg B.
     pub(crate) legs: [Leg; 2],
     pub(crate) media: Media,
+    pub(crate) functions: MediaFunctions,
     pub(crate) record: CallRecord,
     pub(crate) record_state: RecordState,
     /// Hops left for the INVITE to the callee.
@@ -177,6 +179,7 @@ impl Call {
             is_ringing: false,
             legs,
             media,
+            functions: MediaFunctions::default(),
             record,
             record_state: RecordState::Open,
             max_forwards,

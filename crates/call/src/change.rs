@@ -158,6 +158,7 @@ impl Call {
         let leg = self.leg_mut(told);
         let told_before = leg.told;
         leg.told = wish;
+        leg.has_moved = false;
         if !leg.is_up {
             return false;
         }
@@ -313,7 +314,8 @@ impl Call {
         self.refuse_change(exchange, now, side, StatusCode::REQUEST_TERMINATED);
     }
 
-    /// Tells a peer what the other side wants, where it does not know it yet and nothing else is under way.
+    /// Tells a peer what the other side wants, or where our media is, where it does not know it yet and nothing else is under
+    /// way.
     pub(crate) fn settle(&mut self, exchange: &mut Exchange, now: Nanos) {
         let is_busy = self.phase != Phase::Answered
             || self.change.is_some()
@@ -327,7 +329,9 @@ impl Call {
         if is_busy {
             return;
         }
-        if let Some(side) = LegSide::BOTH.into_iter().find(|side| self.leg(*side).told != self.wish_of(side.other())) {
+        let is_ignorant =
+            |side: &LegSide| self.leg(*side).has_moved || self.leg(*side).told != self.wish_of(side.other());
+        if let Some(side) = LegSide::BOTH.into_iter().find(is_ignorant) {
             self.tell(exchange, now, side, false);
         }
     }

@@ -12,7 +12,7 @@ use crate::output::CallNumber;
 use crate::record::{CallRecord, Ended, LegRecord, UnixMillis};
 
 /// Why a call ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Ending {
     /// What the caller is told where it has no final answer yet.
     pub(crate) status: StatusCode,

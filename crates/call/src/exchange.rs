@@ -258,6 +258,11 @@ impl Exchange {
         self.transactions.identifiers().next_u64()
     }
 
+    /// Whether our media can be at this address, as the configuration has it.
+    pub(crate) fn has_media_address(&self, address: IpAddr) -> bool {
+        self.config.media.addresses.contains(&address) || self.routing.peers().any(|peer| peer.media_address == address)
+    }
+
     /// What one leg's keys are made of.
     pub(crate) fn key_seed(&mut self) -> KeySeed {
         let mut octets = [0; 32];

@@ -22,16 +22,16 @@ use crate::trunks::Reached;
 /// Who is still to be called, and how.
 #[derive(Debug)]
 pub(crate) struct Hunt {
-    waiting: VecDeque<Candidate>,
-    policy: HuntPolicy,
+    pub(crate) waiting: VecDeque<Candidate>,
+    pub(crate) policy: HuntPolicy,
     /// What each branch may fork on (RFC 5393 §5.3.3); `None` where nobody asked and nothing forks here.
-    breadth: Option<u32>,
+    pub(crate) breadth: Option<u32>,
     /// When the callee on leg B is given up for the next.
     pub(crate) next_at: Option<Nanos>,
     /// The callee on leg B said something.
-    heard: bool,
+    pub(crate) heard: bool,
     /// The refusal that speaks for all so far.
-    best: Option<Ending>,
+    pub(crate) best: Option<Ending>,
 }
 
 /// Which of those who are called.

@@ -44,6 +44,8 @@ pub(crate) struct Leg {
     pub(crate) holds: bool,
     /// What of the other side's wish this peer knows.
     pub(crate) told: Direction,
+    /// Our media is at another address than this peer knows.
+    pub(crate) has_moved: bool,
     /// The direction of our latest offer.
     pub(crate) offered: Direction,
     /// The peer's INVITE that has no final answer of ours.
@@ -177,6 +179,7 @@ impl Leg {
             wish: Direction::SendRecv,
             holds: false,
             told: Direction::SendRecv,
+            has_moved: false,
             offered: Direction::SendRecv,
             incoming: None,
             unacknowledged: None,

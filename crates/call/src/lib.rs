@@ -19,6 +19,7 @@ mod connections;
 mod dtmf_info;
 mod ending;
 mod exchange;
+mod functions;
 mod guard;
 mod heard;
 mod hunt;
@@ -52,6 +53,7 @@ pub use config::{
     SourceNet, SwitchConfig, SwitchConfigError, Target, Timeouts, WallClock, WorkerSlots,
 };
 pub use connections::ConnectionCounters;
+pub use functions::MediaFunctions;
 pub use guard::{Ban, GuardConfig, GuardCounters, Offence};
 pub use output::{CallNumber, CallSnapshot, CallState, Output, SwitchCounters};
 pub use record::{CallRecord, Ended, LegRecord, TriedPeer, UnixMillis};

@@ -11,11 +11,14 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use tandem_contract::{Codec, Direction, LegSide};
 use tandem_sdp::Negotiation;
-use tandem_sip::{Dialog, Transport};
+use tandem_sip::{Dialog, Transport, UriBuf};
 use thiserror::Error;
 
 use crate::call::Phase;
 use crate::change::Change;
+use crate::config::HuntPolicy;
+use crate::ending::Ending;
+use crate::functions::MediaFunctions;
 use crate::record::CallRecord;
 use crate::siprec::SessionReplica;
 
@@ -50,6 +53,67 @@ pub struct Replica {
     pub(crate) is_recorded: bool,
     /// Leg A and leg B.
     pub(crate) legs: [LegReplica; 2],
+    /// Callees that are called beside leg B.
+    #[serde(default)]
+    pub(crate) rivals: Vec<LegReplica>,
+    #[serde(default)]
+    pub(crate) functions: MediaFunctions,
+    #[serde(default)]
+    pub(crate) hunt: Option<HuntReplica>,
+    #[serde(default)]
+    pub(crate) transfer: Option<TransferReplica>,
+}
+
+/// How a peer is reached: by what, from where, at what address.
+pub(crate) type Way = (Transport, SocketAddr, SocketAddr);
+
+/// Who is still to be called.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct HuntReplica {
+    pub(crate) waiting: Vec<CandidateReplica>,
+    pub(crate) policy: HuntPolicy,
+    pub(crate) breadth: Option<u32>,
+    pub(crate) next_at: Option<u64>,
+    pub(crate) heard: bool,
+    pub(crate) best: Option<Ending>,
+}
+
+/// One of them.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct CandidateReplica {
+    /// By name.
+    pub(crate) peer: String,
+    pub(crate) uri: UriBuf,
+    /// Where a registered user is.
+    pub(crate) contact: Option<ContactReplica>,
+}
+
+/// Where a registered user is.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ContactReplica {
+    pub(crate) uri: UriBuf,
+    pub(crate) to: Way,
+    pub(crate) is_flow: bool,
+    pub(crate) route_set: Vec<String>,
+    pub(crate) q: u16,
+    pub(crate) key: String,
+}
+
+/// Somebody is to take the place of one side.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct TransferReplica {
+    pub(crate) side: LegSide,
+    pub(crate) target: LegReplica,
+    pub(crate) refer: u32,
+    pub(crate) until: u64,
+}
+
+/// A session's timer (RFC 4028).
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct TimerReplica {
+    pub(crate) interval_s: u32,
+    pub(crate) refresh_at: Option<u64>,
+    pub(crate) ends_at: u64,
 }
 
 /// What waits for the worker.
@@ -67,8 +131,11 @@ pub(crate) enum ThenReplica {
 pub(crate) struct LegReplica {
     /// By name: its number may be another one there.
     pub(crate) peer: String,
-    /// How the peer is reached outside of dialogs: by what, from where, at what address.
-    pub(crate) home: (Transport, SocketAddr, SocketAddr),
+    /// How the peer is reached outside of dialogs.
+    pub(crate) home: Way,
+    /// How it is reached within them, where its Contact says something else.
+    #[serde(default)]
+    pub(crate) pinned: Option<Way>,
     pub(crate) dialog: Dialog,
     pub(crate) is_up: bool,
     pub(crate) negotiation: Negotiation,
@@ -76,10 +143,22 @@ pub(crate) struct LegReplica {
     #[serde(default)]
     pub(crate) holds: bool,
     pub(crate) told: Direction,
+    #[serde(default)]
+    pub(crate) has_moved: bool,
     pub(crate) offered: Direction,
     pub(crate) incoming: Option<IncomingReplica>,
     pub(crate) unacknowledged: Option<UnacknowledgedReplica>,
     pub(crate) outgoing: Option<OutgoingReplica>,
+    #[serde(default)]
+    pub(crate) lines: Vec<(String, String)>,
+    #[serde(default)]
+    pub(crate) timer: Option<TimerReplica>,
+    #[serde(default)]
+    pub(crate) min_se_s: Option<u32>,
+    #[serde(default)]
+    pub(crate) takes_update: bool,
+    #[serde(default)]
+    pub(crate) next_rseq: Option<u32>,
     pub(crate) ssrc: u32,
     pub(crate) first_sequence: u16,
     pub(crate) first_timestamp: u32,
@@ -198,6 +277,11 @@ impl Replica {
     /// Where the caller and the callee send RTP to.
     pub fn media(&self) -> [SocketAddr; 2] {
         [0, 1].map(|leg| self.legs[leg].negotiation.local())
+    }
+
+    /// What was done with its media beside passing it on.
+    pub const fn functions(&self) -> MediaFunctions {
+        self.functions
     }
 
     /// Whether the call was over, all but its record.

@@ -1,11 +1,17 @@
 //! What of a call is told to another node.
 
 use tandem_contract::Nanos;
+use tandem_sip::Peer as SipPeer;
 
 use crate::call::{Call, Phase, RecordState, Then};
 use crate::exchange::Exchange;
+use crate::hunt::Hunt;
 use crate::leg::Leg;
-use crate::replica::{IncomingReplica, LegReplica, OutgoingReplica, Replica, ThenReplica, UnacknowledgedReplica, Wire};
+use crate::replica::{
+    CandidateReplica, ContactReplica, HuntReplica, IncomingReplica, LegReplica, OutgoingReplica, Replica, ThenReplica,
+    TimerReplica, TransferReplica, UnacknowledgedReplica, Way, Wire,
+};
+use crate::routing::Candidate;
 
 impl Call {
     /// The call as another node needs it; `None` when nothing is left to be done.
@@ -46,24 +52,66 @@ impl Call {
             recording: exchange.recordings.replica(self.number),
             is_recorded,
             legs: [a.replica(exchange), b.replica(exchange)],
+            rivals: self.rivals.iter().map(|leg| leg.replica(exchange)).collect(),
+            functions: self.functions,
+            hunt: Some(self.hunt.replica(unix)),
+            transfer: self.transfer.as_ref().map(|transfer| TransferReplica {
+                side: transfer.side,
+                target: transfer.target().replica(exchange),
+                refer: transfer.refer,
+                until: unix(transfer.until),
+            }),
         })
     }
 }
 
+impl Hunt {
+    fn replica(&self, unix: impl Fn(Nanos) -> u64) -> HuntReplica {
+        let candidate = |candidate: &Candidate| CandidateReplica {
+            peer: candidate.config.name.clone(),
+            uri: candidate.uri.clone(),
+            contact: candidate.contact.as_ref().map(|contact| ContactReplica {
+                uri: contact.uri.clone(),
+                to: way(contact.to),
+                is_flow: contact.is_flow,
+                route_set: contact.route_set.clone(),
+                q: contact.q,
+                key: contact.key.clone(),
+            }),
+        };
+        HuntReplica {
+            waiting: self.waiting.iter().map(candidate).collect(),
+            policy: self.policy.clone(),
+            breadth: self.breadth,
+            next_at: self.next_at.map(unix),
+            heard: self.heard,
+            best: self.best.clone(),
+        }
+    }
+}
+
+/// Connections are this node's alone.
+const fn way(peer: SipPeer) -> Way {
+    (peer.transport, peer.local, peer.remote)
+}
+
 impl Leg {
     fn replica(&self, exchange: &Exchange) -> LegReplica {
+        let unix = |at: Nanos| exchange.config.wall_clock.unix_millis(at);
         let (ssrc, first_sequence, first_timestamp) = self.numbering();
         let source = |request: &tandem_sip::Request| request.source().unwrap_or(self.home.remote);
         let outgoing = self.outgoing.and_then(|tx| exchange.transactions.pending_invite(tx));
         LegReplica {
             peer: self.peer.name.clone(),
-            home: (self.home.transport, self.home.local, self.home.remote),
+            home: way(self.home),
+            pinned: self.pinned.map(way),
             dialog: self.dialog.clone(),
             is_up: self.is_up,
             negotiation: self.negotiation.clone(),
             wish: self.wish,
             holds: self.holds,
             told: self.told,
+            has_moved: self.has_moved,
             offered: self.offered,
             incoming: self.incoming.as_ref().map(|incoming| IncomingReplica {
                 source: source(&incoming.request),
@@ -83,6 +131,15 @@ impl Leg {
                 to: to.remote,
                 request: Wire::new(&request.to_bytes()),
             }),
+            lines: self.lines.clone(),
+            timer: self.timer.map(|timer| TimerReplica {
+                interval_s: timer.interval_s,
+                refresh_at: timer.refresh_at.map(unix),
+                ends_at: unix(timer.ends_at),
+            }),
+            min_se_s: Some(self.min_se_s),
+            takes_update: self.takes_update,
+            next_rseq: Some(self.next_rseq),
             ssrc,
             first_sequence,
             first_timestamp,

@@ -3,13 +3,14 @@
 //! To its peers nothing happened but, perhaps, a retransmission: an INVITE of a peer is taken up as though it had come just
 //! now, an INVITE of ours is sent as it was, and every answer to either finds the call. What was said on the other node and
 //! did not get through is asked for again by whoever misses it.
-
-use std::collections::VecDeque;
+//!
+//! Where this node has other media addresses than the one before, as in another zone, both peers are told by re-INVITE.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tandem_contract::{Command, LegPosition, LegSide, Nanos, SentPosition};
+use tandem_registrar::Target as Contact;
 use tandem_sdp::SessionDescription;
 use tandem_sip::{
     DialogState, HeaderName, Limits as SipLimits, Message, Method, Peer as SipPeer, Request, Response, StatusCode,
@@ -18,8 +19,7 @@ use tandem_sip::{
 use thiserror::Error;
 
 use crate::call::{Call, Then};
-use crate::config::HuntPolicy;
-use crate::config::{Peer, PeerId};
+use crate::config::{HuntPolicy, Peer, PeerId};
 use crate::ending::Ending;
 use crate::exchange::{Exchange, Invitation, Purpose, instant};
 use crate::hunt::Hunt;
@@ -27,7 +27,10 @@ use crate::leg::{Incoming, Leg, LegParts, Unacknowledged};
 use crate::media_pool::Reservation;
 use crate::output::CallNumber;
 use crate::record::{CallRecord, Ended};
-use crate::replica::{LegReplica, Replica, ThenReplica, Wire};
+use crate::replica::{CandidateReplica, HuntReplica, LegReplica, Replica, ThenReplica, Way, Wire};
+use crate::routing::Candidate;
+use crate::session_timer::SessionTimer;
+use crate::transfer::Transfer;
 
 /// How long an answer is repeated by who gave it: 64*T1 (RFC 3261 §13.3.1.4).
 const ANSWER_REPEATED_MS: u64 = 32_000;
@@ -116,12 +119,22 @@ impl Call {
         let [a, b] = &replica.legs;
         let peers = [known_peer(exchange, &a.peer)?, known_peer(exchange, &b.peer)?];
         let mut messages = [Messages::of(a)?, Messages::of(b)?];
-        let reservation = exchange.pool.claim(replica.media())?;
+        let further = |leg: &LegReplica| Ok((known_peer(exchange, &leg.peer)?, Messages::of(leg)?));
+        let rivals = replica.rivals.iter().map(further).collect::<Result<Vec<_>, RestoreError>>()?;
+        let target = replica.transfer.as_ref().map(|transfer| further(&transfer.target)).transpose()?;
+        let has_moved = !replica.media().iter().all(|local| exchange.has_media_address(local.ip()));
+        let reservation = if has_moved {
+            let addresses = peers.each_ref().map(|(_, peer)| peer.media_address);
+            exchange.pool.reserve(now, addresses, None).ok_or(RestoreError::NoSlot)?
+        } else {
+            exchange.pool.claim(replica.media())?
+        };
         exchange.admission.admit_always(peers[0].0, peers[1].0);
         let number = exchange.number_call();
         let record = CallRecord { number, ..replica.record.clone() };
         let [ours, theirs] = peers;
-        let legs = [leg(ours, a), leg(theirs, b)];
+        let legs = [leg(exchange, now, ours, a), leg(exchange, now, theirs, b)];
+        let hunt = resume_hunt(exchange, now, replica.hunt.as_ref());
         let started = moment(exchange, now, replica.started);
         let mut call = Box::new(Self::new(
             number,
@@ -131,9 +144,17 @@ impl Call {
             record,
             replica.max_forwards,
             replica.caller_codecs.clone(),
-            Hunt::new(VecDeque::new(), HuntPolicy::default(), None),
+            hunt,
         ));
         let at = |unix: Option<u64>| unix.map(|unix| moment(exchange, now, unix));
+        if has_moved {
+            for side in LegSide::BOTH {
+                let local = reservation.local(side);
+                let leg = call.leg_mut(side);
+                leg.negotiation.move_to(local);
+                leg.has_moved = true;
+            }
+        }
         call.answered = at(replica.answered);
         call.no_answer_at = at(replica.no_answer_at);
         call.hang_up_at = at(replica.hang_up_at);
@@ -142,6 +163,7 @@ impl Call {
         call.is_ringing = replica.is_ringing;
         call.first_answer.clone_from(&replica.first_answer);
         call.change = replica.change;
+        call.functions = replica.functions;
         for side in LegSide::BOTH {
             exchange.dialogs.insert(call.leg(side).dialog_key(), (number, side));
         }
@@ -153,6 +175,18 @@ impl Call {
         for side in LegSide::BOTH {
             let leg = &replica.legs[side.index()];
             is_whole &= call.resume_transactions(exchange, now, side, (leg, &mut messages[side.index()]));
+        }
+        for (leg, (peer, messages)) in replica.rivals.iter().zip(rivals) {
+            let (rival, is_calling) = call.resume_further(exchange, now, LegSide::B, peer, (leg, messages));
+            is_whole &= is_calling;
+            call.rivals.push(rival);
+        }
+        if let Some((transfer, (peer, messages))) = replica.transfer.as_ref().zip(target) {
+            let further = (&transfer.target, messages);
+            let (target, is_calling) = call.resume_further(exchange, now, transfer.side, peer, further);
+            is_whole &= is_calling;
+            let (side, refer, until) = (transfer.side, transfer.refer, moment(exchange, now, transfer.until));
+            call.transfer = Some(Transfer { side, target: Box::new(target), refer, until });
         }
         call.repeat_ack(exchange, now);
         if !is_whole {
@@ -217,16 +251,24 @@ impl Call {
             let waits = Unacknowledged::new(exchange, now, (tx, Box::new(request)), response, waiting.awaits_answer);
             self.leg_mut(side).unacknowledged = Some(waits.with_bye(waiting.bye_reason.clone()));
         }
-        if let (Some(outgoing), Some(request)) = (&replica.outgoing, messages.outgoing.take()) {
-            let to = SipPeer::new(outgoing.transport, home.local, outgoing.to);
-            let Ok(tx) = exchange.transactions.resume_client(instant(now), to, request) else {
-                return false;
-            };
-            let invitation = Invitation::new(number, side, self.leg(side).dialog.clone(), home);
-            exchange.requests.insert(tx, Purpose::Invite(invitation));
-            self.leg_mut(side).outgoing = Some(tx);
-        }
-        true
+        resume_invite(exchange, now, (number, side), self.leg_mut(side), (replica, messages.outgoing.take()))
+    }
+
+    /// A callee that is called beside the two legs; whether there was room for its INVITE.
+    fn resume_further(
+        &self,
+        exchange: &mut Exchange,
+        now: Nanos,
+        side: LegSide,
+        peer: (PeerId, Arc<Peer>),
+        (replica, messages): (&LegReplica, Messages),
+    ) -> (Leg, bool) {
+        let mut further = leg(exchange, now, peer, replica);
+        exchange.admission.join_always(self.leg(side.other()).id, further.id);
+        exchange.dialogs.insert(further.dialog_key(), (self.number, side));
+        let invite = (replica, messages.outgoing);
+        let is_calling = resume_invite(exchange, now, (self.number, side), &mut further, invite);
+        (further, is_calling)
     }
 
     /// The callee repeats its 200 until it has an ACK, and the one that was sent may not have reached it.
@@ -240,6 +282,48 @@ impl Call {
     }
 }
 
+/// Sends our INVITE as it was, where it has no final answer; `false` where there is no room for it.
+fn resume_invite(
+    exchange: &mut Exchange,
+    now: Nanos,
+    (number, side): (CallNumber, LegSide),
+    leg: &mut Leg,
+    (replica, request): (&LegReplica, Option<Request>),
+) -> bool {
+    let Some((outgoing, request)) = replica.outgoing.as_ref().zip(request) else { return true };
+    let to = SipPeer::new(outgoing.transport, leg.home.local, outgoing.to);
+    let Ok(tx) = exchange.transactions.resume_client(instant(now), to, request) else { return false };
+    let invitation = Invitation::new(number, side, leg.dialog.clone(), leg.home);
+    exchange.requests.insert(tx, Purpose::Invite(invitation));
+    leg.outgoing = Some(tx);
+    true
+}
+
+/// Who is still to be called; peers that are not configured here are not.
+fn resume_hunt(exchange: &Exchange, now: Nanos, replica: Option<&HuntReplica>) -> Hunt {
+    let Some(replica) = replica else { return Hunt::new(Default::default(), HuntPolicy::default(), None) };
+    let candidate = |candidate: &CandidateReplica| {
+        let (peer, config) = exchange.routing.peer_named(&candidate.peer)?;
+        let contact = candidate.contact.as_ref().map(|contact| Contact {
+            uri: contact.uri.clone(),
+            to: peer_at(contact.to),
+            is_flow: contact.is_flow,
+            route_set: contact.route_set.clone(),
+            q: contact.q,
+            key: contact.key.clone(),
+        });
+        Some(Candidate { peer, config, uri: candidate.uri.clone(), contact })
+    };
+    Hunt {
+        waiting: replica.waiting.iter().filter_map(candidate).collect(),
+        policy: replica.policy.clone(),
+        breadth: replica.breadth,
+        next_at: replica.next_at.map(|at| moment(exchange, now, at)),
+        heard: replica.heard,
+        best: replica.best.clone(),
+    }
+}
+
 /// A call that was over on the other node: its record is written here, and whoever may not have heard is told.
 pub(crate) fn finish(exchange: &mut Exchange, now: Nanos, replica: &Replica) -> CallNumber {
     let number = exchange.number_call();
@@ -247,7 +331,7 @@ pub(crate) fn finish(exchange: &mut Exchange, now: Nanos, replica: &Replica) -> 
         let hung_up = replica.record.ended_by == by;
         let mut dialog = leg.dialog.clone();
         if !hung_up && dialog.state == DialogState::Confirmed {
-            let to = exchange.next_hop(&dialog, home_of(leg));
+            let to = exchange.next_hop(&dialog, peer_at(leg.home));
             let reason = format!("Q.850;cause={}", replica.record.q850);
             let bye = dialog.request(Method::Bye).header(HeaderName::Reason, &reason);
             exchange.request(now, to, bye, Purpose::Bye(None));
@@ -267,8 +351,7 @@ fn known_peer(exchange: &Exchange, name: &str) -> Result<(PeerId, Arc<Peer>), Re
     exchange.routing.peer_named(name).ok_or_else(|| RestoreError::UnknownPeer(name.to_owned()))
 }
 
-fn home_of(leg: &LegReplica) -> SipPeer {
-    let (transport, local, remote) = leg.home;
+const fn peer_at((transport, local, remote): Way) -> SipPeer {
     SipPeer::new(transport, local, remote)
 }
 
@@ -284,8 +367,8 @@ fn origin(home: SipPeer, request: &Request) -> SipPeer {
     SipPeer::new(home.transport, home.local, SocketAddr::new(ip, port))
 }
 
-fn leg((id, peer): (PeerId, Arc<Peer>), replica: &LegReplica) -> Leg {
-    let home = home_of(replica);
+fn leg(exchange: &Exchange, now: Nanos, (id, peer): (PeerId, Arc<Peer>), replica: &LegReplica) -> Leg {
+    let home = peer_at(replica.home);
     let numbering = (replica.ssrc, replica.first_sequence, replica.first_timestamp);
     let parts = LegParts { id, peer, home, dialog: replica.dialog.clone(), negotiation: replica.negotiation.clone() };
     let mut leg = Leg::of(parts, numbering);
@@ -293,7 +376,18 @@ fn leg((id, peer): (PeerId, Arc<Peer>), replica: &LegReplica) -> Leg {
     leg.wish = replica.wish;
     leg.holds = replica.holds;
     leg.told = replica.told;
+    leg.has_moved = replica.has_moved;
     leg.offered = replica.offered;
+    leg.pinned = replica.pinned.map(peer_at);
+    leg.lines.clone_from(&replica.lines);
+    leg.timer = replica.timer.as_ref().map(|timer| SessionTimer {
+        interval_s: timer.interval_s,
+        refresh_at: timer.refresh_at.map(|at| moment(exchange, now, at)),
+        ends_at: moment(exchange, now, timer.ends_at),
+    });
+    leg.min_se_s = replica.min_se_s.unwrap_or(leg.min_se_s);
+    leg.takes_update = replica.takes_update;
+    leg.next_rseq = replica.next_rseq.unwrap_or(leg.next_rseq);
     leg
 }
 

@@ -22,11 +22,11 @@ const AGAIN_S: u32 = 3;
 /// What one leg agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionTimer {
-    interval_s: u32,
+    pub(crate) interval_s: u32,
     /// When it is on us to refresh; `None` where the peer does.
-    refresh_at: Option<Nanos>,
+    pub(crate) refresh_at: Option<Nanos>,
     /// When the call ends without a refresh.
-    ends_at: Nanos,
+    pub(crate) ends_at: Nanos,
 }
 
 /// Who refreshes, as seen from a request.

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use tandem_contract::{Command, Event, FlowId, LegSide, Nanos, WorkerId};
+use tandem_contract::{Command, Event, FlowId, Function, LegSide, Nanos, WorkerId};
 use tandem_registrar::Registrar;
 use tandem_sip::transaction::Tx;
 use tandem_sip::{
@@ -418,6 +418,15 @@ impl Switch {
     pub fn note_recording(&mut self, call: CallNumber, files: impl IntoIterator<Item = String>) -> bool {
         let found = self.calls.get_mut(&call);
         found.map(|call| call.record.recordings.extend(files)).is_some()
+    }
+
+    /// A worker does this with the media of a call from now on: another node that goes on with the call does so too.
+    pub fn note_function(&mut self, (worker, flow): (WorkerId, FlowId), function: &Function) {
+        let number = self.flows.get(&(worker, flow.slot, flow.generation)).copied();
+        if let Some((number, call)) = number.and_then(|number| Some((number, self.calls.get_mut(&number)?))) {
+            call.functions.note(function);
+            self.note_change(number);
+        }
     }
 
     /// From now on [`Switch::poll_change`] tells which calls are not as they were. Beginning with those that are there.

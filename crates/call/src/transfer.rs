@@ -27,11 +27,11 @@ use crate::stir::IdentityVerdict;
 #[derive(Debug)]
 pub(crate) struct Transfer {
     /// The side that asked, and is to be replaced.
-    side: LegSide,
+    pub(crate) side: LegSide,
     /// Who takes its place, once it answers.
-    target: Box<Leg>,
+    pub(crate) target: Box<Leg>,
     /// Which REFER the notifications speak of.
-    refer: u32,
+    pub(crate) refer: u32,
     /// When it is given up.
     pub(crate) until: Nanos,
 }

@@ -16,6 +16,17 @@ proptest! {
     }
 
     #[test]
+    fn whatever_the_store_knew_when_a_node_died_every_call_in_it_ends_with_a_record_and_nothing_left(
+        call in 0_u8..128,
+        script in proptest::collection::vec(any::<u8>(), 0..240),
+    ) {
+        // A call that rings, told of; then anything.
+        let mut whole = vec![0, call / 5 * 5, 2, 1, 21, 0];
+        whole.extend(script);
+        support::random::play_behind(&whole);
+    }
+
+    #[test]
     fn whatever_connections_do_none_is_left_and_none_is_forgotten(
         script in proptest::collection::vec(any::<u8>(), 0..240),
     ) {

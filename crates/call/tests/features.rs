@@ -104,6 +104,31 @@ fn a_session_that_nobody_refreshes_ends() {
 }
 
 #[test]
+fn sessions_are_refreshed_and_missed_in_time_by_the_node_that_takes_over() {
+    let mut stage = Stage::with(with_timers());
+    let invite = alice_calls_with(&mut stage, "Supported: timer\r\nSession-Expires: 300;refresher=uac\r\n");
+    comes_up(&mut stage, &invite, "Allow: INVITE, BYE, UPDATE\r\nSession-Expires: 200;refresher=uac\r\n");
+    stage.pass_ms(60_000);
+    stage.crash();
+    stage.pass_ms(39_900);
+    stage.bob.expect_silence();
+    stage.pass_ms(200);
+    let update = stage.bob.expect_request("UPDATE");
+    assert_eq!(update.header("Session-Expires"), "200;refresher=uac");
+    bob_answers_with(&mut stage, &update, 200, "", "Session-Expires: 200;refresher=uac\r\n");
+    // Alice was to refresh hers, and does not: 32 seconds before it is over, the call is.
+    stage.pass_ms(100_100);
+    let update = stage.bob.expect_request("UPDATE");
+    bob_answers_with(&mut stage, &update, 200, "", "Session-Expires: 200;refresher=uac\r\n");
+    stage.pass_ms(67_000);
+    stage.alice.expect_silence();
+    stage.pass_ms(1_000);
+    stage.alice.expect_request("BYE");
+    stage.bob.expect_request("BYE");
+    stage.assert_clean();
+}
+
+#[test]
 fn too_brief_a_session_is_422_and_ours_is_made_longer_when_asked() {
     let mut stage = Stage::new();
     stage.alice.invite("200", "");

@@ -438,3 +438,56 @@ fn a_new_configuration_leaves_calls_and_those_still_to_be_called_alone() {
     carol_takes_it(&mut stage, &second);
     assert_eq!(stage.switch.trunks().iter().map(|trunk| trunk.calls).sum::<u32>(), 0);
 }
+
+#[test]
+fn the_node_that_takes_over_calls_the_next_as_the_first_would_have() {
+    let mut stage = stage(group(HuntMode::FailOver));
+    stage.alice_calls(&offer());
+    stage.crash();
+    let again = stage.bob.expect_request("INVITE");
+    stage.bob_answers(&again, 503, "");
+    stage.bob.expect_request("ACK");
+    let invite = stage.carol().expect_request("INVITE");
+    carol_takes_it(&mut stage, &invite);
+    assert_eq!(stage.record().tried[0].peer, "bob");
+}
+
+#[test]
+fn silence_before_and_after_a_takeover_counts_together() {
+    let mut stage = stage(group(HuntMode::FailOver));
+    stage.alice_calls(&offer());
+    stage.pass_ms(4_000);
+    stage.crash();
+    stage.bob.inbox.clear();
+    stage.pass_ms(900);
+    stage.carol().expect_silence();
+    stage.pass_ms(200);
+    let invite = stage.carol().expect_request("INVITE");
+    carol_takes_it(&mut stage, &invite);
+}
+
+#[test]
+fn all_who_rang_at_once_ring_on_after_a_takeover_and_the_first_to_answer_has_the_call() {
+    let mut stage = stage(group(HuntMode::Parallel));
+    let before = stage.alice_calls(&offer());
+    stage.carol().expect_request("INVITE");
+    stage.crash();
+    let bobs = stage.bob.expect_request("INVITE");
+    assert_eq!(bobs.header("Via"), before.header("Via"), "as though it had been lost");
+    stage.bob_answers(&bobs, 180, "");
+    let carols = stage.carol().expect_request("INVITE");
+    let calls = |stage: &Stage| stage.switch.trunks().iter().map(|trunk| trunk.calls).collect::<Vec<_>>();
+    assert_eq!(calls(&stage), [1, 1, 1]);
+    stage.carol_answers(&carols, 200, &sdp(CAROL, 7000, "8", ""));
+    stage.carol().expect_request("ACK");
+    let cancel = stage.bob.expect_request("CANCEL");
+    stage.bob_answers(&cancel, 200, "");
+    stage.bob_answers(&bobs, 487, "");
+    assert_eq!(calls(&stage), [1, 0, 1]);
+    while stage.alice.next().status() != Some(200) {}
+    stage.switch.end_all(stage.now, "practice");
+    stage.settle();
+    stage.alice.inbox.clear();
+    stage.carol().inbox.clear();
+    stage.assert_clean();
+}

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use support::{ALICE, BOB, Stage, Worker, config, sdp};
 use tandem_call::{Ended, MediaPosition, Replica, ReplicaError, RestoreError, SrtpPolicy, Switch};
 use tandem_contract::{Command, CryptoSuite, Direction, LegCounters, LegPosition, Nanos, SentPosition};
@@ -300,4 +302,33 @@ fn who_watches_hears_of_each_change_once_and_of_the_end() {
     stage.alice_hangs_up();
     assert_eq!(stage.switch.poll_change(), Some(number));
     assert!(stage.switch.replica(number).is_none(), "the record is written");
+}
+
+#[test]
+fn both_sides_are_told_where_the_media_of_the_node_that_takes_over_is() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    stage.pass_ms(40_000);
+    let [alices, bobs] = [[10, 9, 1, 1], [10, 9, 2, 1]].map(|octets| IpAddr::from(Ipv4Addr::from(octets)));
+    stage.config.media.addresses = vec![alices, bobs];
+    stage.config.peers[0].media_address = alices;
+    stage.config.peers[1].media_address = bobs;
+    stage.crash();
+    let told = stage.alice.expect_request("INVITE");
+    assert!(told.body.contains("c=IN IP4 10.9.1.1\r\n"), "{}", told.body);
+    stage.bob.expect_silence();
+    let ok = stage.alice.answer(&told, 200, "OK", &offer());
+    stage.alice_sends(ok);
+    stage.alice.expect_request("ACK");
+    let told = stage.bob.expect_request("INVITE");
+    assert!(told.body.contains("c=IN IP4 10.9.2.1\r\n"), "{}", told.body);
+    let ok = stage.bob.answer(&told, 200, "OK", &answer());
+    stage.bob_sends(ok);
+    stage.bob.expect_request("ACK");
+    assert_eq!(stage.legs().map(|leg| leg.local.ip()), [alices, bobs]);
+    // And once more, as the next one has the same addresses: nobody needs to hear of it.
+    stage.crash();
+    stage.alice.expect_silence();
+    stage.alice_hangs_up();
+    stage.assert_clean();
 }

@@ -163,3 +163,37 @@ fn what_cannot_be_done_is_refused() {
     stage.alice_hangs_up();
     stage.assert_clean();
 }
+
+#[test]
+fn a_transfer_that_was_under_way_comes_to_its_end_on_the_node_that_takes_over() {
+    for answered in [true, false] {
+        let mut stage = stage(BOBS);
+        bob_refers(&mut stage);
+        stage.pass_ms(33_000);
+        stage.more[0].inbox.clear();
+        stage.bob.inbox.clear();
+        stage.crash();
+        let again = stage.more[0].expect_request("INVITE");
+        if answered {
+            carol_answers(&mut stage, &again, 200, &sdp(CAROL, 7000, "8", ""));
+            stage.more[0].expect_request("ACK");
+        } else {
+            carol_answers(&mut stage, &again, 486, "");
+            stage.more[0].expect_request("ACK");
+        }
+        let done = stage.bob.expect_request("NOTIFY");
+        assert_eq!(done.body.contains("200"), answered, "{}", done.body);
+        let ok = stage.bob.answer(&done, 200, "OK", "");
+        stage.bob_sends(ok);
+        if answered {
+            let bye = stage.bob.expect_request("BYE");
+            let ok = stage.bob.answer(&bye, 200, "OK", "");
+            stage.bob_sends(ok);
+            stage.alice_hangs_up_with(CAROL);
+        } else {
+            stage.alice_hangs_up();
+        }
+        stage.assert_clean();
+        assert_eq!(stage.switch.trunks().iter().map(|trunk| trunk.calls).sum::<u32>(), 0);
+    }
+}

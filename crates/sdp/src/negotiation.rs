@@ -162,6 +162,11 @@ impl Negotiation {
         Self { security, ..self }
     }
 
+    /// We receive RTP at `local` from now on. The peer learns that from our next offer or answer.
+    pub const fn move_to(&mut self, local: SocketAddr) {
+        self.local = local;
+    }
+
     /// What was agreed last.
     pub const fn agreement(&self) -> Option<&Agreement> {
         self.agreement.as_ref()

@@ -117,7 +117,7 @@ pub enum Order {
 }
 
 /// How the members of a group are called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HuntPolicy {
     /// One after another, or all at once.
     pub mode: HuntMode,
@@ -130,7 +130,7 @@ pub struct HuntPolicy {
 }
 
 /// One after another, or all at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum HuntMode {
     /// The next is called where the one before could not take the call; who is busy or does not answer decides for all.
     FailOver,

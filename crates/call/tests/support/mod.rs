@@ -229,11 +229,19 @@ impl Stage {
         }
     }
 
+    /// What the node has told of its calls, as the store has it.
+    pub fn told(&self) -> Vec<Vec<u8>> {
+        let calls = self.switch.snapshot(self.now);
+        calls.iter().filter_map(|call| self.switch.replica(call.number)).map(|replica| replica.to_json()).collect()
+    }
+
     /// The node is gone, with its worker; another one goes on with what it had told of its calls.
     pub fn crash(&mut self) {
-        let calls = self.switch.snapshot(self.now);
-        let replicas: Vec<Vec<u8>> =
-            calls.iter().filter_map(|call| self.switch.replica(call.number)).map(|replica| replica.to_json()).collect();
+        self.crash_with(self.told());
+    }
+
+    /// The same, where the store has no more than `replicas`.
+    pub fn crash_with(&mut self, replicas: Vec<Vec<u8>>) {
         self.attempts_before += self.switch.counters().attempts;
         self.held.clear();
         self.flows.clear();

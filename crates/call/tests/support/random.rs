@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tandem_call::{
-    Account, CallRecord, Group, GroupId, HuntMode, HuntPolicy, ListenerId, Member, Order, PeerId, SwitchConfig, Target,
+    Account, CallRecord, Group, GroupId, HuntMode, HuntPolicy, ListenerId, Member, Order, PeerId, Replica,
+    SwitchConfig, Target,
 };
 use tandem_contract::{Codec, Epoch, Event, FlowId, LegSide, Refusal, WorkerId};
 
@@ -16,14 +17,38 @@ const MAX_STEPS: usize = 200;
 
 /// Plays `script`, two bytes a step, then lets everybody fall silent and checks that nothing is left.
 pub fn play(script: &[u8]) {
-    let config = with_carol(script.first().copied().unwrap_or(0));
-    let how = script.first().copied().unwrap_or(0);
-    let mut play =
-        Play { how, stage: Stage::with(config), sent: Vec::new(), calls: 0, pending: [Vec::new(), Vec::new()] };
+    let mut play = Play::new(script);
     for step in script.chunks_exact(2).take(MAX_STEPS) {
         play.step(step[0], usize::from(step[1]));
     }
     play.end();
+}
+
+/// Plays `script` while the store has only what its steps of one kind told it, which other nodes go on with after each crash:
+/// every call that is known there ends with a record, and nothing is left, however old the store's knowledge is.
+pub fn play_behind(script: &[u8]) {
+    let mut play = Play::new(script);
+    let mut stored = Vec::new();
+    let mut known = Vec::new();
+    for step in script.chunks_exact(2).take(MAX_STEPS) {
+        match step[0] % 24 {
+            21 | 22 => stored = play.stage.told(),
+            23 => {
+                play.stage.write_records();
+                known.extend(stored.iter().map(|json: &Vec<u8>| {
+                    let replica = Replica::from_json(json).expect("it was just written");
+                    replica.call_ids().map(str::to_owned)
+                }));
+                play.stage.crash_with(stored.clone());
+            }
+            other => play.step(other, usize::from(step[1])),
+        }
+    }
+    play.fall_silent();
+    for ids in known {
+        let is_it = |record: &CallRecord| record.caller.call_id == ids[0];
+        assert!(play.stage.records.iter().any(is_it), "{ids:?} has no record");
+    }
 }
 
 /// Bob and Carol, who never says a word, stand in for each other in the way that `how` says.
@@ -78,6 +103,12 @@ const STATUSES: [(u16, u8); 16] = [
 ];
 
 impl Play {
+    fn new(script: &[u8]) -> Self {
+        let how = script.first().copied().unwrap_or(0);
+        let stage = Stage::with(with_carol(how));
+        Self { how, stage, sent: Vec::new(), calls: 0, pending: [Vec::new(), Vec::new()] }
+    }
+
     fn step(&mut self, what: u8, how: usize) {
         let from_alice = how.is_multiple_of(2);
         match what % 21 {
@@ -295,8 +326,8 @@ impl Play {
         stage.settle();
     }
 
-    /// Everybody falls silent, the worker and the disk do what they owe.
-    fn end(mut self) {
+    /// Everybody falls silent, the worker and the disk do what they owe, and nothing is left.
+    fn fall_silent(&mut self) {
         let stage = &mut self.stage;
         stage.worker_answers();
         stage.disk_works = true;
@@ -304,6 +335,11 @@ impl Play {
         stage.write_records();
         stage.stray.clear();
         stage.assert_clean();
+    }
+
+    fn end(mut self) {
+        self.fall_silent();
+        let stage = &self.stage;
         // Each node has numbers of its own; the Call-ID of the callee's side is nobody else's.
         let is_admitted = |record: &&CallRecord| !record.callee.call_id.is_empty();
         let admitted = stage.records.iter().filter(is_admitted);
