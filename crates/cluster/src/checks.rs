@@ -31,7 +31,9 @@ impl Check {
     /// Nanoseconds that it may fail without consequence.
     pub const fn patience_ns(self) -> u64 {
         match self {
-            Self::WorkerStuck | Self::PortDown => 100 * MS,
+            Self::WorkerStuck => 100 * MS,
+            // Media is away all the while.
+            Self::PortDown => 40 * MS,
             Self::NoRoute => 1000 * MS,
             Self::Overload => 10_000 * MS,
             Self::AllowanceExceeded => 30_000 * MS,

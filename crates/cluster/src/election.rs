@@ -24,10 +24,10 @@ impl Cluster {
                     self.stand(now, id, None);
                 }
             }
-            Mine::Standing { since, epoch, from, .. } => {
+            Mine::Standing { since, epoch, .. } => {
                 self.vote_for_oneself(now, id, epoch);
                 if self.majority_until(id) > now {
-                    self.hold(now, id, epoch, since, from);
+                    self.hold(now, id);
                 } else if now >= since.plus(self.patience_ns()) {
                     self.stand_down(now, id);
                 } else if self.services[id.index()].highest > epoch {

@@ -25,9 +25,10 @@ const NEXT_OFFER_NS: u64 = 1000 * MS;
 
 impl Cluster {
     /// A majority voted for this member.
-    pub(crate) fn hold(&mut self, now: Nanos, id: ServiceId, epoch: u64, since: Nanos, from: Option<MemberId>) {
+    pub(crate) fn hold(&mut self, now: Nanos, id: ServiceId) {
         let own = self.config.own;
         let service = &mut self.services[id.index()];
+        let Mine::Standing { epoch, since, offered_by, from } = service.mine else { return };
         service.mine = Mine::Held { epoch, stage: Stage::Moving { since, failures: 0, again_at: None } };
         service.holder = Some(Holder { member: own, epoch });
         service.held_from = epoch;
@@ -37,7 +38,7 @@ impl Cluster {
         service.elsewhere = 0;
         (service.permit, service.lapsed) = (Nanos(0), false);
         self.counters.promotions += 1;
-        self.outputs.push_back(Output::Promote { service: id, epoch, from });
+        self.outputs.push_back(Output::Promote { service: id, epoch, from, handed_over: offered_by.is_some() });
         self.permit(now, id);
         self.move_here(id);
         // Whoever asks too had better know.
@@ -112,7 +113,7 @@ impl Cluster {
             return;
         }
         let epoch = service.held_from;
-        self.outputs.push_back(Output::Promote { service: id, epoch, from: Some(own) });
+        self.outputs.push_back(Output::Promote { service: id, epoch, from: Some(own), handed_over: false });
         if let Mine::Held { stage: Stage::Moving { again_at: None, .. }, .. } = self.services[id.index()].mine {
             self.move_here(id);
         }

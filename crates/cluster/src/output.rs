@@ -32,6 +32,8 @@ pub enum Output {
         epoch: u64,
         /// Who held it before, where that is known.
         from: Option<MemberId>,
+        /// He offered it, and lets go of it at this moment: his last changes are on their way.
+        handed_over: bool,
     },
     /// Until `until` workers may send from the service's addresses and answer for them; a time that has come stops them.
     Permit {

@@ -1,11 +1,14 @@
 //! What workers do with a call's media beside passing it on, as it is asked for over HTTP, and the clips they play.
 
 use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tandem_contract::{Clip, ClipId, ClipLoad, Command, FlowId, Function, LegSide, Refusal, WorkerId};
+use tandem_contract::{Clip, ClipId, ClipLoad, Command, FlowId, ForkTarget, Function, LegSide, Refusal, WorkerId};
 use tokio::sync::oneshot;
 
+use crate::start::random_seed;
 use crate::workers::Workers;
 
 /// What is asked of a call's worker.
@@ -17,6 +20,16 @@ pub(crate) enum Asked {
     Record { files: Vec<String> },
     /// Whatever needs nothing beside.
     Plain(Function),
+}
+
+/// Who waits for whether it was done.
+pub(crate) type FunctionAnswer = oneshot::Sender<Result<(), Denied>>;
+
+/// A copy to `remote`, under numbers of its own.
+pub(crate) fn fork_to(remote: SocketAddr) -> io::Result<ForkTarget> {
+    let random = random_seed()?;
+    let word = |at: usize| u32::from_ne_bytes([random[at], random[at + 1], random[at + 2], random[at + 3]]);
+    Ok(ForkTarget { remote, ssrc: word(0), first_sequence: word(4) as u16 & 0x7fff, first_timestamp: word(8) })
 }
 
 /// Why it was not done.
@@ -61,7 +74,7 @@ pub(crate) struct Functions {
 struct Waiting {
     key: Key,
     function: Function,
-    answer: oneshot::Sender<Result<(), Denied>>,
+    answer: FunctionAnswer,
 }
 
 impl Functions {
@@ -83,13 +96,7 @@ impl Functions {
     }
 
     /// Sends the worker what is asked; the answer comes with [`Functions::on_done`].
-    pub(crate) fn ask(
-        &mut self,
-        workers: &mut Workers,
-        key: Key,
-        asked: Asked,
-        answer: oneshot::Sender<Result<(), Denied>>,
-    ) {
+    pub(crate) fn ask(&mut self, workers: &mut Workers, key: Key, asked: Asked, answer: FunctionAnswer) {
         let (worker, flow) = key;
         let function = match asked {
             Asked::Plain(function) => function,
@@ -110,9 +117,14 @@ impl Functions {
         workers.send(worker, Command::Function { flow, request, function });
     }
 
-    /// A worker took a request up, or did not.
-    pub(crate) fn on_done(&mut self, workers: &mut Workers, request: u32, outcome: Result<(), Refusal>) {
-        let Some(Waiting { key, function, answer }) = self.waiting.remove(&request) else { return };
+    /// A worker took a request up, or did not; what it does now, and with which flow.
+    pub(crate) fn on_done(
+        &mut self,
+        workers: &mut Workers,
+        request: u32,
+        outcome: Result<(), Refusal>,
+    ) -> Option<(Key, Function)> {
+        let Waiting { key, function, answer } = self.waiting.remove(&request)?;
         let over = match (function, outcome) {
             (Function::Play { leg, clip, .. }, Ok(())) => self.playing.insert((key, leg), clip),
             (Function::Play { clip, .. }, Err(_)) => Some(clip),
@@ -123,6 +135,7 @@ impl Functions {
             self.unload(workers, key.0, clip);
         }
         let _ = answer.send(outcome.map_err(Denied::Refused));
+        outcome.is_ok().then_some((key, function))
     }
 
     /// A leg has heard a clip to its end.

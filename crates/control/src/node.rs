@@ -37,7 +37,7 @@ pub(crate) struct Node {
     pub(crate) store: Option<Arc<StoreState>>,
     /// `None` where nobody registers.
     pub(crate) subscribers: Option<Subscribers>,
-    pub(crate) ports: OnceLock<PortReader>,
+    pub(crate) ports: Arc<OnceLock<PortReader>>,
     pub(crate) requests: mpsc::Sender<Request>,
     /// Whom HTTP believes.
     pub(crate) gate: Arc<Gate>,

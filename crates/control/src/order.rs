@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::addresses::{AddressAnswer, AddressView};
 use crate::cluster::{LetGo, TakeOver};
 use crate::flows::FlowView;
-use crate::functions::{Asked, Denied};
+use crate::functions::{Asked, FunctionAnswer};
 use crate::http::{LimitsView, NewLimits};
 use crate::ports::PortSpreading;
 use crate::status::SwitchStatus;
@@ -37,6 +37,10 @@ pub(crate) enum Order {
     AddressesAttached,
     /// The file was read, perhaps because somebody asked for it.
     Apply(Result<Box<Config>, LoadError>, Option<ReloadAnswer>),
+    /// Something that was done with a call's media on the node before, and is to be done here too.
+    Ask(CallNumber, Asked),
+    /// A node that let go of its calls was heard to say that the copy has them all.
+    CopyComplete,
     /// The floating addresses are to come here, with the calls on them.
     TakeOver(TakeOver),
     /// They are another's.
@@ -65,7 +69,7 @@ pub(crate) enum Request {
     Flows(oneshot::Sender<Vec<FlowView>>),
     Call(CallNumber, oneshot::Sender<Option<CallSnapshot>>),
     /// Something to do with a call's media.
-    Function(CallNumber, Asked, oneshot::Sender<Result<(), Denied>>),
+    Function(CallNumber, Asked, FunctionAnswer),
     /// Whether there is such a call.
     HangUp(CallNumber, oneshot::Sender<bool>),
     /// Flows without a call, all or none.

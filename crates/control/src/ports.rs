@@ -1,4 +1,4 @@
-//! What a port's driver counts, without knowing the driver.
+//! What a port's driver counts, and whether it has a link, without knowing the driver.
 
 use std::fmt;
 
@@ -22,17 +22,28 @@ pub struct PortSpreading {
     pub table: Vec<u16>,
 }
 
-/// Reads all ports; called for each scrape, on the HTTP thread.
-pub struct PortReader(Box<dyn Fn() -> Vec<PortReading> + Send + Sync>);
+/// Reads all ports.
+pub struct PortReader {
+    read: Box<dyn Fn() -> Vec<PortReading> + Send + Sync>,
+    have_links: Box<dyn Fn() -> bool + Send + Sync>,
+}
 
 impl PortReader {
-    /// Reads through `read`.
-    pub fn new(read: impl Fn() -> Vec<PortReading> + Send + Sync + 'static) -> Self {
-        Self(Box::new(read))
+    /// `read` is called for each scrape, on the HTTP thread; `have_links` says whether every port has a link, some fifty times
+    /// a second, on the cluster's.
+    pub fn new(
+        read: impl Fn() -> Vec<PortReading> + Send + Sync + 'static,
+        have_links: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { read: Box::new(read), have_links: Box::new(have_links) }
     }
 
     pub(crate) fn read(&self) -> Vec<PortReading> {
-        (self.0)()
+        (self.read)()
+    }
+
+    pub(crate) fn have_links(&self) -> bool {
+        (self.have_links)()
     }
 }
 

@@ -18,10 +18,10 @@ use tokio::time::sleep_until;
 
 use crate::addresses::{AddressAnswer, AddressChange, AddressError, Addresses};
 use crate::clock::Clock;
-use crate::cluster::{ClusterHandle, ClusterRequest, LetGo, TakeOver};
+use crate::cluster::{ClusterHandle, ClusterRequest, LetGo};
 use crate::database::{Ask, Database, News, change_of};
 use crate::flows::{FlowQuery, FlowRequests, key_of};
-use crate::functions::{Asked, Denied, Functions};
+use crate::functions::{Asked, Denied, FunctionAnswer, Functions};
 use crate::hep::{Capture, Carrier, Collector};
 use crate::http::{self, Certificates, Gate, LimitsView, NewLimits};
 use crate::load::Load;
@@ -37,6 +37,7 @@ use crate::status::{ReplicationStatus, SipCounters, SwitchStatus};
 use crate::stir;
 use crate::streams::{Arrival, Streams};
 use crate::switch_config::switch_config;
+use crate::takeover::Expected;
 use crate::users::{registrations, take_news};
 use crate::workers::{Watch, Workers};
 
@@ -73,6 +74,8 @@ pub(crate) struct Shell {
     pub(crate) held: Option<Vec<Output>>,
     /// Floating addresses that the kernel has while the calls are here.
     pub(crate) attached: Vec<KernelAddress>,
+    /// Calls that are handed over to here and have not all come.
+    pub(crate) expected: Option<Expected>,
     /// `None` where nothing is kept in a database.
     pub(crate) database: Option<Database>,
     pub(crate) config: Config,
@@ -132,8 +135,10 @@ impl Shell {
                 self.switch.on_timeout(now);
             }
             self.watch(now);
+            self.look_for_expected(now);
             self.perform(now);
-            if let Some(replication) = &mut self.replication {
+            // Without votes another node may have the calls, and what is said of them here be old.
+            if let Some(replication) = self.replication.as_mut().filter(|_| self.permit.is_open(now)) {
                 replication.turn(now, &mut self.switch, &mut self.workers);
             }
             if let Some(calls_cut) = self.is_over(now) {
@@ -173,6 +178,9 @@ impl Shell {
         }
         if let Phase::Draining(until) | Phase::Ending(until) = self.phase {
             wake = wake.min(until);
+        }
+        if let Some(expected) = &self.expected {
+            wake = wake.min(expected.until);
         }
         wake
     }
@@ -236,13 +244,16 @@ impl Shell {
             }
             match event {
                 Event::Position { flow, legs } => {
-                    if let Some(replication) = &self.replication {
+                    if let Some(replication) = self.replication.as_ref().filter(|_| self.permit.is_open(now)) {
                         let unix_ms = self.clock.wall().unix_millis(now);
                         replication.on_position(unix_ms, worker, flow, legs);
                     }
                 }
                 Event::FunctionDone { request, outcome, .. } => {
-                    self.functions.on_done(&mut self.workers, request, outcome);
+                    let done = self.functions.on_done(&mut self.workers, request, outcome);
+                    if let Some((key, function)) = done {
+                        self.switch.note_function(key, &function);
+                    }
                 }
                 Event::PlaybackEnded { flow, leg } => {
                     self.functions.on_playback_ended(&mut self.workers, (worker, flow), leg);
@@ -439,11 +450,12 @@ impl Shell {
                     let _ = answer.send(applied);
                 }
             }
-            Order::TakeOver(TakeOver { from, done }) => {
-                self.take_over(self.clock.now(), from.as_deref(), Some(done));
-            }
-            Order::LetGo(LetGo { done }) => {
-                self.release(self.clock.now(), Some(done));
+            Order::Ask(number, asked) => self.ask_again(self.clock.now(), number, asked),
+            // Whoever waits for it looks before the next turn.
+            Order::CopyComplete => {}
+            Order::TakeOver(order) => self.begin_take_over(self.clock.now(), order),
+            Order::LetGo(LetGo { superseded, done }) => {
+                self.release(self.clock.now(), superseded, Some(done));
             }
         }
     }
@@ -578,16 +590,7 @@ impl Shell {
             Request::Call(call, answer) => {
                 let _ = answer.send(self.switch.call(now, call));
             }
-            Request::Function(number, asked, answer) => {
-                let Some(call) = self.switch.call(now, number) else {
-                    let _ = answer.send(Err(Denied::NoCall));
-                    return;
-                };
-                if let Asked::Record { files } = &asked {
-                    self.switch.note_recording(number, files.iter().cloned());
-                }
-                self.functions.ask(&mut self.workers, key_of(&call), asked, answer);
-            }
+            Request::Function(number, asked, answer) => self.ask(now, number, asked, answer),
             Request::HangUp(call, answer) => {
                 let _ = answer.send(self.switch.hang_up(now, call));
             }
@@ -657,7 +660,7 @@ impl Shell {
                 let _ = answer.send(self.take_over(now, node.as_deref(), None));
             }
             Request::Release(answer) => {
-                let _ = answer.send(self.release(now, None));
+                let _ = answer.send(self.release(now, false, None));
             }
             Request::Flows(answer) => {
                 let query = FlowQuery::new(now, self.switch.snapshot(now), answer);
@@ -667,6 +670,19 @@ impl Shell {
                 self.flow_queries.push(query);
             }
         }
+    }
+
+    /// Asks a call's worker for something.
+    pub(crate) fn ask(&mut self, now: Nanos, number: CallNumber, asked: Asked, answer: FunctionAnswer) {
+        let Some(call) = self.switch.call(now, number) else {
+            // Whoever asked may have gone.
+            let _ = answer.send(Err(Denied::NoCall));
+            return;
+        };
+        if let Asked::Record { files } = &asked {
+            self.switch.note_recording(number, files.iter().cloned());
+        }
+        self.functions.ask(&mut self.workers, key_of(&call), asked, answer);
     }
 
     pub(crate) fn change_address(&mut self, change: AddressChange, answer: Option<AddressAnswer>) {

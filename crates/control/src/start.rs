@@ -157,7 +157,8 @@ impl Control {
         let (accept, begin) = oneshot::channel();
         let Started { streams, arrivals, thread: streams_thread } = Streams::start(&config.sip, bound, begin)?;
         let run = random_seed()?.first_chunk().copied().map_or(1, u64::from_be_bytes);
-        let replication = Replication::start(&config, run, clock, &mut switch)?;
+        let (orders, incoming_orders) = unbounded_channel();
+        let replication = Replication::start(&config, run, clock, &mut switch, orders.clone())?;
         let hold_music = config.media.hold_music.as_deref().map(clips::load).transpose()?;
         let records = RecordWriter::start(&config.records)?;
         let recorder = config.recording.directory.as_ref().map(|_| Recorder::start(setup.taps)).transpose()?;
@@ -182,16 +183,16 @@ impl Control {
         });
         let (collector, hep_thread) = Collector::start(&config)?.unzip();
         switch.watch_messages(collector.is_some());
-        let (orders, incoming_orders) = unbounded_channel();
         let (requests, incoming_requests) = channel(WAITING_REQUESTS);
         let permille = Arc::new(AtomicU64::new(0));
         let permit = Arc::new(Fence::lifted());
+        let ports = Arc::new(OnceLock::new());
         let counters = setup.workers.iter().map(|link| link.counters.clone()).collect();
         let member = cluster::Setup::new(
             &config,
             clock,
             Fences { workers: setup.fence, signalling: permit.clone() },
-            counters,
+            (counters, ports.clone()),
             orders.clone(),
             permille.clone(),
             random_seed()?,
@@ -208,7 +209,7 @@ impl Control {
             subscribers,
             recorder: recorder.clone(),
             recording: config.recording.clone(),
-            ports: OnceLock::new(),
+            ports,
             requests,
             gate: gate.clone(),
             hep: collector.as_ref().map(|collector| collector.state.clone()).unwrap_or_default(),
@@ -251,6 +252,7 @@ impl Control {
                     replication,
                     held: None,
                     attached: Vec::new(),
+                    expected: None,
                     database,
                     config,
                     config_path: setup.config_path,

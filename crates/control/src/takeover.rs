@@ -3,22 +3,41 @@
 //! | takeover | |
 //! | --- | --- |
 //! | 1 | workers are given the floating media addresses, and announce them |
-//! | 2 | every call of the copy is restored; workers are asked to go on with its flow |
-//! | 3 | the kernel is given SIP's floating addresses, beside the switch's thread; until it has them nothing is sent |
-//! | 4 | what restored calls have to say is sent |
+//! | 2 | where the calls are handed over, their last changes are waited for: the node that lets go says which were the last |
+//! | 3 | every call of the copy is restored; workers are asked to go on with its flow |
+//! | 4 | the kernel is given SIP's floating addresses, beside the switch's thread; until it has them nothing is sent |
+//! | 5 | what restored calls have to say is sent |
 //!
-//! Media does not wait for SIP: it flows from the second step on.
+//! Media does not wait for SIP: it flows from the third step on.
 
 use serde::Serialize;
+use tandem_call::{CallNumber, MediaFunctions};
 use tandem_config::FloatingAddress;
-use tandem_contract::{LocalAddress, Nanos};
-
+use tandem_contract::{Function, LegSide, LocalAddress, Nanos};
 use tokio::sync::oneshot;
 
 use crate::addresses::AddressChange;
+use crate::cluster::TakeOver;
+use crate::flows::key_of;
+use crate::functions::{Asked, fork_to};
 use crate::order::Order;
+use crate::recorder::Plan;
 use crate::replication::{KernelAddress, WarmCall};
 use crate::shell::Shell;
+
+/// How long the last changes of calls that are handed over are waited for. Without them a call goes on from the ones before.
+const LAST_CHANGES_NS: u64 = 100_000_000;
+/// Calls that are restored before the workers are told of them.
+const AT_ONCE: usize = 32;
+
+/// Calls that are handed over, whose last changes have not come yet.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    /// The node that had them.
+    from: String,
+    /// Until when they are waited for.
+    pub(crate) until: Nanos,
+}
 
 /// What came of a takeover.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,37 +59,128 @@ impl Shell {
     /// Takes the floating addresses, and goes on with what the node of this name had, or every other node. `done` is told
     /// when every worker has the addresses, and dropped when one has no place for them.
     pub(crate) fn take_over(&mut self, now: Nanos, node: Option<&str>, done: Option<oneshot::Sender<()>>) -> TakenOver {
-        let floating = self.config.replication.addresses.clone();
-        let changes = self.on_ports(&floating).into_iter().map(|(port, local)| AddressChange::Add(port, local));
+        self.take_addresses(done);
+        self.take_calls(now, node)
+    }
+
+    /// The same, as the cluster orders it.
+    pub(crate) fn begin_take_over(&mut self, now: Nanos, order: TakeOver) {
+        self.take_addresses(Some(order.done));
+        match order.from {
+            Some(from) if order.handed_over && !self.is_copy_complete(&from) => {
+                self.expected = Some(Expected { from, until: now.plus(LAST_CHANGES_NS) });
+            }
+            from => drop(self.take_calls(now, from.as_deref())),
+        }
+    }
+
+    fn is_copy_complete(&self, from: &str) -> bool {
+        self.replication.as_ref().is_none_or(|replication| replication.is_complete(from))
+    }
+
+    /// Goes on with calls that were handed over once their last changes are here, or have been waited for.
+    pub(crate) fn look_for_expected(&mut self, now: Nanos) {
+        let Some(expected) = &self.expected else { return };
+        let is_complete = self.is_copy_complete(&expected.from);
+        if !is_complete && now < expected.until {
+            return;
+        }
+        if !is_complete {
+            tracing::warn!(
+                node = expected.from,
+                "the last changes of the calls that are handed over did not come in time"
+            );
+        }
+        if let Some(Expected { from, .. }) = self.expected.take() {
+            self.take_calls(now, Some(&from));
+        }
+    }
+
+    fn take_addresses(&mut self, done: Option<oneshot::Sender<()>>) {
+        let floating = &self.config.replication.addresses;
+        let changes = self.on_ports(floating).into_iter().map(|(port, local)| AddressChange::Add(port, local));
         self.change_addresses(changes.collect(), done);
-        self.attached = floating.iter().filter_map(KernelAddress::of).collect();
+    }
+
+    fn take_calls(&mut self, now: Nanos, node: Option<&str>) -> TakenOver {
+        self.attached = self.config.replication.addresses.iter().filter_map(KernelAddress::of).collect();
         self.attach();
         let warm = self.replication.as_ref().map(|replication| replication.take(now, node)).unwrap_or_default();
         let found = warm.len();
-        let refused: Vec<String> = warm.iter().filter_map(|call| self.restore(now, call)).collect();
+        let mut refused = Vec::new();
+        for some in warm.chunks(AT_ONCE) {
+            let outcomes: Vec<_> = some.iter().map(|call| (call, self.restore(now, call))).collect();
+            self.perform(now);
+            for (call, outcome) in outcomes {
+                match outcome {
+                    Ok(number) => self.resume_functions(now, number, call.replica.functions()),
+                    Err(why) => refused.push(why),
+                }
+            }
+        }
         let calls = found - refused.len();
         tracing::info!(node, calls, refused = refused.len(), "taken over: floating addresses and calls are here");
         TakenOver { calls, refused }
     }
 
-    /// Why a call does not go on, where it does not.
-    fn restore(&mut self, now: Nanos, call: &WarmCall) -> Option<String> {
-        let error = self.switch.restore(now, &call.replica, call.position(now)).err()?;
-        let [caller, callee] = call.replica.call_ids();
-        tracing::error!(caller, callee, %error, "a call of another node does not go on here");
-        Some(format!("{caller}: {error}"))
+    /// The call's number here, or why it does not go on.
+    fn restore(&mut self, now: Nanos, call: &WarmCall) -> Result<CallNumber, String> {
+        self.switch.restore(now, &call.replica, call.position(now)).map_err(|error| {
+            let [caller, callee] = call.replica.call_ids();
+            tracing::error!(caller, callee, %error, "a call of another node does not go on here");
+            format!("{caller}: {error}")
+        })
     }
 
-    /// Lets go of the floating addresses and of every call: another node has them, or will. Nobody is told but `done`, when
-    /// no worker has them any more.
-    pub(crate) fn release(&mut self, now: Nanos, done: Option<oneshot::Sender<()>>) -> Released {
+    /// Copies and records a call's media as the other node did: copies with numbers of their own, to further files.
+    fn resume_functions(&mut self, now: Nanos, number: CallNumber, wanted: MediaFunctions) {
+        for (leg, remote) in LegSide::BOTH.into_iter().zip(wanted.forks) {
+            match remote.map(fork_to) {
+                Some(Ok(to)) => {
+                    self.ask_again(now, number, Asked::Plain(Function::Fork { leg, to: Some(to) }));
+                }
+                Some(Err(error)) => tracing::error!(call = number.0, %error, "its packets are not copied any more"),
+                None => {}
+            }
+        }
+        let recorder = self.recorder.clone().filter(|_| wanted.recorded);
+        let place = self.config.recording.directory.as_ref().zip(self.switch.call(now, number));
+        let Some((recorder, (directory, call))) = recorder.zip(place) else { return };
+        let plan = Plan::of(&call, &self.config.recording, directory);
+        let order = self.order.clone();
+        tokio::spawn(async move {
+            let files = plan.files().iter().map(|file| file.display().to_string()).collect();
+            match recorder.begin(key_of(&call), plan).await {
+                // Nobody takes it any more when control has ended.
+                Ok(()) => drop(order.send(Order::Ask(number, Asked::Record { files }))),
+                Err(error) => tracing::error!(call = number.0, %error, "the call is not recorded any more"),
+            }
+        });
+    }
+
+    /// Asks for what was done on another node, which nobody here waits for.
+    pub(crate) fn ask_again(&mut self, now: Nanos, number: CallNumber, asked: Asked) {
+        let (answer, answered) = oneshot::channel();
+        self.ask(now, number, asked, answer);
+        tokio::spawn(async move {
+            if let Ok(Err(error)) = answered.await {
+                tracing::error!(call = number.0, %error, "what was done with its media is not done any more");
+            }
+        });
+    }
+
+    /// Lets go of the floating addresses and of every call: another node will have them, or has them already where this one is
+    /// `superseded`. Nobody is told but `done`, when no worker has them any more.
+    pub(crate) fn release(&mut self, now: Nanos, superseded: bool, done: Option<oneshot::Sender<()>>) -> Released {
         if let Some(replication) = &mut self.replication {
-            // The last changes are for whoever goes on.
-            replication.turn(now, &mut self.switch, &mut self.workers);
-            replication.release();
+            if !superseded {
+                // The last changes are for whoever goes on.
+                replication.turn(now, &mut self.switch, &mut self.workers);
+            }
+            replication.release(superseded);
         }
         let calls = self.switch.abandon();
-        self.held = None;
+        (self.held, self.expected) = (None, None);
         // Before the addresses go: who answers to that has let go of the flows on them.
         self.perform(now);
         let floating = self.config.replication.addresses.clone();

@@ -93,6 +93,8 @@ pub(crate) struct DataPlane {
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
     ports: Vec<(String, Arc<Port>)>,
+    /// The kernel's interfaces under ports that have one, whose drivers do not say whether there is a link.
+    interfaces: Vec<Option<String>>,
     _eal: Eal,
 }
 
@@ -154,6 +156,7 @@ impl DataPlane {
             stop: Arc::new(AtomicBool::new(false)),
             workers: Vec::with_capacity(ends.len()),
             ports,
+            interfaces: devices.iter().map(|device| device.interface().map(str::to_owned)).collect(),
             _eal: eal.clone(),
         };
         let workers = u16::try_from(ends.len()).context("too many workers")?;
@@ -192,17 +195,20 @@ impl DataPlane {
         }
     }
 
-    /// Reads what the ports' drivers count.
+    /// Reads what the ports' drivers count, and whether they have links.
     pub(crate) fn port_reader(&self) -> PortReader {
         // Weak: whoever reads must not keep the ports alive.
         let ports: Vec<_> = self.ports.iter().map(|(name, port)| (name.clone(), Arc::downgrade(port))).collect();
-        PortReader::new(move || {
+        let weak = ports.iter().map(|(_, port)| port.clone());
+        let links: Vec<_> = weak.zip(self.interfaces.iter().cloned()).collect();
+        let read = move || {
             let reading = |(name, port): &(String, Weak<Port>)| {
                 let counters = counters_of(&*port.upgrade()?)?;
                 Some(PortReading { port: name.clone(), counters })
             };
             ports.iter().filter_map(reading).collect()
-        })
+        };
+        PortReader::new(read, move || links.iter().all(|(port, interface)| has_link(port, interface.as_deref())))
     }
 
     /// How the ports spread what they receive over the workers' queues, where they do and say how. On the others workers hand
@@ -372,6 +378,18 @@ fn memory(config: &Config) -> Memory {
         HugePages::Off => Memory::NoHugePages,
         HugePages::Auto if free_mib(Path::new("/")) >= u64::from(config.dpdk.memory_mib) => Memory::HugePages,
         HugePages::Auto => Memory::NoHugePages,
+    }
+}
+
+/// Whether a port has a link, as far as anybody says.
+fn has_link(port: &Weak<Port>, interface: Option<&str>) -> bool {
+    match interface {
+        // It cannot be read while the interface is down, which is no link either.
+        Some(interface) => {
+            let at = Path::new("/sys/class/net").join(interface);
+            !at.exists() || std::fs::read_to_string(at.join("carrier")).is_ok_and(|carrier| carrier.trim() == "1")
+        }
+        None => port.upgrade().and_then(|port| port.link().ok()).is_none_or(|link| link.up),
     }
 }
 

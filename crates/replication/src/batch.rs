@@ -1,4 +1,4 @@
-//! What is published: a number, and what is put and what is gone.
+//! What is published: a number, what is put and what is gone, and at the end that this was all.
 
 use std::sync::Arc;
 
@@ -17,8 +17,18 @@ pub(crate) struct Entry {
     pub(crate) value: Option<Arc<[u8]>>,
 }
 
+/// What a node publishes at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// Grows by one with each.
+    pub(crate) number: u64,
+    pub(crate) entries: Vec<Entry>,
+    /// Nothing follows: the node has let go of its calls. A reader that does not know of it reads everything once more.
+    pub(crate) is_last: bool,
+}
+
 /// Format, number, and for each entry what it is, the call, the length of its value, the value.
-pub(crate) fn encode(number: u64, entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn encode(number: u64, entries: &[Entry], is_last: bool) -> Vec<u8> {
     let values = entries.iter().filter_map(|entry| entry.value.as_ref()).map(|value| value.len()).sum::<usize>();
     let mut octets = Vec::with_capacity(HEADER_LEN + entries.len() * ENTRY_LEN + values);
     octets.push(FORMAT);
@@ -36,16 +46,24 @@ pub(crate) fn encode(number: u64, entries: &[Entry]) -> Vec<u8> {
         octets.extend(u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
         octets.extend(value);
     }
+    if is_last {
+        octets.push(b'E');
+    }
     octets
 }
 
 /// Reads it back; `None` where it is damaged, or of a format that is not known.
-pub(crate) fn decode(octets: &[u8]) -> Option<(u64, Vec<Entry>)> {
+pub(crate) fn decode(octets: &[u8]) -> Option<Batch> {
     let (&[format], rest) = octets.split_first_chunk()?;
     let (number, mut rest) = rest.split_first_chunk()?;
     let mut entries = Vec::new();
+    let mut is_last = false;
     while !rest.is_empty() {
         let (&[what], after) = rest.split_first_chunk()?;
+        if what == b'E' && after.is_empty() {
+            is_last = true;
+            break;
+        }
         let (call, after) = after.split_first_chunk()?;
         let (len, after) = after.split_first_chunk()?;
         let (value, after) = after.split_at_checked(u32::from_be_bytes(*len) as usize)?;
@@ -59,7 +77,7 @@ pub(crate) fn decode(octets: &[u8]) -> Option<(u64, Vec<Entry>)> {
         entries.push(Entry { subject, call: u64::from_be_bytes(*call), value: is_there.then(|| value.into()) });
         rest = after;
     }
-    (format == FORMAT).then_some((u64::from_be_bytes(*number), entries))
+    (format == FORMAT).then_some(Batch { number: u64::from_be_bytes(*number), entries, is_last })
 }
 
 #[cfg(test)]
@@ -75,9 +93,10 @@ mod tests {
             entry(Subject::Position, 1, Some(&[])),
             entry(Subject::Position, 2, None),
         ];
-        let octets = encode(7, &entries);
-        assert_eq!(decode(&octets), Some((7, entries)));
-        assert_eq!(decode(&encode(9, &[])), Some((9, Vec::new())));
+        let octets = encode(7, &entries, false);
+        assert_eq!(decode(&octets), Some(Batch { number: 7, entries: entries.clone(), is_last: false }));
+        assert_eq!(decode(&encode(8, &entries, true)), Some(Batch { number: 8, entries, is_last: true }));
+        assert_eq!(decode(&encode(9, &[], true)), Some(Batch { number: 9, entries: Vec::new(), is_last: true }));
         for len in (0..octets.len()).filter(|len| ![9, 24, 37, 50].contains(len)) {
             assert_eq!(decode(&octets[..len]), None, "{len}");
         }

@@ -45,6 +45,8 @@ pub enum Change {
         /// It was published just now; else it may have been in the store for any time.
         is_fresh: bool,
     },
+    /// The node has let go of its calls, and this is all that it had of them.
+    Complete(NodeRun),
     /// This is gone.
     Gone {
         /// Whose.
@@ -146,7 +148,8 @@ impl<T: FnMut(Change)> Follower<T> {
         octets: &[u8],
     ) -> Result<(), LinkError> {
         let decoded = decode(octets);
-        let number = decoded.as_ref().map(|(number, _)| *number);
+        let number = decoded.as_ref().map(|batch| batch.number);
+        let is_last = decoded.as_ref().is_some_and(|batch| batch.is_last);
         let before = match number {
             Some(number) => self.numbers.insert(node.clone(), number),
             None => self.numbers.remove(&node),
@@ -155,14 +158,18 @@ impl<T: FnMut(Change)> Follower<T> {
         // Of a node that was not heard before everything is read once more: it may have begun after the list was read.
         if !follows {
             self.status.gaps.fetch_add(u64::from(before.is_some()), Relaxed);
-            return self.read(connection, node).await;
+            self.read(connection, node.clone()).await?;
         }
-        for entry in decoded.map(|(_, entries)| entries).unwrap_or_default() {
+        let entries = decoded.filter(|_| follows).map(|batch| batch.entries).unwrap_or_default();
+        for entry in entries {
             let (node, subject, call) = (node.clone(), entry.subject, entry.call);
             (self.tell)(match entry.value {
                 Some(value) => Change::Put { node, subject, call, value, is_fresh: true },
                 None => Change::Gone { node, subject, call },
             });
+        }
+        if is_last {
+            (self.tell)(Change::Complete(node));
         }
         Ok(())
     }

@@ -46,6 +46,8 @@ struct Held {
     retired: Vec<NodeRun>,
     /// The store is away: nothing is noted, all is compared when it is back.
     is_away: bool,
+    /// Nothing more will be put.
+    is_closed: bool,
 }
 
 impl std::fmt::Debug for Writer {
@@ -120,6 +122,20 @@ impl Writer {
             }
         }
         drop(held);
+        self.mirror.changed.notify_one();
+    }
+
+    /// What the store does not have is not to be written any more: another node has the calls already.
+    pub fn discard(&self) {
+        let mut held = self.mirror.held();
+        held.calls.clear();
+        held.positions.clear();
+        held.dirty.clear();
+    }
+
+    /// Nothing more will be put: what is here is written, and whoever follows is told that this was all.
+    pub fn close(self) {
+        self.mirror.held().is_closed = true;
         self.mirror.changed.notify_one();
     }
 }
@@ -202,7 +218,7 @@ impl Task {
     async fn write(&mut self, connection: &mut MultiplexedConnection) -> Result<(), LinkError> {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while Arc::strong_count(&self.mirror) > 1 {
+        while Arc::strong_count(&self.mirror) > 1 && !self.mirror.held().is_closed {
             let mirror = self.mirror.clone();
             let is_heartbeat = tokio::select! {
                 () = mirror.changed.notified() => false,
@@ -214,8 +230,14 @@ impl Task {
             }
             while self.write_one(connection).await? {}
         }
-        // What was put before the last writer was dropped is for whoever takes over.
+        // What was put before the end is for whoever takes over, who waits to hear that it is all.
         while self.write_one(connection).await? {}
+        let mut pipeline = Pipeline::new();
+        // Nobody renews it any more.
+        pipeline.expire(self.names.calls(&self.node), EXPIRY_S);
+        pipeline.expire(self.names.positions(&self.node), EXPIRY_S);
+        self.publish(&mut pipeline, &[], true);
+        let () = pipeline.ignore().query_async(connection).await?;
         Ok(())
     }
 
@@ -247,7 +269,7 @@ impl Task {
             pipeline.del(&[self.names.calls(node), self.names.positions(node)]);
             pipeline.zrem(self.names.nodes(), node.to_string());
         }
-        self.publish(&mut pipeline, &entries);
+        self.publish(&mut pipeline, &entries, false);
         let written: Result<(), _> = pipeline.ignore().query_async(connection).await;
         if let Err(error) = written {
             // The rest is compared when the store is back; these would be forgotten.
@@ -259,9 +281,9 @@ impl Task {
         Ok(left > 0 || entries.len() == BATCH)
     }
 
-    fn publish(&mut self, pipeline: &mut Pipeline, entries: &[Entry]) {
+    fn publish(&mut self, pipeline: &mut Pipeline, entries: &[Entry], is_last: bool) {
         self.number += 1;
-        pipeline.publish(self.names.channel(&self.node), encode(self.number, entries));
+        pipeline.publish(self.names.channel(&self.node), encode(self.number, entries, is_last));
     }
 
     /// Says that this node is alive, to the store and to whoever follows.
@@ -273,7 +295,7 @@ impl Task {
         pipeline.zrembyscore(&nodes, 0, since_epoch.saturating_sub(FORGOTTEN_AFTER_S));
         pipeline.expire(self.names.calls(&self.node), EXPIRY_S);
         pipeline.expire(self.names.positions(&self.node), EXPIRY_S);
-        self.publish(&mut pipeline, &[]);
+        self.publish(&mut pipeline, &[], false);
         let () = pipeline.ignore().query_async(connection).await?;
         Ok(())
     }

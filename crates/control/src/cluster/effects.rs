@@ -1,6 +1,6 @@
 //! What the cluster machine wants done, and who does it.
 
-use tandem_cluster::{LeaseRequest, MoveError, Output, ServiceId};
+use tandem_cluster::{Ended, LeaseRequest, MoveError, Output, ServiceId};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::sync::oneshot;
 
@@ -14,6 +14,8 @@ use crate::order::Order;
 pub(crate) struct TakeOver {
     /// The name of the node that had them, where that is known.
     pub(crate) from: Option<String>,
+    /// It lets go of them at this time, and says so.
+    pub(crate) handed_over: bool,
     /// Told when addresses are here.
     pub(crate) done: oneshot::Sender<()>,
 }
@@ -21,6 +23,8 @@ pub(crate) struct TakeOver {
 /// Addresses that are to go from here.
 #[derive(Debug)]
 pub(crate) struct LetGo {
+    /// Another node has them already, and the calls.
+    pub(crate) superseded: bool,
     /// Told when they are gone.
     pub(crate) done: oneshot::Sender<()>,
 }
@@ -51,6 +55,8 @@ pub(crate) struct Effects {
     pub(crate) done: Sender<Done>,
     /// Who had the calls that come with the addresses; every attempt to move them asks for these.
     pub(crate) from: Option<String>,
+    /// Whether they were offered, and not asked for yet.
+    pub(crate) handed_over: bool,
 }
 
 impl Effects {
@@ -64,17 +70,18 @@ impl Effects {
                 }
             }
             Output::Permit { until, .. } => self.fences.permit(self.clock, until),
-            Output::Promote { service, epoch, from } => {
+            Output::Promote { service, epoch, from, handed_over } => {
                 let from = from.and_then(|member| self.names.get(usize::from(member.0)).cloned());
                 tracing::warn!(service = service.0, epoch, from, "this node has the floating addresses now");
-                self.from = from;
+                (self.from, self.handed_over) = (from, handed_over);
             }
             Output::MoveAddresses { service, epoch, .. } => self.move_here(service, epoch),
             Output::Demote { service, epoch, ended } => {
                 tracing::warn!(service = service.0, epoch, why = %ended, "this node has the floating addresses no more");
                 let (done, is_done) = oneshot::channel();
                 // It fails only when the switch's thread has ended, and then nothing is left to let go of.
-                let _ = self.order.send(Order::LetGo(LetGo { done }));
+                let superseded = matches!(ended, Ended::Superseded(_));
+                let _ = self.order.send(Order::LetGo(LetGo { superseded, done }));
                 let told = self.done.clone();
                 tokio::spawn(async move {
                     if is_done.await.is_ok() {
@@ -92,8 +99,8 @@ impl Effects {
 
     fn move_here(&mut self, service: ServiceId, epoch: u64) {
         let (done, is_done) = oneshot::channel();
-        let from = self.from.clone();
-        let sent = self.order.send(Order::TakeOver(TakeOver { from, done }));
+        let (from, handed_over) = (self.from.clone(), std::mem::take(&mut self.handed_over));
+        let sent = self.order.send(Order::TakeOver(TakeOver { from, handed_over, done }));
         let told = self.done.clone();
         tokio::spawn(async move {
             let outcome = match sent {

@@ -2,8 +2,8 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tandem_cluster::{
@@ -22,8 +22,9 @@ use super::view::ClusterView;
 use super::{ClusterError, ClusterRequest, Fences, lease};
 use crate::clock::Clock;
 use crate::order::Order;
+use crate::ports::PortReader;
 
-/// Between looks at the workers' poll counters: a worker polls some thousand times in it.
+/// Between looks at the workers' poll counters and the ports' links: a worker polls some thousand times in it.
 const LOOK_NS: u64 = 20_000_000;
 /// A node has one set of floating addresses.
 const SERVICE: ServiceId = ServiceId(0);
@@ -37,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Clock,
     pub(crate) fences: Fences,
     pub(crate) workers: Vec<Arc<WorkerCounters>>,
+    /// Not there before workers run.
+    pub(crate) ports: Arc<OnceLock<PortReader>>,
     pub(crate) order: UnboundedSender<Order>,
     /// Calls in progress, per mille of the limit.
     pub(crate) load: Arc<AtomicU64>,
@@ -49,7 +52,7 @@ impl Setup {
         config: &Config,
         clock: Clock,
         fences: Fences,
-        workers: Vec<Arc<WorkerCounters>>,
+        (workers, ports): (Vec<Arc<WorkerCounters>>, Arc<OnceLock<PortReader>>),
         order: UnboundedSender<Order>,
         load: Arc<AtomicU64>,
         seed: [u8; 32],
@@ -70,6 +73,7 @@ impl Setup {
             clock,
             fences,
             workers,
+            ports,
             order,
             load,
             incarnation: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
@@ -143,10 +147,11 @@ pub(crate) async fn run(setup: Setup, cluster: Cluster, requests: Receiver<Clust
         order: setup.order,
         done,
         from: None,
+        handed_over: false,
     };
     let polls = vec![0; setup.workers.len()];
     let next_look = setup.clock.now();
-    let looks = Looks { workers: setup.workers, polls, load: setup.load, next: next_look };
+    let looks = Looks { workers: setup.workers, polls, ports: setup.ports, load: setup.load, next: next_look };
     let mut loops = Loop { clock: setup.clock, cluster, effects, looks, leaving: Vec::new() };
     // Nothing is taken before workers run.
     while loops.looks.workers.iter().any(|worker| worker.polls.get() == 0) {
@@ -161,6 +166,7 @@ struct Looks {
     workers: Vec<Arc<WorkerCounters>>,
     /// Poll counters at the last look.
     polls: Vec<u64>,
+    ports: Arc<OnceLock<PortReader>>,
     load: Arc<AtomicU64>,
     next: Nanos,
 }
@@ -245,6 +251,8 @@ impl Loop {
         }
         self.cluster.set_load(looks.load.load(Relaxed).try_into().unwrap_or(u16::MAX));
         self.cluster.on_check(now, Check::WorkerStuck, stuck);
+        let lacks_link = looks.ports.get().is_some_and(|ports| !ports.have_links());
+        self.cluster.on_check(now, Check::PortDown, lacks_link);
     }
 
     fn on_request(&mut self, request: ClusterRequest) {

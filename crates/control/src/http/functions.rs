@@ -1,10 +1,8 @@
 //! What can be done with a call's media: recorded, forked, replaced by a clip.
 
 use std::net::SocketAddr;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,17 +12,15 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tandem_call::{CallNumber, CallSnapshot};
-use tandem_codec::resample::Rate;
-use tandem_contract::{Codec, ForkTarget, Function, LegSide, Refusal};
+use tandem_contract::{Function, LegSide, Refusal};
 
 use super::Refused;
 use crate::clips;
 use crate::flows::key_of;
-use crate::functions::{Asked, Denied};
+use crate::functions::{Asked, Denied, fork_to};
 use crate::node::Node;
 use crate::order::Request;
-use crate::recorder::{Plan, stem};
-use crate::start::random_seed;
+use crate::recorder::Plan;
 
 /// The longest WAV that is taken: ten minutes of 48 kHz in stereo.
 pub(super) const MAX_WAV: usize = 128 << 20;
@@ -83,7 +79,7 @@ pub(super) async fn start_recording(
         let busy = format!("{} calls are being recorded already (recording.max_calls)", node.recording.max_calls);
         return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, busy));
     }
-    let plan = plan(&node, directory, &call);
+    let plan = Plan::of(&call, &node.recording, directory);
     let files: Vec<String> = plan.files().iter().map(|file| file.display().to_string()).collect();
     let key = key_of(&call);
     recorder.begin(key, plan).await.map_err(|error| {
@@ -100,18 +96,6 @@ pub(super) async fn start_recording(
     }
     tracing::info!(call = number, files = files.join(", "), "call is recorded, as the operator asked");
     Ok(Json(json!({ "call": number, "files": files })).into_response())
-}
-
-fn plan(node: &Node, directory: &FilePath, call: &CallSnapshot) -> Plan {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let is_wide = [call.caller_codec, call.callee_codec].contains(&Some(Codec::G722));
-    Plan {
-        stem: stem(directory, now.as_millis() as u64, call.number.0, call.recordings.len()),
-        formats: node.recording.formats.clone(),
-        rate: if is_wide { Rate::Hz16000 } else { Rate::Hz8000 },
-        max_s: node.recording.max_s,
-        max_octets: u64::from(node.recording.max_mib) << 20,
-    }
 }
 
 pub(super) async fn stop_recording(
@@ -176,10 +160,7 @@ pub(super) async fn fork(
     Path(number): Path<u64>,
     Query(Fork { leg, to }): Query<Fork>,
 ) -> Result<Response, Refused> {
-    let random = random_seed().map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let word = |at: usize| u32::from_ne_bytes([random[at], random[at + 1], random[at + 2], random[at + 3]]);
-    let target =
-        ForkTarget { remote: to, ssrc: word(0), first_sequence: word(4) as u16 & 0x7fff, first_timestamp: word(8) };
+    let target = fork_to(to).map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     ask(&node, number, Asked::Plain(Function::Fork { leg: leg.into(), to: Some(target) })).await?;
     tracing::info!(call = number, %to, "packets of the call are copied, as the operator asked");
     Ok(Json(json!({ "call": number, "ssrc": target.ssrc })).into_response())

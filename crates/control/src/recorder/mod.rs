@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_contract::{FlowId, TapHeader, WorkerId};
 use tokio::sync::oneshot;
 
+pub(crate) use take::Plan;
 use take::Take;
-pub(crate) use take::{Plan, stem};
 
 /// Between two looks at the rings while something is recorded. A ring holds what arrives in many times as long.
 const LOOK: Duration = Duration::from_millis(5);

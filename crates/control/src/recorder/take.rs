@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use tandem_call::CallSnapshot;
 use tandem_codec::resample::Rate;
-use tandem_config::RecordingFormat;
-use tandem_contract::{LegSide, Nanos, TapHeader};
+use tandem_config::{Recording, RecordingFormat};
+use tandem_contract::{Codec, LegSide, Nanos, TapHeader};
 use tandem_wire::rtp::Rtp;
 
 use super::pcap;
@@ -32,6 +34,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// A call's next recording, from now on.
+    pub(crate) fn of(call: &CallSnapshot, wanted: &Recording, directory: &Path) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let is_wide = [call.caller_codec, call.callee_codec].contains(&Some(Codec::G722));
+        Self {
+            stem: stem(directory, now.as_millis() as u64, call.number.0, call.recordings.len()),
+            formats: wanted.formats.clone(),
+            rate: if is_wide { Rate::Hz16000 } else { Rate::Hz8000 },
+            max_s: wanted.max_s,
+            max_octets: u64::from(wanted.max_mib) << 20,
+        }
+    }
+
     /// The files it makes.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.formats.iter().map(|format| self.stem.with_extension(extension(*format))).collect()
@@ -184,7 +199,7 @@ fn io_error(error: hound::Error) -> io::Error {
 }
 
 /// A file name's stem for a call's recording: when it began, the call's number, and which of the call's it is.
-pub(crate) fn stem(directory: &Path, unix_ms: u64, call: u64, nth: usize) -> PathBuf {
+fn stem(directory: &Path, unix_ms: u64, call: u64, nth: usize) -> PathBuf {
     let began = std::time::UNIX_EPOCH + std::time::Duration::from_millis(unix_ms);
     let began = humantime::format_rfc3339_seconds(began).to_string().replace(['-', ':'], "");
     directory.join(format!("{began}-{call}-{nth}"))

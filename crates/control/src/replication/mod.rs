@@ -16,9 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tandem_call::{CallNumber, Switch};
 use tandem_contract::{Command, FlowId, LegPosition, Nanos, WorkerId};
-use tandem_replication::{NodeRun, StoreConfig, StoreStatus, Subject, Writer, follow, retire};
+use tandem_replication::{Change, NodeRun, StoreConfig, StoreStatus, Subject, Writer, follow, retire};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::Clock;
+use crate::order::Order;
 use crate::workers::Workers;
 
 pub(crate) use kernel::KernelAddress;
@@ -84,6 +86,7 @@ impl Replication {
         run: u64,
         clock: Clock,
         switch: &mut Switch,
+        order: UnboundedSender<Order>,
     ) -> Result<Option<Self>, ReplicationError> {
         let wanted = &config.replication;
         if wanted.store.is_empty() {
@@ -101,7 +104,12 @@ impl Replication {
             let _context = runtime.enter();
             let warm = state.warm.clone();
             let tell = move |change| {
+                let is_last = matches!(change, Change::Complete(_));
                 warm.lock().unwrap_or_else(PoisonError::into_inner).take(clock.now(), clock.wall(), change);
+                if is_last {
+                    // Nobody waits for it any more when control has ended.
+                    let _ = order.send(Order::CopyComplete);
+                }
             };
             let following = follow(&store, own.clone(), state.store.clone(), tell)?;
             (Writer::start(&store, own.clone(), state.store.clone())?, following)
@@ -188,18 +196,30 @@ impl Replication {
         }
     }
 
-    /// Lets go of every call: another node goes on with what the store has of them. What changes from here on is told
-    /// under another name.
-    pub(crate) fn release(&mut self) {
+    /// Lets go of every call: another node goes on with what the store has of them, and has done so already where this node is
+    /// `superseded`. What changes from here on is told under another name.
+    pub(crate) fn release(&mut self, superseded: bool) {
+        if superseded {
+            self.writer.discard();
+        }
         let next = self.own.next();
         let _context = self.runtime.enter();
         match Writer::start(&self.store, next.clone(), self.state.store.clone()) {
-            // The last one writes what it has left, and ends.
-            Ok(writer) => (self.writer, self.own) = (writer, next),
+            // The last one writes what it has left, says that this was all, and ends.
+            Ok(writer) => {
+                std::mem::replace(&mut self.writer, writer).close();
+                self.own = next;
+            }
             Err(error) => tracing::error!(%error, "the store of calls is not written any more"),
         }
         self.calls.clear();
         self.by_place.clear();
+    }
+
+    /// Whether all that the node of this name had is here, or will not come: it was heard to say so, or nothing is heard.
+    pub(crate) fn is_complete(&self, node: &str) -> bool {
+        !self.state.store.is_following()
+            || self.state.warm.lock().unwrap_or_else(PoisonError::into_inner).is_complete(node)
     }
 
     /// Takes over what a node of this name, or every other node, had: from now on it is ours to tell of.

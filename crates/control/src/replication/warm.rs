@@ -1,6 +1,6 @@
 //! The copy of other nodes' calls: read when they come, so that a takeover has nothing left to read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use tandem_call::{MediaPosition, Replica, ReplicaError, WallClock};
 use tandem_contract::{LegPosition, Nanos};
@@ -10,6 +10,9 @@ use super::position;
 
 /// Calls of a node that was not heard of for so long are over.
 const FORGOTTEN_NS: u64 = EXPIRY_S as u64 * 1_000_000_000;
+
+/// Lives of nodes, whose calls were taken, that are remembered.
+const TAKEN: usize = 64;
 
 /// A call of another node.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ struct Known {
     calls: BTreeMap<u64, Replica>,
     /// When it was heard of last.
     heard: Nanos,
+    /// It has let go of its calls, and these are all.
+    is_complete: bool,
     /// When that was so, on our clock.
     positions: BTreeMap<u64, (Nanos, [LegPosition; 2])>,
 }
@@ -39,6 +44,8 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct WarmCalls {
     nodes: BTreeMap<NodeRun, Known>,
+    /// Whose calls were taken last: what is still said of them is old.
+    taken: VecDeque<NodeRun>,
     unreadable: u64,
     /// What was said last of a call that cannot be read: it is said once.
     said: Option<ReplicaError>,
@@ -55,7 +62,11 @@ impl WarmCalls {
 
     /// Takes in what the store tells.
     pub(crate) fn take(&mut self, now: Nanos, wall: WallClock, change: Change) {
-        let (Change::Anew(node) | Change::Put { node, .. } | Change::Gone { node, .. }) = &change;
+        let (Change::Anew(node) | Change::Put { node, .. } | Change::Gone { node, .. } | Change::Complete(node)) =
+            &change;
+        if self.taken.contains(node) {
+            return;
+        }
         if let Some(known) = self.nodes.get_mut(node) {
             known.heard = now;
         }
@@ -63,6 +74,7 @@ impl WarmCalls {
             Change::Anew(node) => {
                 self.nodes.insert(node, Known { heard: now, ..Known::default() });
             }
+            Change::Complete(node) => self.known(now, node).is_complete = true,
             Change::Put { node, subject: Subject::Call, call, value, .. } => match Replica::from_json(&value) {
                 Ok(replica) => {
                     self.known(now, node).calls.insert(call, replica);
@@ -98,6 +110,13 @@ impl WarmCalls {
         self.nodes.entry(node).or_insert_with(|| Known { heard: now, ..Known::default() })
     }
 
+    /// Whether the node of this name has let go of its calls, and all that it had of them is here.
+    pub(crate) fn is_complete(&self, node: &str) -> bool {
+        let mut lives = self.nodes.iter().filter(|(of, _)| of.node == node).map(|(_, known)| known);
+        let has_let_go = lives.clone().any(|known| known.is_complete);
+        has_let_go && lives.all(|known| known.is_complete || known.calls.is_empty())
+    }
+
     /// Takes out the calls of the node of this name, or of all, and whose they were.
     pub(crate) fn take_calls(&mut self, now: Nanos, node: Option<&str>) -> (Vec<WarmCall>, Vec<NodeRun>) {
         let mut calls = Vec::new();
@@ -110,6 +129,9 @@ impl WarmCalls {
             if now.since(known.heard) > FORGOTTEN_NS {
                 return false;
             }
+            if known.is_complete || !known.calls.is_empty() {
+                self.taken.push_back(of.clone());
+            }
             let positions = &known.positions;
             calls.extend(
                 std::mem::take(&mut known.calls)
@@ -119,6 +141,8 @@ impl WarmCalls {
             taken.push(of.clone());
             false
         });
+        let forgotten = self.taken.len().saturating_sub(TAKEN);
+        self.taken.drain(..forgotten);
         (calls, taken)
     }
 }
@@ -166,6 +190,24 @@ mod tests {
         assert!(calls.is_empty());
         assert_eq!(taken, [node("a", 1), node("a", 2)]);
         assert_eq!(warm.take_calls(Nanos(0), None).1, [node("b", 1)]);
+    }
+
+    #[test]
+    fn a_node_is_complete_once_it_said_so_of_all_its_lives_that_have_calls() {
+        let mut warm = WarmCalls::default();
+        let mut is_complete = |change| {
+            warm.take(Nanos(0), WallClock::default(), change);
+            warm.is_complete("a")
+        };
+        assert!(!is_complete(Change::Anew(node("a", 1))));
+        assert!(!is_complete(Change::Complete(node("b", 1))));
+        assert!(is_complete(Change::Complete(node("a", 1))));
+        assert!(is_complete(Change::Anew(node("a", 2))), "the life that it began then has no calls");
+        assert_eq!(warm.take_calls(Nanos(0), Some("a")).1.len(), 2);
+        warm.take(Nanos(0), WallClock::default(), Change::Complete(node("a", 1)));
+        assert!(!warm.is_complete("a"), "what was taken is told of no more");
+        warm.take(Nanos(0), WallClock::default(), Change::Complete(node("a", 2)));
+        assert!(warm.is_complete("a"), "the other life goes on");
     }
 
     #[test]

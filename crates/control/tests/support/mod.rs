@@ -89,9 +89,8 @@ records: {{directory: {}}}
     }
 
     pub fn data_plane_ready(&self) {
-        let reader = PortReader::new(|| {
-            vec![PortReading { port: "media".to_owned(), counters: vec![("rx_missed".to_owned(), 3)] }]
-        });
+        let counters = || vec![PortReading { port: "media".to_owned(), counters: vec![("rx_missed".to_owned(), 3)] }];
+        let reader = PortReader::new(counters, || true);
         self.control.data_plane_ready(reader, Vec::new());
     }
 
