@@ -91,6 +91,43 @@ fn a_node_that_stands_still_is_relieved_by_itself_and_is_not_heard_when_it_wakes
 }
 
 #[test]
+fn a_call_goes_on_whenever_the_store_dies_and_the_copy_catches_up() {
+    if !may_make_networks("a_call_goes_on_whenever_the_store_dies_and_the_copy_catches_up") {
+        return;
+    }
+    let _alone = alone();
+    let mut pair = Pair::up("PCMA", CORES);
+    pair.take_over(0);
+    let mut talkers = talkers(&pair, 0, &["PCMA"]);
+    for (calls, dies_at) in ["before it", "while it is up", "before its end"].into_iter().enumerate() {
+        let kill = |pair: &Pair, now| {
+            if now == dies_at {
+                pair.stores[0].signal("KILL");
+            }
+        };
+        kill(&pair, "before it");
+        talkers.meet(1, &["PCMA"]);
+        talkers.call(PATIENCE);
+        kill(&pair, "while it is up");
+        hear(&mut talkers, 20);
+        if dies_at == "before its end" {
+            pair.await_warm(1, 1);
+            kill(&pair, dies_at);
+        } else {
+            pair.start_store(0);
+            pair.await_warm(1, 1);
+        }
+        assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended], "the store died {dies_at}");
+        pair.node(0).records(calls + 1);
+        if dies_at == "before its end" {
+            pair.start_store(0);
+        }
+        pair.await_warm(1, 0);
+    }
+    pair.node(0).assert_idle();
+}
+
+#[test]
 fn a_call_moves_to_the_other_gateway_and_back_as_planned() {
     if !may_make_networks("a_call_moves_to_the_other_gateway_and_back_as_planned") {
         return;

@@ -22,57 +22,74 @@ pub const CALLEE: &str = "10.79.0.3";
 pub struct Pair {
     id: String,
     pub scratch: [Scratch; 2],
-    pub redis: Process,
+    /// That of calls, and where the votes have one of their own, that.
+    pub stores: Vec<Process>,
     pub nodes: [Option<Gateway>; 2],
-    /// The section `cluster` of both; empty where they are in none.
-    cluster: String,
+    /// What the callee speaks, and where each worker polls.
+    callee: String,
+    cores: [usize; 2],
+    /// Further sections of both, `cluster` among them where they are in one.
+    sections: String,
 }
+
+/// Where stores listen: that of calls, and that of votes where that is another.
+const STORES: [&str; 2] = ["6379", "6380"];
 
 impl Pair {
     /// Networks, the store, and both gateways, ready; neither has the floating addresses. `callee` says what the callee
     /// speaks, `cores` where each worker polls.
     pub fn up(callee: &str, cores: [usize; 2]) -> Self {
-        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], String::new())
+        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], 1, String::new())
     }
 
     /// The same as members of a cluster, whose third vote is the store's.
     pub fn clustered(callee: &str, cores: [usize; 2]) -> Self {
         let scratch = [Scratch::new(), Scratch::new()];
-        let secret = scratch[0].path().join("secret");
-        fs::write(&secret, [7; 48]).expect("a secret");
         // Long enough for two workers and the parties on two cores.
-        let cluster = format!(
-            r#"
-cluster:
-  secret_file: "{}"
-  store: "redis://10.79.0.9:6379/"
-  beat_ms: 200
-  members:
-    - {{ name: node-a, heartbeat: ["10.79.0.11:7946"] }}
-    - {{ name: node-b, heartbeat: ["10.79.0.12:7946"] }}
-"#,
-            secret.display()
-        );
-        Self::start_all(callee, cores, scratch, cluster)
+        let cluster = cluster(&scratch[0], 200, STORES[0]);
+        Self::start_all(callee, cores, scratch, 1, cluster)
     }
 
-    fn start_all(callee: &str, cores: [usize; 2], scratch: [Scratch; 2], cluster: String) -> Self {
+    /// A cluster with heartbeats of its own, whose votes have a store of their own, and callees that speak whatever there is.
+    pub fn watching(beat_ms: u32) -> Self {
+        let scratch = [Scratch::new(), Scratch::new()];
+        let cluster = cluster(&scratch[0], beat_ms, STORES[1]);
+        Self::start_all("G722, PCMA, G729", [1, 1], scratch, 2, cluster)
+    }
+
+    fn start_all(callee: &str, cores: [usize; 2], scratch: [Scratch; 2], stores: usize, sections: String) -> Self {
         let id: String = scratch[0].unique().chars().rev().take(6).collect();
         network("up", &id);
-        let endpoints = format!("tandem-fe-{id}");
-        let mut command = inside(Some(&endpoints), "redis-server");
-        command.args(["--port", "6379", "--bind", "10.79.0.9", "--save", "", "--protected-mode", "no"]);
-        let redis = Process::spawn("redis-server", &mut command, scratch[0].path().join("redis.log"));
+        let mut pair =
+            Self { id, scratch, stores: Vec::new(), nodes: [None, None], callee: callee.to_owned(), cores, sections };
+        (0..stores).for_each(|store| pair.start_store(store));
+        (0..2).for_each(|node| pair.start(node, callee, cores[node]));
+        pair
+    }
+
+    /// Starts a store, or starts it again, with nothing in it.
+    pub fn start_store(&mut self, store: usize) {
+        let mut command = inside(Some(&self.endpoints()), "redis-server");
+        command.args(["--port", STORES[store], "--bind", "10.79.0.9", "--save", "", "--protected-mode", "no"]);
+        let log = self.scratch[0].path().join(format!("redis-{store}.log"));
+        let redis = Process::spawn("redis-server", &mut command, log);
         let until = Instant::now() + Duration::from_secs(20);
         while !redis.log().contains("Ready to accept connections") {
             assert!(Instant::now() < until, "the store does not start:\n{}", redis.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        let mut pair = Self { id, scratch, redis, nodes: [None, None], cluster };
-        for (node, core) in cores.into_iter().enumerate() {
-            pair.start(node, callee, core);
+        if store < self.stores.len() {
+            self.stores[store] = redis;
+        } else {
+            self.stores.push(redis);
         }
-        pair
+    }
+
+    /// Starts a node again, as it was.
+    pub fn start_again(&mut self, node: usize) {
+        self.nodes[node] = None;
+        let (callee, core) = (self.callee.clone(), self.cores[node]);
+        self.start(node, &callee, core);
     }
 
     pub fn start(&mut self, node: usize, callee: &str, core: usize) {
@@ -86,7 +103,7 @@ ports:
 workers: {{ cores: [{core}] }}
 sip: {{ listen: [{{ name: main, address: "{SIP}" }}] }}
 peers:
-  - {{ name: caller, address: "{CALLER}:5060", media_address: 10.79.0.101, codecs: [PCMU] }}
+  - {{ name: caller, address: "{CALLER}:5060", media_address: 10.79.0.101, codecs: [PCMU], srtp: optional }}
   - {{ name: callee, address: "{CALLEE}:5060", media_address: 10.79.0.101, codecs: [{callee}] }}
 routes:
   - {{ from: caller, peer: callee }}
@@ -99,8 +116,8 @@ replication:
     - {{ address: 10.79.0.100/24, interface: eth0 }}
     - {{ address: 10.79.0.101/24, port: media }}
 shutdown: {{ drain_timeout_s: 1 }}
-{cluster}"#,
-            cluster = self.cluster,
+{sections}"#,
+            sections = self.sections,
             name = ["a", "b"][node],
             prefix = scratch.unique(),
             records = scratch.path().join("records").display(),
@@ -182,10 +199,10 @@ shutdown: {{ drain_timeout_s: 1 }}
         assert!(status.expect("sh runs").success(), "{line}");
     }
 
-    /// The node's host is gone from the network.
-    pub fn cut(&self, node: usize, interface: &str) {
+    /// Cuts the link of a node's interface, or mends it: `down` or `up`.
+    pub fn link(&self, node: usize, interface: &str, state: &str) {
         let link = format!("{}{}", ["a", "b"][node], interface);
-        self.run(&self.endpoints(), &format!("ip link set {link} down"));
+        self.run(&self.endpoints(), &format!("ip link set {link} {state}"));
     }
 
     /// Records of both nodes.
@@ -199,6 +216,24 @@ impl Drop for Pair {
         self.nodes = [None, None];
         network("down", &self.id);
     }
+}
+
+/// The section `cluster`.
+fn cluster(scratch: &Scratch, beat_ms: u32, store: &str) -> String {
+    let secret = scratch.path().join("secret");
+    fs::write(&secret, [7; 48]).expect("a secret");
+    format!(
+        r#"
+cluster:
+  secret_file: "{}"
+  store: "redis://10.79.0.9:{store}/"
+  beat_ms: {beat_ms}
+  members:
+    - {{ name: node-a, heartbeat: ["10.79.0.11:7946"] }}
+    - {{ name: node-b, heartbeat: ["10.79.0.12:7946"] }}
+"#,
+        secret.display()
+    )
 }
 
 fn network(action: &str, id: &str) {

@@ -1,6 +1,8 @@
 //! Callers and callees that send a packet every 20 ms, and note when each of the other side's came: the parties of the calls
 //! that a failover must not lose. One thread in their network namespace does it all.
 
+mod party;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -11,97 +13,13 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-const PTIME: Duration = Duration::from_millis(20);
-/// A sequence number that is so much further than the last is another node's: those of one node follow each other.
-const JUMP: u16 = 200;
+pub use party::Heard;
+use party::{PTIME, Party};
 
-/// What one party heard of the other.
-#[derive(Clone, Debug, Default)]
-pub struct Heard {
-    pub packets: u64,
-    /// The longest time between two packets, and when it ended.
-    pub gap: Duration,
-    pub gap_ended: Option<Instant>,
-    /// Packets of a node that came after another node had begun to send.
-    pub from_two: u64,
-    last: Option<(Instant, u16)>,
-    /// Sequence number of the first packet after the jump.
-    since: Option<u16>,
-}
-
-impl Heard {
-    fn on_packet(&mut self, now: Instant, sequence: u16) {
-        self.packets += 1;
-        if let Some((before, last)) = self.last {
-            let gap = now - before;
-            if gap > self.gap {
-                (self.gap, self.gap_ended) = (gap, Some(now));
-            }
-            let ahead = sequence.wrapping_sub(last);
-            if (JUMP..0x8000).contains(&ahead) {
-                self.since = Some(sequence);
-            } else if self.since.is_some_and(|since| sequence.wrapping_sub(since) >= 0x8000) {
-                self.from_two += 1;
-                return;
-            }
-        }
-        self.last = Some((now, sequence));
-    }
-}
-
-struct Party {
-    rtp: UdpSocket,
-    to: Option<SocketAddr>,
-    payload_type: u8,
-    octets: usize,
-    sequence: u16,
-    timestamp: u32,
-    heard: Heard,
-}
-
-impl Party {
-    fn new(address: &str, (payload_type, octets): (u8, usize)) -> Self {
-        let rtp = UdpSocket::bind((address, 0)).expect("a port for RTP");
-        rtp.set_nonblocking(true).expect("it does not block");
-        Self { rtp, to: None, payload_type, octets, sequence: 0, timestamp: 0, heard: Heard::default() }
-    }
-
-    fn send(&mut self, ssrc: u32) {
-        let Some(to) = self.to else { return };
-        let mut packet = vec![0x80, self.payload_type];
-        packet.extend(self.sequence.to_be_bytes());
-        packet.extend(self.timestamp.to_be_bytes());
-        packet.extend(ssrc.to_be_bytes());
-        packet.resize(12 + self.octets, 0xd5);
-        self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(160);
-        // Nobody may be there right now.
-        let _ = self.rtp.send_to(&packet, to);
-    }
-
-    fn hear(&mut self) {
-        let mut packet = [0; 2048];
-        while let Ok(len) = self.rtp.recv(&mut packet) {
-            if len >= 12 && packet[1] & 0x7f == self.payload_type {
-                self.heard.on_packet(Instant::now(), u16::from_be_bytes([packet[2], packet[3]]));
-            }
-        }
-    }
-
-    fn sdp(&self, name: &str) -> String {
-        let local = self.rtp.local_addr().expect("an address");
-        let (ip, port, number) = (local.ip(), local.port(), self.payload_type);
-        format!(
-            "v=0\r\no={name} 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {number}\r\na=rtpmap:{number} {}/8000\r\n",
-            match number {
-                0 => "PCMU",
-                8 => "PCMA",
-                9 => "G722",
-                _ => "G729",
-            }
-        )
-    }
-}
+/// Between two turns of the talkers' thread: whoever is away for longer hears late, and makes others hear late.
+const STALL: Duration = Duration::from_millis(3);
+/// After a codec's name: the caller insists on SRTP.
+const OVER_SRTP: &str = "+SRTP";
 
 /// Where a call stands, from its parties' side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +34,8 @@ pub enum Standing {
 }
 
 struct TalkersCall {
+    /// What its Call-ID ends with.
+    id: String,
     parties: [Party; 2],
     standing: Standing,
     to_tag: String,
@@ -123,6 +43,8 @@ struct TalkersCall {
     cseq: u32,
     /// The request that waits for its answer, to be sent again.
     pending: Option<(String, Instant)>,
+    /// How often the last request was sent, and how often it was answered for good.
+    exchanged: [u32; 2],
     next_packet: Instant,
     /// The callee had a BYE.
     callee_told: bool,
@@ -133,22 +55,16 @@ pub struct Talkers {
     gateway: SocketAddr,
     sip: [UdpSocket; 2],
     calls: Vec<TalkersCall>,
-    started: Instant,
-}
-
-/// Payload type and octets of a packet of 20 ms.
-pub fn format(codec: &str) -> (u8, usize) {
-    match codec {
-        "PCMU" => (0, 160),
-        "PCMA" => (8, 160),
-        "G722" => (9, 160),
-        "G729" => (18, 20),
-        other => panic!("no codec {other}"),
-    }
+    /// When the last turn was, and the times that this thread was away since it began to listen anew.
+    turned: Instant,
+    stalls: Vec<(Instant, Instant)>,
+    /// Answers for good beyond one for each time that the request was sent.
+    duplicates: u64,
 }
 
 impl Talkers {
-    /// Enters the namespace with the calling thread, which stays there. `codecs` are what the callees speak in turn.
+    /// Enters the namespace with the calling thread, which stays there. `codecs` are what the callees speak in turn, the caller
+    /// over SRTP where `+SRTP` follows the name.
     pub fn new(namespace: &str, gateway: &str, addresses: [&str; 2], calls: usize, codecs: &[&str]) -> Self {
         let file = File::open(format!("/run/netns/{namespace}")).expect("the namespace");
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("entering the namespace");
@@ -157,21 +73,40 @@ impl Talkers {
             socket.set_nonblocking(true).expect("it does not block");
             socket
         });
-        let started = Instant::now();
-        let calls = (0..calls).map(|index| TalkersCall {
-            parties: [
-                Party::new(addresses[0], format("PCMU")),
-                Party::new(addresses[1], format(codecs[index % codecs.len()])),
-            ],
-            standing: Standing::Calling,
-            to_tag: String::new(),
-            target: format!("sip:call{index}@{gateway}"),
-            cseq: 0,
-            pending: None,
-            next_packet: started,
-            callee_told: false,
-        });
-        Self { gateway: gateway.parse().expect("an address"), sip, calls: calls.collect(), started }
+        let gateway: SocketAddr = gateway.parse().expect("an address");
+        let turned = Instant::now();
+        let mut talkers = Self { gateway, sip, calls: Vec::new(), turned, stalls: Vec::new(), duplicates: 0 };
+        talkers.meet(calls, codecs);
+        talkers
+    }
+
+    /// Other calls in place of those there were, none of which is up yet.
+    pub fn meet(&mut self, calls: usize, codecs: &[&str]) {
+        let addresses = self.sip.each_ref().map(|socket| socket.local_addr().expect("an address").ip());
+        let (now, gateway) = (Instant::now(), self.gateway);
+        let call = |index: usize| {
+            let codec = codecs[index % codecs.len()];
+            let bare = codec.strip_suffix(OVER_SRTP);
+            let parties = [
+                Party::new(addresses[0], "PCMU", bare.is_some()),
+                Party::new(addresses[1], bare.unwrap_or(codec), false),
+            ];
+            TalkersCall {
+                // The port tells it from other talkers' calls.
+                id: format!("{}x{index}", parties[0].port()),
+                parties,
+                standing: Standing::Calling,
+                to_tag: String::new(),
+                target: format!("sip:call{index}@{gateway}"),
+                cseq: 0,
+                pending: None,
+                exchanged: [0; 2],
+                // Not all at once.
+                next_packet: now + PTIME.mul_f64(index as f64 / calls as f64),
+                callee_told: false,
+            }
+        };
+        self.calls = (0..calls).map(call).collect();
     }
 
     /// Sets every call up; fails the test where one does not come up within `patience`.
@@ -201,7 +136,29 @@ impl Talkers {
     /// What was heard so far is void: gaps from here on count.
     pub fn listen_anew(&mut self) {
         for party in self.calls.iter_mut().flat_map(|call| &mut call.parties) {
-            party.heard = Heard { last: party.heard.last, ..Heard::default() };
+            party.heard = party.heard.anew();
+        }
+        self.stalls.clear();
+        self.duplicates = 0;
+    }
+
+    /// How much of a time this thread was away in: nobody spoke, and nobody heard.
+    pub fn stalled(&self, from: Instant, to: Instant) -> Duration {
+        let within = |(start, end): &(Instant, Instant)| (*end).min(to).saturating_duration_since((*start).max(from));
+        self.stalls.iter().map(within).sum()
+    }
+
+    /// Answers for good that nobody waited for.
+    pub const fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// Every caller of a call that is up asks for something within its dialog, again and again until it is answered.
+    pub fn ask(&mut self) {
+        for index in 0..self.calls.len() {
+            if self.calls[index].standing == Standing::Up {
+                self.request(index, "OPTIONS", "");
+            }
         }
     }
 
@@ -233,6 +190,11 @@ impl Talkers {
     }
 
     fn turn(&mut self) {
+        let now = Instant::now();
+        if now - self.turned > STALL {
+            self.stalls.push((self.turned, now));
+        }
+        self.turned = now;
         for party in 0..2 {
             let mut message = [0; 4096];
             loop {
@@ -253,6 +215,7 @@ impl Talkers {
                 && now >= *at
             {
                 *at = now + Duration::from_millis(500);
+                call.exchanged[0] += 1;
                 let _ = self.sip[0].send_to(request.as_bytes(), self.gateway);
             }
             while now >= call.next_packet {
@@ -271,6 +234,7 @@ impl Talkers {
         let text = request(local, index, call, method, body);
         let _ = self.sip[0].send_to(text.as_bytes(), self.gateway);
         call.pending = Some((text, Instant::now() + Duration::from_millis(500)));
+        call.exchanged = [1, 0];
     }
 
     fn on_message(&mut self, party: usize, from: SocketAddr, text: &str) {
@@ -283,18 +247,27 @@ impl Talkers {
 
     fn on_response(&mut self, text: &str) {
         let status: u16 = text.get(8..11).and_then(|status| status.parse().ok()).unwrap_or(0);
-        let Some(index) = header(text, "Call-ID").and_then(|id| id.strip_prefix("talk-")?.parse::<usize>().ok()) else {
+        let id = header(text, "Call-ID").and_then(|id| id.strip_prefix("talk-"));
+        let index = id.and_then(|id| id.split('x').nth(1)?.parse::<usize>().ok());
+        let Some(index) = index.filter(|index| id == self.calls.get(*index).map(|call| call.id.as_str())) else {
             return;
         };
+        let Some((number, method)) = header(text, "CSeq").and_then(|cseq| cseq.split_once(' ')) else { return };
         if status < 200 {
             return;
         }
-        let is_invite = header(text, "CSeq").is_some_and(|cseq| cseq.ends_with("INVITE"));
         let local = self.sip[0].local_addr().expect("an address");
         let call = &mut self.calls[index];
-        call.pending = None;
-        match (is_invite, status) {
-            (true, 200) => {
+        if number.parse() == Ok(call.cseq) {
+            call.pending = None;
+            call.exchanged[1] += 1;
+            // A 200 to an INVITE is repeated until it is acknowledged.
+            if method != "INVITE" && call.exchanged[1] > call.exchanged[0] {
+                self.duplicates += 1;
+            }
+        }
+        match (method, status) {
+            ("INVITE", 200) => {
                 call.to_tag = header(text, "To").and_then(|to| to.split(";tag=").nth(1)).unwrap_or("").to_owned();
                 let contact = header(text, "Contact").unwrap_or_default();
                 call.target = contact.trim_matches(['<', '>']).to_owned();
@@ -302,10 +275,11 @@ impl Talkers {
                 let _ = self.sip[0].send_to(ack.as_bytes(), self.gateway);
                 if call.standing == Standing::Calling {
                     call.standing = Standing::Up;
-                    call.parties[0].to = media(text);
+                    call.parties[0].take(text);
                 }
             }
-            (false, 200) => call.standing = Standing::Ended,
+            ("BYE", 200) => call.standing = Standing::Ended,
+            (_, 200) => {}
             (_, status) => call.standing = Standing::Lost(status),
         }
     }
@@ -320,7 +294,7 @@ impl Talkers {
         let mut body = String::new();
         match method {
             "INVITE" => {
-                call.parties[1].to = media(text);
+                call.parties[1].take(text);
                 body = call.parties[1].sdp("callee");
             }
             "BYE" => call.callee_told = true,
@@ -342,20 +316,15 @@ impl Talkers {
         );
         let _ = self.sip[1].send_to(response.as_bytes(), from);
     }
-
-    /// Milliseconds since the talkers began, for a chart.
-    pub fn since_start_ms(&self, at: Instant) -> u128 {
-        (at - self.started).as_millis()
-    }
 }
 
 fn request(local: SocketAddr, index: usize, call: &TalkersCall, method: &str, body: &str) -> String {
-    let TalkersCall { target, to_tag, cseq, .. } = call;
+    let TalkersCall { id, target, to_tag, cseq, .. } = call;
     let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
     let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
     format!(
-        "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKtalk{index}x{cseq}{method}\r\nMax-Forwards: 70\r\n\
-         From: <sip:caller@{local}>;tag=caller{index}\r\nTo: <sip:call{index}@gateway>{tag}\r\nCall-ID: talk-{index}\r\n\
+        "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKtalk{id}x{cseq}{method}\r\nMax-Forwards: 70\r\n\
+         From: <sip:caller@{local}>;tag=caller{id}\r\nTo: <sip:call{index}@gateway>{tag}\r\nCall-ID: talk-{id}\r\n\
          CSeq: {cseq} {method}\r\nContact: <sip:caller@{local}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -367,14 +336,6 @@ fn header<'t>(text: &'t str, name: &str) -> Option<&'t str> {
         let (found, value) = line.split_once(':')?;
         found.eq_ignore_ascii_case(name).then(|| value.trim())
     })
-}
-
-/// Where a session description wants its audio.
-fn media(text: &str) -> Option<SocketAddr> {
-    let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
-    let address = line("c=IN IP4 ")?.trim().parse().ok()?;
-    let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
-    Some(SocketAddr::new(address, port))
 }
 
 /// The smallest value that `share` of all are not above.
