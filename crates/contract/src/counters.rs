@@ -1,6 +1,6 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{DropReason, LatencyHistogram, Stage};
+use crate::{DropReason, LatencyHistogram, Stage, StopLog};
 
 /// What one leg received and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub struct WorkerCounters {
     pub busy_ns: Counter,
     /// Nanoseconds by [`Stage`], over rounds that found work; their sum is `busy_ns`, but for what is under way.
     pub stage_ns: StageTimes,
+    /// Times in which something else had the worker's core.
+    pub stops: StopLog,
     /// Commands that wait for the worker.
     pub commands_ring: RingDepth,
     /// Events that wait for control.

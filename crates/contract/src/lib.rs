@@ -28,6 +28,7 @@ mod source;
 mod source_lists;
 mod srtp;
 mod stage;
+mod stop;
 mod tap;
 mod time;
 
@@ -50,6 +51,7 @@ pub use source::{Learning, SourcePolicy};
 pub use source_lists::{Prefix, SourceLists};
 pub use srtp::{CryptoSuite, LegCrypto, MasterKey, MasterKeyError};
 pub use stage::Stage;
+pub use stop::{Stop, StopLog, StopWatch};
 pub use tap::TapHeader;
 pub use time::Nanos;
 

@@ -4,6 +4,11 @@ use tandem_contract::Nanos;
 pub trait Clock {
     /// The time now, which never goes back.
     fn now(&mut self) -> Nanos;
+
+    /// Processor time of the thread that calls, in nanoseconds, for a [`tandem_contract::StopWatch`]; none where the clock knows of none.
+    fn ran_ns(&mut self) -> Option<u64> {
+        None
+    }
 }
 
 impl<F: FnMut() -> Nanos> Clock for F {
@@ -35,6 +40,11 @@ impl Clock for TscClock {
     #[inline]
     fn now(&mut self) -> Nanos {
         Nanos(self.0.delta_as_nanos(0, self.0.raw()))
+    }
+
+    fn ran_ns(&mut self) -> Option<u64> {
+        let ran = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Some(u64::try_from(ran.tv_sec).ok()? * 1_000_000_000 + u64::try_from(ran.tv_nsec).ok()?)
     }
 }
 

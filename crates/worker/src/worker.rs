@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer};
-use tandem_contract::{Bell, ClipLoad, Command, Event, Fence, Nanos, SourceLists, Stage, WorkerCounters};
+use tandem_contract::{Bell, ClipLoad, Command, Event, Fence, Nanos, SourceLists, Stage, StopWatch, WorkerCounters};
 use tandem_media::{Egress, Engine, Origin};
 use tandem_packet_io::{Burst, PacketIo};
 
@@ -49,6 +49,7 @@ pub struct Worker<Io: PacketIo> {
     tick_due: Nanos,
     last_poll: Nanos,
     last_was_busy: bool,
+    stops: StopWatch,
 }
 
 impl<Io: PacketIo> Worker<Io> {
@@ -70,6 +71,7 @@ impl<Io: PacketIo> Worker<Io> {
             tick_due: Nanos(0),
             last_poll: Nanos(0),
             last_was_busy: false,
+            stops: StopWatch::default(),
         }
     }
 
@@ -108,7 +110,11 @@ impl<Io: PacketIo> Worker<Io> {
     /// Polls until `stop` is set. What the worker holds goes back to the device when the worker is dropped.
     pub fn run(&mut self, clock: &mut impl Clock, stop: &AtomicBool) {
         while !stop.load(Relaxed) {
-            self.poll(clock.now());
+            let now = clock.now();
+            if let Some(stop) = self.stops.round(self.last_poll, now, || clock.ran_ns()) {
+                self.counters.stops.add(stop);
+            }
+            self.poll(now);
         }
     }
 
@@ -160,6 +166,7 @@ impl<Io: PacketIo> Worker<Io> {
         }
         self.engine.on_timeout(now, &mut self.port);
         let counters = &self.counters;
+        counters.stops.clock_shows(now);
         counters.commands_ring.observe(self.commands.slots());
         counters.events_ring.observe(self.events.buffer().capacity() - self.events.slots());
         counters.handover_ring.observe(self.from.iter().map(Consumer::slots).sum());

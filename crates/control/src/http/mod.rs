@@ -29,6 +29,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tandem_call::CallNumber;
 use tandem_config::{Cidr, HttpTls};
+use tandem_contract::{WorkerCounters, WorkerId};
 use tokio::sync::{oneshot, watch};
 use tokio_rustls::rustls::ServerConfig;
 
@@ -51,6 +52,11 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/calls", "every call"),
     ("GET", "/v1/flows", "every call with the counters of its media"),
     ("GET", "/v1/stats", "everything that is counted, with quantiles of added latency"),
+    (
+        "GET",
+        "/v1/stops",
+        "when something else had a worker's core, the last 1,024 times of each worker, in nanoseconds on the workers' clock, and what that shows",
+    ),
     ("DELETE", "/v1/calls/{number}", "ends a call; 404 where there is none of that number"),
     ("GET", "/v1/addresses", "the media ports' addresses"),
     (
@@ -272,6 +278,7 @@ fn router(node: Arc<Node>) -> Router {
         .route("/v1/flows", get(flows).post(flows::install).delete(flows::remove_all))
         .route("/v1/flows/{numbers}", delete(flows::remove))
         .route("/v1/stats", get(stats))
+        .route("/v1/stops", get(stops))
         .route("/v1/addresses", get(addresses).post(add_address))
         .route("/v1/addresses/{address}", delete(remove_address))
         .route("/v1/bans", get(bans::list).post(bans::add))
@@ -365,6 +372,16 @@ async fn flows(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> 
 async fn stats(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
     let status = node.ask(Request::Status).await?;
     Ok(Json(node.stats(status)).into_response())
+}
+
+async fn stops(State(node): State<Arc<Node>>) -> Response {
+    let of = |(worker, counters): &(WorkerId, Arc<WorkerCounters>)| {
+        let stops = &counters.stops;
+        let last: Vec<[u64; 2]> = stops.recent().iter().map(|stop| [stop.from.0, stop.until.0]).collect();
+        json!({ "worker": worker.0, "clock_ns": stops.clock().0, "count": stops.count(), "stopped_ns": stops.ns(), "last": last })
+    };
+    let workers: Vec<serde_json::Value> = node.workers.iter().map(of).collect();
+    Json(json!({ "workers": workers })).into_response()
 }
 
 async fn hang_up(State(node): State<Arc<Node>>, Path(number): Path<u64>) -> Result<Response, SwitchSilent> {

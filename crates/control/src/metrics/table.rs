@@ -533,6 +533,12 @@ pub(super) const METRICS: &[Metric] = &[
         Stages,
         "The same by stage of the round; divided by the packets forwarded, what each stage costs a packet.",
     ),
+    counter(
+        "tandem_stops",
+        Worker(|worker| worker.stops.count()),
+        "Times in which something else had the worker's core for 0.1 ms and more: another thread, or another virtual machine.",
+    ),
+    counter("tandem_stopped_nanoseconds", Worker(|worker| worker.stops.ns()), "Nanoseconds of these."),
     gauge(
         "tandem_commands_waiting",
         Worker(|worker| worker.commands_ring.now.get()),
