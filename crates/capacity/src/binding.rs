@@ -142,22 +142,42 @@ fn evidence(what: impl Into<String>, value: f64, meaning: impl Into<String>) -> 
 }
 
 fn source_binds(points: &[Point], held: Option<&Point>) -> Binding {
-    let mut found: Vec<Evidence> = points
-        .iter()
-        .filter(|point| point.verdict == Verdict::Void)
-        .filter_map(|point| {
-            Some(evidence("void run", point.calls as f64, format!("with that many: {}", point.void_because.as_ref()?)))
-        })
-        .collect();
-    found.dedup();
-    if let Some(busy) = held.and_then(|held| held.source.busy) {
-        found.insert(0, evidence("source busy", busy, "its share of time with work, at the number that held"));
+    let mut found = Vec::new();
+    let busy = held.and_then(|held| held.source.busy);
+    if let Some(busy) = busy {
+        found.push(evidence("source busy", busy, "its share of time with work, at the number that held"));
+    }
+    let stopped = |point: &Point| Some(point.stops.as_ref()?.source_ms / (1e3 * point.seconds));
+    let void = || points.iter().filter(|point| point.verdict == Verdict::Void && point.seconds > 0.0);
+    let stopped = void().filter_map(stopped).max_by(f64::total_cmp).unwrap_or(0.0);
+    if stopped > 0.0 {
+        let meaning = "the share of time in which something else had its core, in the void run with the most of it";
+        found.push(evidence("source stopped", stopped, meaning));
+    }
+    let mut numbers: Vec<u64> = void().map(|point| point.calls).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    for calls in numbers {
+        let because: Vec<&String> =
+            void().filter(|point| point.calls == calls).filter_map(|point| point.void_because.as_ref()).collect();
+        let (Some(last), runs) = (because.last(), because.len()) else { continue };
+        let meaning = match runs {
+            1 => format!("one with that many: {last}"),
+            _ => format!("{runs} with that many, the last: {last}"),
+        };
+        found.push(evidence("void runs", calls as f64, meaning));
     }
     if let Some(busy) = held.and_then(|held| held.gateway.as_ref()?.busiest()) {
         found.push(evidence("gateway busy", busy, "the busiest worker's share of time with work there"));
     }
-    let summary =
-        "The source cannot drive more; the gateway's own edge lies higher. Give the source more cores.".to_owned();
+    let summary = match busy {
+        Some(busy) if busy < HAS_TIME && stopped > 0.001 => format!(
+            "The source was {:.0} % busy and late all the same: something else takes its core. The gateway's own edge lies higher. Measure \
+             where nothing else runs.",
+            100.0 * busy
+        ),
+        _ => "The source cannot drive more; the gateway's own edge lies higher. Give the source more cores.".to_owned(),
+    };
     Binding { limit: Limit::Source, summary, evidence: found }
 }
 
@@ -420,6 +440,26 @@ mod tests {
         // The sample's core is full at what held, so there is nothing beyond.
         assert_eq!(measurement.answer.extrapolation, Some(Extrapolation { calls: 1000, utilisation: 1.0 }));
         assert!(found.evidence.iter().any(|evidence| evidence.meaning.contains("late")));
+    }
+
+    #[test]
+    fn a_source_that_is_late_without_being_busy_is_told_what_has_its_core() {
+        let mut measurement = sample::measurement("m", 1000);
+        measurement.answer.ended = Ended::Source;
+        for point in measurement.points.iter_mut().filter(|point| point.calls > 1000) {
+            point.verdict = Verdict::Void;
+            point.void_because = Some("late".to_owned());
+            point.stops = Some(crate::report::Stops { source_ms: 300.0, ..Default::default() });
+        }
+        measurement.find_binding();
+        let found = measurement.binding.unwrap();
+        assert!(found.summary.starts_with("The source was 40 % busy and late all the same"), "{}", found.summary);
+        let voids = found.evidence.iter().filter(|evidence| evidence.what == "void runs");
+        assert_eq!(
+            voids.map(|evidence| evidence.value).collect::<Vec<_>>(),
+            [1030.0, 2000.0],
+            "a line for each number"
+        );
     }
 
     #[test]

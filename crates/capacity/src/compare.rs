@@ -115,7 +115,7 @@ impl Comparison {
     /// Puts reports side by side; each with the name of its file. `prices` are optional.
     pub fn of(reports: &[(String, Report)], prices: Option<&Prices>) -> Self {
         let mut groups: Vec<Group> = Vec::new();
-        for (name, report) in reports {
+        for (name, (_, report)) in names(reports).into_iter().zip(reports) {
             for measurement in &report.measurements {
                 let entry = Entry::of(name, report, measurement, prices);
                 let same =
@@ -163,7 +163,7 @@ impl Comparison {
                 entry.report.clone(),
                 entry.machine.clone(),
                 entry.version.clone(),
-                entry.cores.to_string(),
+                if entry.cores == 0 { "-".to_owned() } else { entry.cores.to_string() },
                 entry.held_text(),
                 entry.range.map_or("-".to_owned(), |range| format!("{} to {}", whole(range.low), whole(range.high))),
                 short(entry.per_core),
@@ -212,6 +212,15 @@ impl Entry {
             Status::Undetermined => "?".to_owned(),
         }
     }
+}
+
+/// What reports are called: their files without folders, where that tells them apart.
+fn names(reports: &[(String, Report)]) -> Vec<&str> {
+    let files: Vec<&str> = reports.iter().map(|(name, _)| name.rsplit('/').next().unwrap_or(name)).collect();
+    let mut distinct = files.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if distinct.len() == files.len() { files } else { reports.iter().map(|(name, _)| name.as_str()).collect() }
 }
 
 /// What makes reports less comparable than they look.
@@ -278,6 +287,16 @@ mod tests {
         );
         assert_eq!(told[1].map(|d| d.text()).as_deref(), Some("+1.97 %, inside the noise"));
         assert!(told[3].is_some_and(|d| d.text().starts_with("−50")), "{told:?}");
+    }
+
+    #[test]
+    fn reports_are_called_by_their_files_where_that_tells_them_apart() {
+        let named = |names: [&str; 2]| {
+            let comparison = Comparison::of(&names.map(|name| (name.to_owned(), with(1000))), None);
+            comparison.groups[0].entries.iter().map(|entry| entry.report.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(named(["/tmp/a.json", "out/b.json"]), ["a.json", "b.json"]);
+        assert_eq!(named(["old/a.json", "new/a.json"]), ["old/a.json", "new/a.json"]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Whether a service level held in a run.
 
-use crate::report::{Breach, Latency, Quantity, ServiceLevel, SetUp, Traffic, Verdict};
+use crate::report::{Breach, Latency, Quantity, ServiceLevel, SetUp, Stops, Traffic, Verdict};
 
 impl ServiceLevel {
     /// What did not hold; empty when everything did. Losses and failures are judged exactly: with 0 allowed, one is too
-    /// many.
-    pub fn breaches(&self, traffic: &Traffic, latency: Option<&Latency>) -> Vec<Breach> {
+    /// many. `stops` matter where the level does without them.
+    pub fn breaches(&self, traffic: &Traffic, latency: Option<&Latency>, stops: Option<&Stops>) -> Vec<Breach> {
         let mut breaches = Vec::new();
         if above(traffic.calls_failed, traffic.calls_up + traffic.calls_failed, self.max_failed_ppm) {
             breaches.push(Breach::SetUp);
@@ -14,7 +14,12 @@ impl ServiceLevel {
         if above(traffic.lost, traffic.expected, self.max_lost_ppm) || (traffic.expected > 0 && traffic.received == 0) {
             breaches.push(Breach::Loss);
         }
-        if latency.is_some_and(|latency| latency.p99_9_us > self.max_p99_9_us) {
+        let whole_us = latency.map(|latency| latency.p99_9_us);
+        let judged_us = match stops.filter(|_| self.discount_stops) {
+            Some(stops) => stops.p99_9_without_us.or(whole_us),
+            None => whole_us,
+        };
+        if judged_us.is_some_and(|us| us > self.max_p99_9_us) {
             breaches.push(Breach::Latency);
         }
         if self.audio_right && traffic.audio_wrong > 0 {
@@ -74,23 +79,38 @@ mod tests {
     #[test]
     fn one_packet_is_too_many_where_none_may_be_lost() {
         let level = ServiceLevel::default();
-        assert_eq!(level.breaches(&traffic(), Some(&latency(2000.0))), []);
+        assert_eq!(level.breaches(&traffic(), Some(&latency(2000.0)), None), []);
         let lost = Traffic { lost: 1, received: 999_999, ..traffic() };
-        assert_eq!(level.breaches(&lost, None), [Breach::Loss]);
+        assert_eq!(level.breaches(&lost, None, None), [Breach::Loss]);
         let some = ServiceLevel { max_lost_ppm: 1.0, ..ServiceLevel::default() };
-        assert_eq!(some.breaches(&lost, None), []);
-        assert_eq!(some.breaches(&Traffic { lost: 2, ..traffic() }, None), [Breach::Loss]);
+        assert_eq!(some.breaches(&lost, None, None), []);
+        assert_eq!(some.breaches(&Traffic { lost: 2, ..traffic() }, None, None), [Breach::Loss]);
     }
 
     #[test]
     fn each_part_of_a_level_is_judged() {
         let level = ServiceLevel::default();
-        assert_eq!(level.breaches(&traffic(), Some(&latency(2000.1))), [Breach::Latency]);
-        assert_eq!(level.breaches(&Traffic { audio_wrong: 1, ..traffic() }, None), [Breach::Audio]);
-        assert_eq!(level.breaches(&Traffic { calls_failed: 1, ..traffic() }, None), [Breach::SetUp]);
-        assert_eq!(level.breaches(&Traffic { received: 0, ..traffic() }, None), [Breach::Loss]);
+        assert_eq!(level.breaches(&traffic(), Some(&latency(2000.1)), None), [Breach::Latency]);
+        assert_eq!(level.breaches(&Traffic { audio_wrong: 1, ..traffic() }, None, None), [Breach::Audio]);
+        assert_eq!(level.breaches(&Traffic { calls_failed: 1, ..traffic() }, None, None), [Breach::SetUp]);
+        assert_eq!(level.breaches(&Traffic { received: 0, ..traffic() }, None, None), [Breach::Loss]);
         let deaf = ServiceLevel { audio_right: false, ..level };
-        assert_eq!(deaf.breaches(&Traffic { audio_wrong: 1, ..traffic() }, None), []);
+        assert_eq!(deaf.breaches(&Traffic { audio_wrong: 1, ..traffic() }, None, None), []);
+    }
+
+    #[test]
+    fn stops_are_left_out_of_latency_where_that_is_asked_and_of_nothing_else() {
+        let strict = ServiceLevel::default();
+        let lenient = ServiceLevel { discount_stops: true, ..strict.clone() };
+        let slow = latency(4000.0);
+        let stops = Stops { p99_9_without_us: Some(900.0), lost: 1, ..Stops::default() };
+        assert_eq!(strict.breaches(&traffic(), Some(&slow), Some(&stops)), [Breach::Latency]);
+        assert_eq!(lenient.breaches(&traffic(), Some(&slow), Some(&stops)), []);
+        let lost = Traffic { lost: 1, received: 999_999, ..traffic() };
+        assert_eq!(lenient.breaches(&lost, Some(&slow), Some(&stops)), [Breach::Loss]);
+        let own = Stops { p99_9_without_us: Some(2100.0), ..stops };
+        assert_eq!(lenient.breaches(&traffic(), Some(&slow), Some(&own)), [Breach::Latency]);
+        assert_eq!(lenient.breaches(&traffic(), Some(&slow), None), [Breach::Latency], "nobody looked");
     }
 
     #[test]

@@ -20,3 +20,4 @@ pub mod report;
 pub mod scrape;
 pub mod search;
 pub mod sizing;
+mod stops;

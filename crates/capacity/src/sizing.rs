@@ -160,10 +160,10 @@ impl Sizing {
     /// The answer as rows of text, the heads first.
     pub fn rows(&self) -> Vec<Vec<String>> {
         let month = format!("{}/month", self.currency);
-        let mut heads = vec!["type", "basis", "takes", "needed", "N+1", month.as_str()];
+        let mut heads = vec!["type", "basis", "takes", "needed", "with N+1", month.as_str()];
         let zones = self.need.zones > 1;
         if zones {
-            heads.extend(["zone loss", "per zone", "load", "load after", "calls hit", month.as_str()]);
+            heads.extend(["with a zone's loss", "by zone", "load", "after the loss", "calls hit", month.as_str()]);
         }
         let mut rows: Vec<Vec<String>> = vec![heads.into_iter().map(str::to_owned).collect()];
         let percent = |share: f64| format!("{} %", short(100.0 * share));

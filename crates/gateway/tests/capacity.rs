@@ -54,6 +54,13 @@ fn a_slowed_gateway_is_found_lower_and_two_runs_agree_within_their_ranges() {
     assert_eq!(binding.limit, Limit::CoreCycles, "{binding:?}");
     assert!(std::fs::read_to_string(file("a.html")).unwrap().contains("What stands in the way"));
 
+    // That it is slow in itself is no stop, whatever else has the cores meanwhile.
+    let without_stops = measured(&file("d.json"), &[&slow[..], &["--discount-stops"]].concat());
+    let points = &without_stops.measurements[0].points;
+    assert!(
+        points.iter().all(|point| point.stops.is_some() && (point.verdict != Verdict::Holds || point.calls <= 210))
+    );
+
     let beside = tandem(&["capacity", "compare", file("a.json").to_str().unwrap(), file("c.json").to_str().unwrap()]);
     assert!(beside.status.success(), "{}", String::from_utf8_lossy(&beside.stderr));
 
@@ -67,7 +74,7 @@ fn a_slowed_gateway_is_found_lower_and_two_runs_agree_within_their_ranges() {
         assert!(said.contains("bad.json") && said.contains(because), "{said}");
     };
     refused(&whole[..whole.len() / 2], "ends in the middle");
-    refused(&whole.replacen("\"version\": 2,", "\"version\": 99,", 1), "version 99 of the format");
+    refused(&whole.replacen("\"version\": 3,", "\"version\": 99,", 1), "version 99 of the format");
     refused(&whole.replacen("\"held\":", "\"hold\":", 1), "the report was changed or damaged");
     refused("{\"format\": \"something-else\"}", "not a capacity report");
 }

@@ -44,6 +44,13 @@ pub fn drive<Io: PacketIo>(
         if received || sent {
             engine.was_busy(ended.0.saturating_sub(began.0));
         }
+        engine.round(began, ended, ran_ns);
         began = ended;
     }
+}
+
+/// Processor time of this thread, in nanoseconds.
+fn ran_ns() -> Option<u64> {
+    let ran = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Some(u64::try_from(ran.tv_sec).ok()? * 1_000_000_000 + u64::try_from(ran.tv_nsec).ok()?)
 }

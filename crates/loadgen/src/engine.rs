@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use tandem_codec::Level;
-use tandem_contract::Nanos;
+use tandem_contract::{Nanos, StopWatch};
 use tandem_packet_io::{BURST_CAPACITY, Burst, PacketBuf, PacketIo};
 use tandem_wire::ethernet::MacAddress;
 
@@ -13,6 +13,7 @@ use arrayvec::ArrayVec;
 use crate::plan::Plan;
 use crate::receiver::{self, Receiver};
 use crate::sender::{Departing, Sender};
+use crate::timeline::Timeline;
 use crate::track::Tracks;
 use crate::{
     CallCounts, DirectionCounts, Latency, LoadError, LoadOutcome, LoadSpec, Progress, RemoteLeg, SourceUse, VoidReason,
@@ -66,6 +67,8 @@ pub struct Engine<B> {
     busy_ns: u64,
     overruns: u64,
     second: Second,
+    stops: StopWatch,
+    timeline: Timeline,
 }
 
 /// The beginning of the second that the next progress tells of.
@@ -114,12 +117,16 @@ impl<B: PacketBuf> Engine<B> {
             busy_ns: 0,
             overruns: 0,
             second: Second::default(),
+            stops: StopWatch::default(),
+            timeline: Timeline::default(),
         })
     }
 
     /// Begins.
     pub fn start(&mut self, now: Nanos) {
         self.sender.start(now);
+        let lasts_ns = u64::from(self.spec.warm_up_ms) * 1_000_000 + u64::from(self.spec.seconds) * 1_000_000_000;
+        self.timeline = Timeline::new(now, lasts_ns + 2 * LINGER_NS);
         self.polled = now;
         self.second = Second { at: now, ..Second::default() };
     }
@@ -130,7 +137,7 @@ impl<B: PacketBuf> Engine<B> {
         self.note_overrun(now);
         let any = !frames.is_empty();
         for mut frame in frames.drain(..) {
-            if !self.receiver.on_frame(now, frame.data_mut(), &self.tracks.tracks, &self.sender) {
+            if !self.receiver.on_frame(now, frame.data_mut(), &self.tracks.tracks, &self.sender, &mut self.timeline) {
                 let answered = neighbour::answer(&mut frame, &self.addresses, self.port.mac);
                 if answered {
                     let mut burst = Burst::new();
@@ -174,7 +181,9 @@ impl<B: PacketBuf> Engine<B> {
         io.tx_burst(&mut self.out);
         let taken = before - self.out.len();
         for departing in self.departing.drain(..taken) {
-            self.sender.left(now, &departing);
+            if self.sender.left(now, &departing) {
+                self.timeline.late(now);
+            }
         }
         let (left, known) = (self.out.len(), self.kept.saturating_sub(taken));
         self.held_up += (left - known) as u64;
@@ -190,6 +199,14 @@ impl<B: PacketBuf> Engine<B> {
     #[inline]
     pub fn was_busy(&mut self, ns: u64) {
         self.busy_ns += ns;
+    }
+
+    /// A round lasted from `began` to `ended`; `ran_ns` reads the processor time of the thread ([`StopWatch::round`]).
+    #[inline]
+    pub fn round(&mut self, began: Nanos, ended: Nanos, ran_ns: impl FnOnce() -> Option<u64>) {
+        if let Some(stop) = self.stops.round(began, ended, ran_ns) {
+            self.timeline.stopped(stop);
+        }
     }
 
     /// Ends the measurement as soon as every leg has sent its packet of the round under way.
@@ -257,7 +274,8 @@ impl<B: PacketBuf> Engine<B> {
     }
 
     /// What the run showed. `port_overruns` is what the port itself says it lost on receive.
-    pub fn outcome(&self, now: Nanos, port_overruns: u64) -> LoadOutcome {
+    pub fn outcome(&mut self, now: Nanos, port_overruns: u64) -> LoadOutcome {
+        self.timeline.end();
         let mut calls = CallCounts { running: self.calls.len() as u32, ..CallCounts::default() };
         let mut lost = [0; 2];
         for legs in &self.calls {
@@ -305,6 +323,7 @@ impl<B: PacketBuf> Engine<B> {
             latency: Latency::of(&self.receiver.latency),
             calls,
             source,
+            timeline: self.timeline.clone(),
         }
     }
 

@@ -21,6 +21,7 @@ mod receiver;
 mod sender;
 mod sip;
 mod spec;
+mod timeline;
 mod track;
 
 pub use drive::drive;
@@ -33,3 +34,4 @@ pub use outcome::{CallCounts, DirectionCounts, LoadError, LoadOutcome, LoadRunne
 pub use plan::{Plan, PlannedCall, RemoteLeg, SourceNetwork};
 pub use sip::{RateOutcome, RateProgress, RateSpec, SipCalls, SipEndpoints, measure_rate};
 pub use spec::{GiveUp, Impairments, LoadSpec, SpecError};
+pub use timeline::{Timeline, Undisturbed};

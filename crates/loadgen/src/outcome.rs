@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Latency, LoadSpec, SpecError};
+use crate::{Latency, LoadSpec, SpecError, Timeline};
 
 /// Packets of all calls in one direction, sent within the measurement.
 ///
@@ -159,6 +159,9 @@ pub struct LoadOutcome {
     pub calls: CallCounts,
     /// The source itself.
     pub source: SourceUse,
+    /// How it went by time; not in JSON.
+    #[serde(skip)]
+    pub timeline: Timeline,
 }
 
 impl LoadOutcome {
@@ -250,6 +253,7 @@ mod tests {
             latency: Latency::from_buckets(vec![(100, 18)]),
             calls: CallCounts { running: 10, ..CallCounts::default() },
             source: SourceUse::default(),
+            timeline: Timeline::default(),
         };
         let again: LoadOutcome = serde_json::from_str(&serde_json::to_string(&outcome).unwrap()).unwrap();
         assert_eq!(again, outcome);

@@ -10,6 +10,7 @@ use tandem_wire::udp::{self, HEADER_LEN as UDP};
 use crate::RemoteLeg;
 use crate::plan::{Plan, SourceNetwork};
 use crate::sender::Sender;
+use crate::timeline::Timeline;
 use crate::track::{Audio, TOLD_APART, Track};
 
 /// What is slower counts as lost.
@@ -100,7 +101,14 @@ impl Receiver {
 
     /// Takes a frame into account; `false` where it is not UDP over IPv4, and may be something to answer.
     #[inline]
-    pub(crate) fn on_frame(&mut self, now: Nanos, frame: &mut [u8], tracks: &[Track], sender: &Sender) -> bool {
+    pub(crate) fn on_frame(
+        &mut self,
+        now: Nanos,
+        frame: &mut [u8],
+        tracks: &[Track],
+        sender: &Sender,
+        timeline: &mut Timeline,
+    ) -> bool {
         let Some((headers, datagram)) = frame.split_first_chunk_mut::<{ ETHERNET + IPV4 }>() else { return false };
         let is_ipv4 = u16::from_be_bytes([headers[12], headers[13]]) == ETHERTYPE_IPV4;
         if !is_ipv4 || headers[ETHERNET] != 0x45 || headers[ETHERNET + 9] != udp::PROTOCOL {
@@ -117,7 +125,7 @@ impl Receiver {
             _ => Ok(packet.len()),
         };
         match opened.map(|length| Rtp::parse(&packet[..length])) {
-            Ok(Ok(rtp)) => self.on_rtp(now, number, &rtp, tracks, sender),
+            Ok(Ok(rtp)) => self.on_rtp(now, number, &rtp, tracks, sender, timeline),
             Ok(Err(_)) => self.strangers += 1,
             // Nobody else has the keys, and nobody else sends to this address: it is the gateway's, and wrong.
             Err(()) => {
@@ -132,7 +140,15 @@ impl Receiver {
     }
 
     #[inline]
-    fn on_rtp(&mut self, now: Nanos, number: u32, rtp: &Rtp<'_>, tracks: &[Track], sender: &Sender) {
+    fn on_rtp(
+        &mut self,
+        now: Nanos,
+        number: u32,
+        rtp: &Rtp<'_>,
+        tracks: &[Track],
+        sender: &Sender,
+        timeline: &mut Timeline,
+    ) {
         let leg = &mut self.legs[number as usize];
         let track = &tracks[usize::from(leg.track)];
         self.packets += 1;
@@ -169,6 +185,13 @@ impl Receiver {
             leg.came = if ahead < WINDOW { leg.came << ahead } else { 0 } | 1;
             leg.newest = number;
             self.missing += u64::from(ahead.saturating_sub(1));
+            // How long ago each of those that were passed over left.
+            for passed in (number + 1).saturating_sub(ahead.min(WINDOW))..number {
+                let (ago_ns, is_measured) = sender.since(now, leg.group, leg.from, track.completed_by(passed));
+                if is_measured {
+                    timeline.lost(Nanos(now.0.saturating_sub(ago_ns)));
+                }
+            }
             true
         } else {
             let back = leg.newest - number;
@@ -192,6 +215,7 @@ impl Receiver {
             counts.in_time += 1;
             leg.in_time += 1;
             self.latency.saturating_record(latency_ns);
+            timeline.came(now, latency_ns);
         }
     }
 

@@ -305,19 +305,21 @@ impl Sender {
         true
     }
 
-    /// The port took a packet at `now`.
+    /// The port took a packet at `now`. Says whether it is late.
     #[inline]
-    pub(crate) fn left(&mut self, now: Nanos, departing: &Departing) {
+    pub(crate) fn left(&mut self, now: Nanos, departing: &Departing) -> bool {
         self.groups[usize::from(departing.group)].stamps[departing.stamp as usize] = stamp(now);
         self.counts.packets += 1;
         // A source warms up too: its own caches and pages, and those of the gateway, are cold at first.
         if !departing.is_measured {
-            return;
+            return false;
         }
         self.counts.measured += 1;
         let lateness_ns = now.0.saturating_sub(departing.due.0);
         self.counts.worst_lateness_ns = self.counts.worst_lateness_ns.max(lateness_ns);
-        self.counts.late += u64::from(lateness_ns > self.lateness_ns);
+        let is_late = lateness_ns > self.lateness_ns;
+        self.counts.late += u64::from(is_late);
+        is_late
     }
 
     /// How long ago a leg's packet left, in nanoseconds, and whether it belongs to the measurement.

@@ -35,13 +35,15 @@ struct Run {
     tamper: fn(number: u64, frame: &mut Vec<u8>) -> bool,
     /// When the source stands still, and for how many milliseconds.
     stall_ms: Option<(u64, u64)>,
+    /// It works meanwhile; otherwise something else has its core.
+    stall_is_work: bool,
     stop_after_ms: Option<u64>,
 }
 
 impl Run {
     fn of(mix: &str) -> Self {
         let spec = LoadSpec { warm_up_ms: 300, ..LoadSpec::new(mix.parse().unwrap(), CALLS, 1) };
-        Self { spec, tamper: |_, _| true, stall_ms: None, stop_after_ms: None }
+        Self { spec, tamper: |_, _| true, stall_ms: None, stall_is_work: false, stop_after_ms: None }
     }
 
     fn outcome(mut self) -> LoadOutcome {
@@ -105,16 +107,20 @@ impl Run {
         let mut engine = Engine::new(Level::detect(), &plan, &remotes, port).unwrap();
         let began = now;
         engine.start(now);
-        let (mut frames, mut seconds, mut number) = (Burst::new(), 0, 0);
+        let (mut frames, mut seconds, mut number, mut ran_ns) = (Burst::new(), 0, 0, 0);
         while !engine.is_over(now) {
+            let round_began = now;
             now = now.plus(STEP_NS);
+            ran_ns += STEP_NS;
             let ran_ms = (now.0 - began.0) / 1_000_000;
             if let Some((at, for_ms)) = self.stall_ms
                 && ran_ms == at
             {
                 self.stall_ms = None;
                 now = now.plus(for_ms * 1_000_000);
+                ran_ns += if self.stall_is_work { for_ms * 1_000_000 } else { 0 };
             }
+            engine.round(round_began, now, || Some(ran_ns));
             if self.stop_after_ms.is_some_and(|stop| ran_ms > stop) {
                 engine.end_early();
             }
@@ -224,6 +230,20 @@ fn a_source_that_stood_still_is_void() {
     let outcome = Run { stall_ms: Some((700, 30)), ..Run::of("pcmu-pcma") }.outcome();
     let late = outcome.void.iter().any(|reason| matches!(reason, VoidReason::Late { worst_ns: 29_000_000.., .. }));
     assert!(late, "{:?}", outcome.void);
+}
+
+#[test]
+fn a_source_whose_core_something_else_had_is_told_from_one_that_worked_for_too_long() {
+    let stalled = |stall_is_work| Run { stall_ms: Some((700, 3)), stall_is_work, ..Run::of("pcmu-pcma") }.outcome();
+    let stopped = stalled(false);
+    assert!(stopped.is_void(), "by itself it is late either way");
+    assert_eq!(stopped.timeline.stops().iter().map(|stop| stop.ns()).collect::<Vec<_>>(), [3_000_000]);
+    let rest = stopped.timeline.undisturbed(&[]).unwrap();
+    assert_eq!((rest.late, rest.packets + rest.left_out), (0, stopped.sent()));
+    assert!((150..300).contains(&rest.left_out), "3 ms and 60 ms, at 3 packets a ms: {rest:?}");
+    let worked = stalled(true);
+    assert!(worked.is_void() && worked.timeline.stops().is_empty());
+    assert!(worked.timeline.undisturbed(&[]).unwrap().late > 3);
 }
 
 #[test]

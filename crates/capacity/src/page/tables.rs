@@ -6,6 +6,8 @@ use super::{document, escape, facts, key, short, whole};
 use crate::compare::{Comparison, Group};
 use crate::sizing::{Choice, Fleet, Sizing};
 
+/// Letters of a name that fit beside a bar.
+const NAME: usize = 26;
 /// Colours of entries, in the order they come.
 const COLOURS: [&str; 7] = ["a", "c", "d", "b", "e", "f", "g"];
 
@@ -21,6 +23,16 @@ fn table(rows: &[Vec<String>], left: &[usize]) -> String {
         html += "</tr>\n";
     }
     html + "</table></div>\n"
+}
+
+/// The end of a name, as much as fits beside a bar.
+fn end_of(name: &str) -> String {
+    let letters = name.chars().count();
+    if letters <= NAME {
+        name.to_owned()
+    } else {
+        format!("…{}", name.chars().skip(letters - NAME).collect::<String>())
+    }
 }
 
 /// A name, its value, and the range that belongs to it.
@@ -44,7 +56,7 @@ fn bars(values: &[Bar]) -> String {
             "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{}</text><rect class=\"f-{colour} area\" x=\"{left}\" y=\"{y:.0}\" width=\"{:.1}\" height=\"20\" rx=\"4\"/>",
             left - 10.0,
             y + 14.0,
-            escape(name),
+            escape(&end_of(name)),
             (x(*value) - left).max(1.0),
         );
         let mut end = x(*value);
@@ -84,7 +96,14 @@ pub fn comparison_page(comparison: &Comparison) -> String {
         let _ = write!(body, " {}", escape(prices));
     }
     body += "</footer>\n";
-    document("Capacity compared", &format!("{} mixes", comparison.groups.len()), &body)
+    document(
+        "Capacity compared",
+        &match comparison.groups.len() {
+            1 => "1 mix".to_owned(),
+            mixes => format!("{mixes} mixes"),
+        },
+        &body,
+    )
 }
 
 fn group_section(comparison: &Comparison, group: &Group) -> String {
@@ -145,12 +164,18 @@ fn best_card(sizing: &Sizing, best: &Choice) -> String {
     } else {
         "<span class=\"chip a\">modelled, not measured</span>"
     };
+    let measured = sizing.options.iter().find(|choice| choice.measured && choice.kind != best.kind);
+    let measured = measured.filter(|_| !best.measured).map_or(String::new(), |choice| {
+        let fleet = choice.zone_loss.as_ref().unwrap_or(&choice.n_plus_1);
+        let cost = fleet.per_month.map_or(String::new(), |cost| format!(", {} a month", whole(cost.round() as u64)));
+        format!(" Of the types that were measured: {} {}{cost}.", whole(fleet.instances), escape(&choice.kind))
+    });
     let survives = if best.zone_loss.is_some() { "the loss of a zone" } else { "the loss of one instance" };
     let cost = fleet
         .per_month
         .map_or(String::new(), |cost| format!(", {} {} a month", whole(cost.round() as u64), escape(&sizing.currency)));
     let mut html = format!(
-        "<div class=\"card hero\"><div>{basis}<div class=\"big\">{}<small>{}</small></div><p style=\"margin:0\">The cheapest that survives {survives}{cost}.</p><p class=\"soft\" style=\"margin:8px 0 0\">N+1 alone takes {}.</p></div><div>",
+        "<div class=\"card hero\"><div>{basis}<div class=\"big\">{}<small>{}</small></div><p style=\"margin:0\">The cheapest that survives {survives}{cost}.</p><p class=\"soft\" style=\"margin:8px 0 0\">N+1 alone takes {}.{measured}</p></div><div>",
         whole(fleet.instances),
         escape(&best.kind),
         whole(best.n_plus_1.instances),

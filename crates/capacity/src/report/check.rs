@@ -1,7 +1,7 @@
 //! What the types of a report cannot say.
 
 use super::{
-    Answer, Core, Latency, Measurement, Point, Quantity, Report, ServiceLevel, SetUp, Status, Traffic, Verdict,
+    Answer, Core, Latency, Measurement, Point, Quantity, Report, ServiceLevel, SetUp, Status, Stops, Traffic, Verdict,
 };
 
 /// The field, and what is wrong with it.
@@ -103,7 +103,17 @@ fn point_holds_together(point: &Point) -> Result<(), Wrong> {
     if let Some(set_up) = &point.set_up {
         within("set_up", set_up_holds_together(set_up, &point.traffic))?;
     }
+    if let Some(stops) = &point.stops {
+        within("stops", stops_hold_together(stops))?;
+    }
     point.source.busy.map_or(Ok(()), |busy| share("source.busy", busy))
+}
+
+fn stops_hold_together(stops: &Stops) -> Result<(), Wrong> {
+    not_negative("source_ms", stops.source_ms)?;
+    not_negative("gateway_ms", stops.gateway_ms.unwrap_or_default())?;
+    not_negative("longest_ms", stops.longest_ms)?;
+    not_negative("p99_9_without_us", stops.p99_9_without_us.unwrap_or_default())
 }
 
 fn set_up_holds_together(set_up: &SetUp, traffic: &Traffic) -> Result<(), Wrong> {

@@ -106,6 +106,9 @@ pub struct ServiceLevel {
     /// SIP messages that may be sent again for each million calls; of calls per second alone.
     #[serde(default)]
     pub max_repeated_ppm: f64,
+    /// Whether latency is judged without the packets that came in a stop or its wake.
+    #[serde(default)]
+    pub discount_stops: bool,
 }
 
 const fn answered_soon() -> f64 {
@@ -122,6 +125,7 @@ impl Default for ServiceLevel {
             hold_s: 30.0,
             max_set_up_p99_us: answered_soon(),
             max_repeated_ppm: 0.0,
+            discount_stops: false,
         }
     }
 }

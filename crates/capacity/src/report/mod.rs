@@ -20,7 +20,7 @@ pub use measurement::{
     ServiceLevel, Status, Violation,
 };
 pub use point::{
-    Breach, Bucket, Core, Count, GatewayReading, Latency, Point, SetUp, SourceReading, StageTime, Step, Traffic,
+    Breach, Bucket, Core, Count, GatewayReading, Latency, Point, SetUp, SourceReading, StageTime, Step, Stops, Traffic,
     Verdict,
 };
 pub use read::{MAX_FILE_BYTES, ReadError, read};
@@ -28,8 +28,8 @@ pub use read::{MAX_FILE_BYTES, ReadError, read};
 /// What [`Report::format`] says.
 pub const FORMAT: &str = "tandem-capacity-report";
 /// The version of the format that this program writes, and the newest that it reads. Version 1 knew nothing of calls set up per
-/// second, of bursts and of SRTP; what it left out is read as what it meant.
-pub const VERSION: u32 = 2;
+/// second, of bursts and of SRTP, version 2 nothing of stops; what they left out is read as what it meant.
+pub const VERSION: u32 = 3;
 
 /// A capacity report.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

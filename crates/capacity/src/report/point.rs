@@ -33,6 +33,32 @@ pub struct Point {
     /// The run was ended before its time, because what came of it was certain.
     #[serde(default)]
     pub given_up: bool,
+    /// Times in which something else had the cores; none where nobody looked.
+    #[serde(default)]
+    pub stops: Option<Stops>,
+}
+
+/// Times of a run in which the source or a worker of the gateway did not run, though neither waits for anything: another thread had the core,
+/// or another virtual machine as far as the hypervisor tells. Time that they worked, however slowly, is none of it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stops {
+    /// Stops of the source of 0.1 ms and more.
+    pub source_count: u64,
+    /// Their length together, in milliseconds.
+    pub source_ms: f64,
+    /// Stops of the gateway's workers; none where it does not tell.
+    pub gateway_count: Option<u64>,
+    /// Their length together, in milliseconds; none where it does not tell.
+    pub gateway_ms: Option<f64>,
+    /// The longest of all, in milliseconds.
+    pub longest_ms: f64,
+    /// Packets that came in a stop or its wake: up to 20 times its length later, as long as it may take to work off what waited.
+    pub packets: u64,
+    /// Lost packets that had left then, as far as it is known when they left. They count as lost all the same.
+    pub lost: u64,
+    /// What 999 of 1,000 of the other packets did not exceed, in microseconds; none where there was no other packet.
+    pub p99_9_without_us: Option<f64>,
 }
 
 /// How calls were set up and cleared in a run.

@@ -140,6 +140,7 @@ fn point(calls: u64, step: Step, verdict: Verdict, at_s: f64, load: f64) -> Poin
         source: SourceReading { busy: Some(0.4), worst_lag_us: Some(30.0) },
         set_up: None,
         given_up: false,
+        stops: None,
     }
 }
 

@@ -4,11 +4,16 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use serde::Deserialize;
 use tandem_capacity::report::GatewayReading;
 use tandem_capacity::scrape::Scrape;
+use tandem_contract::{Nanos, Stop};
+use tandem_worker::{Clock as _, TscClock};
 
 /// For one answer of the gateway.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Looks at the workers' clocks after a run.
+const LOOKS: usize = 5;
 /// The longest answer, in octets.
 const LONGEST: u64 = 64 << 20;
 
@@ -22,6 +27,10 @@ pub(super) trait Gauge {
     fn tick(&mut self, seconds: f64);
     /// What the gateway counted during the run; none where it did not answer.
     fn reading(&mut self) -> Option<GatewayReading>;
+    /// When something else had its workers' cores lately, on this process's own clock; none where it does not tell.
+    fn stops(&mut self) -> Option<Vec<Stop>> {
+        None
+    }
     /// Whether the gateway is there.
     fn answers(&mut self) -> bool;
 }
@@ -49,6 +58,19 @@ enum Ask {
 struct Asker {
     agent: ureq::Agent,
     url: String,
+    stops_url: String,
+}
+
+/// What `GET /v1/stops` answers.
+#[derive(Deserialize)]
+struct Told {
+    workers: Vec<ToldWorker>,
+}
+
+#[derive(Deserialize)]
+struct ToldWorker {
+    clock_ns: u64,
+    last: Vec<[u64; 2]>,
 }
 
 impl Asker {
@@ -62,12 +84,38 @@ impl Asker {
         let at = from + from.elapsed() / 2;
         Ok((at, Scrape::parse(&text)?))
     }
+
+    /// What the gateway says of its workers' stops, and what our own clock showed meanwhile.
+    fn stops(&self) -> anyhow::Result<(Nanos, Told)> {
+        let mut clock = TscClock::new();
+        let from = clock.now();
+        let mut answer = self.agent.get(&self.stops_url).call()?;
+        let text = answer.body_mut().with_config().limit(LONGEST).read_to_string()?;
+        Ok((from.plus(clock.now().since(from) / 2), serde_json::from_str(&text)?))
+    }
+}
+
+/// The stops of several looks, on our own clock. What a worker says that its clock shows may be old, where it is stopped just then: of
+/// several looks the one counts that is the least behind.
+fn on_our_clock(looks: &[(Nanos, Told)]) -> Option<Vec<Stop>> {
+    let (_, last) = looks.last()?;
+    let mut stops = Vec::new();
+    for (worker, nth) in last.workers.iter().zip(0..) {
+        let behind = |(now, told): &(Nanos, Told)| {
+            let shown = told.workers.get(nth)?.clock_ns;
+            Some(i128::from(now.0) - i128::from(shown))
+        };
+        let offset = looks.iter().filter_map(behind).min()?;
+        let ours = |ns: u64| Nanos(u64::try_from(i128::from(ns) + offset).unwrap_or(0));
+        stops.extend(worker.last.iter().map(|[from, until]| Stop { from: ours(*from), until: ours(*until) }));
+    }
+    Some(stops)
 }
 
 impl HttpGauge {
     /// Of a gateway that runs.
     pub(super) fn new(api: &Api) -> anyhow::Result<Self> {
-        let probe = Asker { agent: api.agent(PATIENCE), url: api.url("/metrics") };
+        let probe = Asker { agent: api.agent(PATIENCE), url: api.url("/metrics"), stops_url: api.url("/v1/stops") };
         probe.scrape().with_context(|| format!("no gateway answers at {}", api.address))?;
         let (asks, asked) = mpsc::channel();
         let (tell, readings) = mpsc::channel();
@@ -117,6 +165,11 @@ impl Gauge for HttpGauge {
         // A run that was ended early is over now.
         let _ = self.asks.send(Ask::End);
         self.readings.recv_timeout(3 * PATIENCE).ok()?
+    }
+
+    fn stops(&mut self) -> Option<Vec<Stop>> {
+        let looks: Vec<_> = (0..LOOKS).map_while(|_| self.probe.stops().ok()).collect();
+        on_our_clock(&looks)
     }
 
     fn answers(&mut self) -> bool {
@@ -170,6 +223,18 @@ mod tests {
         assert!(gauge.reading().is_some(), "a short run, to its end");
         gauge.begin(3.0);
         assert_eq!(gauge.reading(), None, "nothing of an earlier run is left");
+    }
+
+    #[test]
+    fn stops_are_moved_to_our_clock_by_the_look_that_is_the_least_behind() {
+        let look = |now: u64, clock_ns: u64| {
+            let last = vec![[1_000, 1_500]];
+            (Nanos(now), Told { workers: vec![ToldWorker { clock_ns, last }] })
+        };
+        // The gateway's clock is 90,000 behind ours; it shows what it showed a little ago, once long ago.
+        let stops = on_our_clock(&[look(92_000, 1_995), look(93_000, 1_995), look(94_000, 3_990)]).unwrap();
+        assert_eq!(stops, [Stop { from: Nanos(91_005), until: Nanos(91_505) }]);
+        assert_eq!(on_our_clock(&[]), None);
     }
 
     #[test]

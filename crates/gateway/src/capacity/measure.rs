@@ -10,7 +10,7 @@ use tandem_loadgen::{GiveUp, Impairments, LoadError, LoadRunner, LoadSpec, Progr
 
 use super::gauge::Gauge;
 use super::mixes::NamedMix;
-use super::point::{self, Link};
+use super::point::{self, Link, Read};
 
 /// How a mix is measured.
 #[derive(Clone, Debug)]
@@ -119,10 +119,10 @@ impl Bench<'_> {
             };
             self.runner.run(spec, &mut progress, self.stop)
         };
-        let reading = self.gauge.reading();
+        let read = Read { gateway: self.gauge.reading(), stops: self.gauge.stops() };
         match outcome {
             Ok(outcome) if outcome.interrupted => Ok(None),
-            Ok(outcome) => Ok(Some(point::of(&outcome, probe, at_s, level, self.link, reading))),
+            Ok(outcome) => Ok(Some(point::of(&outcome, probe, at_s, level, self.link, read))),
             // A gateway that takes no more calls has an edge there. One that is gone has none.
             Err(LoadError::SetUp(_)) if self.stop.load(Ordering::Relaxed) => Ok(None),
             Err(LoadError::SetUp(why)) if probe.calls > 1 && self.gauge.answers() => {
@@ -184,9 +184,11 @@ pub(super) fn searched(
 /// From where on a run cannot hold the level any more.
 fn certain(level: &ServiceLevel, spec: &LoadSpec) -> GiveUp {
     let packets = spec.packets_per_second() * f64::from(spec.seconds);
+    // Where stops are left out, nothing is certain before it is known when they were.
+    let slow = if level.discount_stops { packets / 3.0 } else { packets / 1e3 };
     GiveUp {
         lost: (packets * level.max_lost_ppm / 1e6) as u64,
-        slow: (packets / 1e3) as u64,
+        slow: slow as u64,
         slow_ns: (1e3 * level.max_p99_9_us) as u64,
     }
 }
@@ -240,6 +242,9 @@ pub(super) fn summary(measurement: &Measurement) -> String {
     }
     if let Some(binding) = &measurement.binding {
         text += &format!("\n  {}", binding.summary);
+    }
+    if let Some(stops) = measurement.stops_text() {
+        text += &format!("\n  {stops}");
     }
     match answer.ended {
         Ended::Budget => text += "\n  As many runs were made as were allowed: more would narrow it down.",

@@ -2,7 +2,7 @@
 
 use tandem_capacity::report::{Breach, Ended, GatewayReading, Limit, Status};
 use tandem_capacity::report::{Core, StageTime};
-use tandem_loadgen::{CallCounts, DirectionCounts, Latency, LoadOutcome, SourceUse, VoidReason};
+use tandem_loadgen::{CallCounts, DirectionCounts, Latency, LoadOutcome, SourceUse, Timeline, VoidReason};
 
 use super::*;
 
@@ -109,6 +109,7 @@ impl LoadRunner for Pair {
             latency: Latency::from_buckets(vec![(waits as u64, packets - lost)]),
             calls: CallCounts { running: spec.calls, ..CallCounts::default() },
             source: SourceUse { utilisation: source, ..SourceUse::default() },
+            timeline: Timeline::default(),
         })
     }
 }

@@ -1,10 +1,12 @@
 //! A run of the source as a point of a report.
 
 use tandem_capacity::report::{
-    self, Breach, Bucket, Count, GatewayReading, Point, Quantity, ServiceLevel, SetUp, SourceReading, Traffic, Verdict,
+    self, Breach, Bucket, Count, GatewayReading, Point, Quantity, ServiceLevel, SetUp, SourceReading, Stops, Traffic,
+    Verdict,
 };
 use tandem_capacity::search::Probe;
-use tandem_loadgen::{Latency, LoadOutcome, RateOutcome, VoidReason};
+use tandem_contract::Stop;
+use tandem_loadgen::{Latency, LoadOutcome, RateOutcome, Undisturbed, VoidReason};
 
 /// Buckets of a report's histogram to a factor of ten.
 const PER_DECADE: f64 = 24.0;
@@ -12,6 +14,10 @@ const PER_DECADE: f64 = 24.0;
 const FULL: f64 = 0.97;
 /// Packets that a port may take late as a share of all, without anybody being behind.
 const HELD_UP: f64 = 0.001;
+/// Packets that a source may send late, as a share of all: what the source itself goes by.
+const LATE: f64 = 0.001;
+/// Where less is left of a run without stops, nothing is told from it.
+const LEAST_LEFT: f64 = 0.75;
 
 /// Who is to blame where a port's ring is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +29,15 @@ pub(super) enum Link {
     SharedRings,
 }
 
+/// What was read of the gateway after a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Read {
+    /// What it counted.
+    pub(super) gateway: Option<GatewayReading>,
+    /// When something else had its cores, on the source's clock.
+    pub(super) stops: Option<Vec<Stop>>,
+}
+
 /// What a run says, under a service level.
 pub(super) fn of(
     outcome: &LoadOutcome,
@@ -30,8 +45,9 @@ pub(super) fn of(
     at_s: f64,
     level: &ServiceLevel,
     link: Link,
-    gateway: Option<GatewayReading>,
+    Read { gateway, stops }: Read,
 ) -> Point {
+    let undisturbed = outcome.timeline.undisturbed(stops.as_deref().unwrap_or_default());
     let traffic = traffic(outcome);
     let latency = latency(&outcome.latency);
     let mut point = Point {
@@ -51,14 +67,15 @@ pub(super) fn of(
         },
         set_up: None,
         given_up: outcome.given_up,
+        stops: Some(stops_of(outcome, stops.as_deref(), undisturbed.as_ref())),
     };
     let backlog = link == Link::SharedRings && gateway_is_behind(outcome, point.gateway.as_ref());
-    if outcome.is_void() && !backlog {
-        let reasons: Vec<String> = outcome.void.iter().map(ToString::to_string).collect();
+    let reasons = void_reasons(outcome, undisturbed.as_ref().filter(|_| level.discount_stops));
+    if !reasons.is_empty() && !backlog {
         point.void_because = Some(reasons.join("; "));
         return point;
     }
-    point.breaches = level.breaches(&point.traffic, point.latency.as_ref());
+    point.breaches = level.breaches(&point.traffic, point.latency.as_ref(), point.stops.as_ref());
     if backlog {
         // What else is seen may be the source's.
         point.breaches = vec![Breach::Backlog];
@@ -76,6 +93,45 @@ pub(super) fn of(
         point.void_because = Some("nothing was sent".to_owned());
     }
     point
+}
+
+/// Why a run is void, where `rest` is what is left of it if stops are discounted.
+fn void_reasons(outcome: &LoadOutcome, rest: Option<&Undisturbed>) -> Vec<String> {
+    let Some(rest) = rest else { return outcome.void.iter().map(ToString::to_string).collect() };
+    let came = rest.packets + rest.left_out;
+    let left = if came == 0 { 1.0 } else { rest.packets as f64 / came as f64 };
+    let stands = |reason: &&VoidReason| match reason {
+        VoidReason::Late { of, .. } => rest.late as f64 > LATE * *of as f64 * left,
+        _ => true,
+    };
+    let mut reasons: Vec<String> = outcome.void.iter().filter(stands).map(ToString::to_string).collect();
+    if left < LEAST_LEFT {
+        let percent = 100.0 * (1.0 - left);
+        reasons.push(format!(
+            "something else had the cores too often: {percent:.0} % of the packets came then or soon after"
+        ));
+    }
+    reasons
+}
+
+fn stops_of(outcome: &LoadOutcome, gateway: Option<&[Stop]>, rest: Option<&Undisturbed>) -> Stops {
+    let timeline = &outcome.timeline;
+    let within = |stops: &[Stop]| -> Vec<u64> {
+        stops.iter().filter(|stop| timeline.spans(**stop)).map(|stop| stop.ns()).collect()
+    };
+    let (source, gateway) = (within(timeline.stops()), gateway.map(within));
+    let ms = |stops: &Vec<u64>| stops.iter().sum::<u64>() as f64 / 1e6;
+    let longest = source.iter().chain(gateway.iter().flatten()).max();
+    Stops {
+        source_count: source.len() as u64,
+        source_ms: ms(&source),
+        gateway_count: gateway.as_ref().map(|stops| stops.len() as u64),
+        gateway_ms: gateway.as_ref().map(ms),
+        longest_ms: longest.map_or(0.0, |ns| *ns as f64 / 1e6),
+        packets: rest.map_or(0, |rest| rest.left_out),
+        lost: rest.map_or(0, |rest| rest.lost_left_out),
+        p99_9_without_us: rest.filter(|rest| rest.packets > 0).map(|rest| rest.p99_9_ns as f64 / 1e3),
+    }
 }
 
 /// Whether a gateway without time did not take what was sent, so that the source was held up. Whatever else then went wrong
@@ -105,6 +161,7 @@ pub(super) fn refused(probe: Probe, at_s: f64) -> Point {
         source: SourceReading::default(),
         set_up: None,
         given_up: false,
+        stops: None,
     }
 }
 
@@ -153,6 +210,7 @@ pub(super) fn of_rate(
         },
         set_up: Some(set_up),
         given_up: is_short && !outcome.interrupted,
+        stops: None,
     };
     if !outcome.void.is_empty() {
         let reasons: Vec<String> = outcome.void.iter().map(|reason| reason.told_of("INVITEs")).collect();
@@ -216,7 +274,7 @@ fn latency(latency: &Latency) -> Option<report::Latency> {
 #[cfg(test)]
 mod tests {
     use tandem_capacity::report::{Core, Count, Step};
-    use tandem_loadgen::{CallCounts, DirectionCounts, LoadSpec, SourceUse};
+    use tandem_loadgen::{CallCounts, DirectionCounts, LoadSpec, SourceUse, Timeline};
 
     use super::*;
 
@@ -234,11 +292,12 @@ mod tests {
             latency: Latency::from_buckets(vec![(40_000, 900), (40_100, 90), (900_000, 10)]),
             calls: CallCounts { running: 10, ..CallCounts::default() },
             source: SourceUse { utilisation: 0.25, worst_lateness_ns: 7_000, ..SourceUse::default() },
+            timeline: Timeline::default(),
         }
     }
 
     fn judged(outcome: &LoadOutcome) -> Point {
-        of(outcome, PROBE, 0.0, &ServiceLevel::default(), Link::Apart, None)
+        of(outcome, PROBE, 0.0, &ServiceLevel::default(), Link::Apart, Read::default())
     }
 
     #[test]
@@ -281,7 +340,8 @@ mod tests {
     fn over_a_memif(outcome: &LoadOutcome, busy: f64, drops: Vec<Count>) -> Point {
         let cores = vec![Core { busy, drops, ..Core::default() }];
         let gateway = GatewayReading { cores, ..GatewayReading::default() };
-        of(outcome, PROBE, 0.0, &ServiceLevel::default(), Link::SharedRings, Some(gateway))
+        let read = Read { gateway: Some(gateway), stops: None };
+        of(outcome, PROBE, 0.0, &ServiceLevel::default(), Link::SharedRings, read)
     }
 
     #[test]

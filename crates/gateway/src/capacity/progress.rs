@@ -117,7 +117,10 @@ fn line(point: &Point, since: Duration) -> String {
             Breach::Loss => {
                 format!("  {} of {} packets lost", grouped(point.traffic.lost), grouped(point.traffic.expected))
             }
-            Breach::Latency => "  too slow".to_owned(),
+            Breach::Latency => {
+                let without = point.stops.as_ref().and_then(|stops| stops.p99_9_without_us);
+                without.map_or("  too slow".to_owned(), |us| format!("  too slow (p99.9 without stops {us:.0} us)"))
+            }
             Breach::Audio => format!("  wrong audio in {} calls", grouped(point.traffic.audio_wrong)),
             Breach::Backlog => "  packets not taken in time".to_owned(),
             Breach::SetUp => format!("  {} calls not set up", grouped(point.traffic.calls_failed)),
@@ -147,6 +150,10 @@ fn line(point: &Point, since: Duration) -> String {
     }
     if let Some(busy) = point.source.busy {
         text += &format!(", source {:.0} %", 100.0 * busy);
+    }
+    if let Some(stops) = point.stops.as_ref().filter(|stops| stops.longest_ms > 0.0) {
+        let ms = stops.source_ms + stops.gateway_ms.unwrap_or(0.0);
+        text += &format!("  stopped {ms:.1} ms, at most {:.1}", stops.longest_ms);
     }
     text
 }

@@ -13,7 +13,7 @@ use crate::report::{
 /// The page of a report.
 pub fn report_page(report: &Report) -> String {
     let machine = machine_name(&report.machine);
-    let aside = format!("{machine} · {} · tandem {}", day(&report.made.at), report.gateway.version);
+    let aside = format!("{machine} · {} · {}", day(&report.made.at), gateway_name(report));
     let mut body = String::new();
     if report.made.interrupted {
         body += "<p class=\"warn\">This run was interrupted. What had been measured is here; ranges are as wide as that leaves them.</p>\n";
@@ -36,6 +36,12 @@ pub fn report_page(report: &Report) -> String {
 pub(crate) fn machine_name(machine: &Machine) -> String {
     let kind = machine.instance.as_ref().map(|instance| instance.kind.clone());
     machine.name.clone().or(kind).unwrap_or_else(|| machine.cpu.model.clone())
+}
+
+/// The gateway that was measured, ours or another.
+fn gateway_name(report: &Report) -> String {
+    let version = &report.gateway.version;
+    if report.source.set_up == "ng" { version.clone() } else { format!("tandem {version}") }
 }
 
 /// The day of a time in RFC 3339.
@@ -97,7 +103,8 @@ pub(crate) fn level_text(level: &ServiceLevel, quantity: Quantity) -> String {
         format!("at most {} packets of a million lost", short(level.max_lost_ppm))
     };
     let audio = if level.audio_right { ", every call's audio right" } else { "" };
-    format!("{loss}, p99.9 latency ≤ {}{audio}, for {} s", micros(level.max_p99_9_us), short(level.hold_s))
+    let stops = if level.discount_stops { " (without stops of the cores)" } else { "" };
+    format!("{loss}, p99.9 latency ≤ {}{stops}{audio}, for {} s", micros(level.max_p99_9_us), short(level.hold_s))
 }
 
 /// What an answer means, in a sentence.
@@ -176,11 +183,14 @@ fn section(measurement: &Measurement) -> String {
     if let Some(extrapolation) = answer.extrapolation {
         let _ = write!(
             html,
-            "<p class=\"warn\">By arithmetic alone about {} : the busiest core was {} % busy at {}. Nobody measured that.</p>",
+            "<p class=\"warn\">By arithmetic alone about {}: the busiest core was {} % busy at {}. Nobody measured that.</p>",
             whole(extrapolation.calls),
             short(100.0 * extrapolation.utilisation),
             whole(answer.held)
         );
+    }
+    if let Some(stops) = measurement.stops_text() {
+        let _ = write!(html, "<p class=\"soft\" style=\"margin:10px 0 0\">{}</p>", escape(&stops));
     }
     html += "</div><div>";
     html += &charts::search(measurement);
@@ -227,12 +237,32 @@ fn every_point(measurement: &Measurement) -> String {
         let _ = write!(html, "<th class=\"left\">{head}</th>");
     }
     let heads = match measurement.quantity {
-        Quantity::ConcurrentCalls => {
-            ["calls", "seconds", "sent", "lost", "audio wrong", "p50", "p99", "p99.9", "busiest core", "source busy"]
-        }
-        Quantity::CallsPerSecond => {
-            ["calls/s", "seconds", "calls", "failed", "sent again", "p50", "p99", "p99.9", "call thread", "source busy"]
-        }
+        Quantity::ConcurrentCalls => [
+            "calls",
+            "seconds",
+            "sent",
+            "lost",
+            "audio wrong",
+            "p50",
+            "p99",
+            "p99.9",
+            "busiest core",
+            "source busy",
+            "cores stopped",
+        ],
+        Quantity::CallsPerSecond => [
+            "calls/s",
+            "seconds",
+            "calls",
+            "failed",
+            "sent again",
+            "p50",
+            "p99",
+            "p99.9",
+            "call thread",
+            "source busy",
+            "cores stopped",
+        ],
     };
     for head in heads {
         let _ = write!(html, "<th>{head}</th>");
@@ -268,9 +298,14 @@ fn row(point: &Point) -> String {
             ([traffic.sent, traffic.lost, traffic.audio_wrong], busiest)
         }
     };
+    let stopped = point.stops.as_ref().map_or("–".to_owned(), |stops| {
+        let ms = stops.source_ms + stops.gateway_ms.unwrap_or(0.0);
+        let without = stops.p99_9_without_us.map_or(String::new(), |us| format!(", p99.9 without {}", micros(us)));
+        format!("{}{without}", micros(1e3 * ms))
+    });
     let given_up = if point.given_up { ", given up" } else { "" };
     format!(
-        "<tr><td class=\"left\">{}</td><td class=\"left\">{step}{given_up}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"left\"><span class=\"chip {class}\">{}</span></td></tr>\n",
+        "<tr><td class=\"left\">{}</td><td class=\"left\">{step}{given_up}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{stopped}</td><td class=\"left\"><span class=\"chip {class}\">{}</span></td></tr>\n",
         duration(point.at_s),
         whole(point.calls),
         short(point.seconds),
@@ -315,7 +350,13 @@ fn about(report: &Report) -> String {
     html += &facts(&[
         ("Began", made.at.clone()),
         ("Took", duration(made.took_s)),
-        ("Gateway", format!("tandem {}, worker cores {}", gateway.version, cores(&gateway.cores))),
+        (
+            "Gateway",
+            match gateway.cores.as_slice() {
+                [] => gateway_name(report),
+                own => format!("{}, worker cores {}", gateway_name(report), cores(own)),
+            },
+        ),
         ("Its port", gateway.device.clone()),
         ("Its codecs", gateway.codec_level.clone()),
         (
