@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The figures of this machine, some minutes: kernels, packet path, a port, calls per second, time to start, calls at once,
-# peers.
+# The figures of this machine: kernels, packet path, a port, calls per second, time to start, calls at once, peers. Some
+# 15 minutes, after what has to be compiled. A part that cannot run says why, and the others go on; reports are in target/bench.
 # Run it on an idle machine with two cores or more: a busy one shows its own load, not the gateway's.
 #
 # usage: scripts/bench.sh [codec] [packets] [port] [calls] [start] [capacity] [peers]     default: all of them
@@ -52,18 +52,37 @@ start() {
 capacity() {
     title "concurrent calls at a service level, one core each for gateway and source, over memif"
     if (($(nproc) < 2)); then echo "not run: needs two cores"; return; fi
-    "$bin/tandem" capacity --quick --mix relay --mix g711 --mix g711-g729
+    # Whatever else has the cores now and then is left out of latency, and told.
+    "$bin/tandem" capacity --quick --discount-stops --mix relay --mix g711 --mix g711-g729 --out "$out/capacity.json"
 }
 peers() {
     title "calls per core beside rtpengine"
     if ! command -v rtpengine >/dev/null; then echo "not run: scripts/setup.sh bench installs it"; return; fi
-    benches/peers.sh --bin "$bin" relay g711-g729
+    if [[ $(id -u) != 0 ]]; then echo "not run: needs root for network namespaces"; return; fi
+    if (($(nproc) < 2)); then echo "not run: needs two cores"; return; fi
+    benches/peers.sh --bin "$bin" --out "$out" relay g711-g729
 }
 
-$cargo build --release --locked -p tandem-gateway
-for part in ${*:-codec packets port calls start capacity peers}; do
-    case $part in
-        codec | packets | port | calls | start | capacity | peers) $part ;;
-        *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
-    esac
+every=(codec packets port calls start capacity peers)
+parts=("$@")
+((${#parts[@]})) || parts=("${every[@]}")
+for part in "${parts[@]}"; do
+    [[ " ${every[*]} " == *" $part "* ]] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 done
+title "building"
+$cargo build --release --locked -p tandem-gateway
+out=$(dirname "$bin")/bench
+mkdir -p "$out"
+failed=()
+for nth in "${!parts[@]}"; do
+    part=${parts[nth]}
+    printf '\n-- %s, part %d of %d, after %d s\n' "$part" $((nth + 1)) ${#parts[@]} $SECONDS
+    # In a shell of its own, which ends where something fails; behind "||" it would go on.
+    set +e
+    (set -e; "$part")
+    status=$?
+    set -e
+    ((status == 0)) || { failed+=("$part"); echo "$part: failed ($status)"; }
+done
+printf '\n== done after %d s%s\n' $SECONDS "${failed:+; failed: ${failed[*]}}"
+((${#failed[@]} == 0))
