@@ -14,8 +14,8 @@ help: ## list the targets
 setup: ## install what building and the demo need (Debian packages, by name)
 	@scripts/setup.sh
 
-build: setup ## build the release binary, target/release/tandem
-	$(CARGO) build --release --locked -p tandem-gateway
+build: setup ## build the release binaries, target/release/tandem and tandem-aws
+	$(CARGO) build --release --locked -p tandem-gateway -p tandem-aws
 
 demo: setup ## real SIP calls through the gateway, speech checked bit for bit
 	$(CARGO) build --release --locked -p tandem-gateway -p tandem-demo

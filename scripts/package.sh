@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 programs=("$@")
-[[ $# -gt 0 ]] || programs=("$target/release/tandem")
+[[ $# -gt 0 ]] || programs=("$target/release/tandem" "$target/release/tandem-aws")
 for tool in dpkg-deb dpkg-shlibdeps; do
     command -v "$tool" >/dev/null || { echo "package: $tool is missing: apt-get install dpkg-dev" >&2; exit 1; }
 done

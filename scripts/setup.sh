@@ -67,13 +67,19 @@ else
     fi
 fi
 
-# What checks the CloudFormation templates is no Debian package. It stays in the build directory.
+# What checks the CloudFormation templates and what stands in for Route 53 and CloudWatch are no Debian packages. They stay in the
+# build directory.
 case $* in *test*)
     tools=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools
     if [ ! -x "$tools/bin/cfn-lint" ]; then
         say "cfn-lint goes to $tools"
         python3 -m venv "$tools" && "$tools/bin/pip" install --quiet --disable-pip-version-check cfn-lint==1.58.0 ||
             fail "cfn-lint could not be installed from PyPI into $tools"
+    fi
+    if [ ! -x "$tools/bin/moto_server" ]; then
+        say "moto goes to $tools"
+        "$tools/bin/python3" -m pip install --quiet --disable-pip-version-check 'moto[route53,cloudwatch,server]==5.2.5' ||
+            fail "moto could not be installed from PyPI into $tools"
     fi
     ;;
 esac

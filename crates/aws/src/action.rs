@@ -98,7 +98,55 @@ impl std::fmt::Display for Action {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    fn project(file: &str) -> String {
+        std::fs::read_to_string(format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    /// Actions as policies have them: `service:NameOfAction`.
+    fn permissions(text: &str) -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == ':'));
+        let is_action = |word: &&str| {
+            let Some((service, name)) = word.split_once(':') else { return false };
+            let known = ["ec2", "autoscaling", "cloudwatch", "route53"].contains(&service);
+            known && name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains(':')
+        };
+        words.filter(is_action).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_policy_allows_what_is_called_and_nothing_else() {
+        let called: BTreeSet<String> = Action::ALL.iter().map(|action| action.permission()).collect();
+        assert_eq!(permissions(&project("configs/aws-policy.json")), called);
+        // It is read as JSON, and what changes something is bound to a resource or a namespace.
+        let policy: serde_json::Value = serde_json::from_str(&project("configs/aws-policy.json")).unwrap();
+        for statement in policy["Statement"].as_array().unwrap() {
+            let looks = statement["Sid"] == "Look";
+            assert!(looks || statement["Resource"] != "*" || statement["Condition"].is_object(), "{statement}");
+        }
+    }
+
+    #[test]
+    fn the_role_of_a_deployed_pair_may_do_no_more_and_enough_to_move_addresses_and_tell_figures() {
+        let called: BTreeSet<String> = Action::ALL.iter().map(|action| action.permission()).collect();
+        let allowed = permissions(&project("deploy/cloudformation/pair.yaml"));
+        let more: Vec<&String> = allowed.difference(&called).collect();
+        assert!(more.is_empty(), "never called: {more:?}");
+        for action in [
+            Action::AssignPrivateIpAddresses,
+            Action::AssociateAddress,
+            Action::DescribeAddresses,
+            Action::DescribeInstances,
+            Action::DescribeNetworkInterfaces,
+            Action::DescribePlacementGroups,
+            Action::PutMetricData,
+        ] {
+            assert!(allowed.contains(&action.permission()), "{action} is missing");
+        }
+    }
 
     #[test]
     fn route_53_has_one_region_for_each_partition_and_others_are_where_the_instance_is() {

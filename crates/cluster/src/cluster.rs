@@ -6,7 +6,7 @@ use tandem_contract::Nanos;
 
 use crate::beat::{Key, Window};
 use crate::checks::{Check, Checks};
-use crate::config::{ClusterConfig, ClusterConfigError, MemberId, ServiceId};
+use crate::config::{ClusterConfig, ClusterConfigError, MemberId, Placement, ServiceId};
 use crate::detector::Detector;
 use crate::lease::{Asker, LeaseAnswer, Want};
 use crate::output::{Alarm, ClusterCounters, Event, Location, MoveError, Output};
@@ -38,6 +38,8 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 pub struct Cluster {
     pub(crate) config: ClusterConfig,
+    /// Where members are, as far as is known by now.
+    pub(crate) placements: Vec<Placement>,
     pub(crate) key: Key,
     pub(crate) incarnation: u64,
     pub(crate) peers: Vec<Peer>,
@@ -89,6 +91,7 @@ impl Cluster {
         let members = u8::try_from(config.members.len()).unwrap_or(u8::MAX);
         Ok(Self {
             key: Key::new(&config.secret),
+            placements: config.members.iter().map(|member| member.placement.clone()).collect(),
             incarnation: incarnation.max(1),
             peers: (0..members).map(peer).collect(),
             services: vec![ServiceState::new(now, unix_ms); config.services.len()],
@@ -164,6 +167,14 @@ impl Cluster {
     pub fn on_check(&mut self, now: Nanos, check: Check, failing: bool) {
         self.checks.set(now, check, failing);
         self.turn(now);
+    }
+
+    /// Says where a member is, as its cloud has it. Successors are chosen by that from now on; how long votes last, and how long
+    /// a member may be silent, stay as the configuration's zones have them: those are the same on all members at all times.
+    pub fn set_placement(&mut self, member: MemberId, placement: Placement) {
+        if let Some(known) = self.placements.get_mut(member.index()) {
+            *known = placement;
+        }
     }
 
     /// How much of what the node can take it has, per mille; the last of the reasons in the choice of a successor.

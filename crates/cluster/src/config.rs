@@ -86,6 +86,30 @@ pub struct Placement {
     pub group: Option<PlacementGroup>,
 }
 
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut known = Vec::new();
+        known.extend((!self.zone.is_empty()).then(|| format!("zone {}", self.zone)));
+        known.extend((!self.subnet.is_empty()).then(|| format!("subnet {}", self.subnet)));
+        known.extend(self.host.as_ref().map(|host| format!("host {host}")));
+        if let Some(PlacementGroup { name, strategy, partition }) = &self.group {
+            let partition = partition.map_or(String::new(), |number| format!(" partition {number}"));
+            known.push(format!("{} group {name}{partition}", strategy.label()));
+        }
+        f.write_str(&known.join(", "))
+    }
+}
+
+impl GroupStrategy {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Partition => "partition",
+            Self::Spread => "spread",
+        }
+    }
+}
+
 /// A member of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {

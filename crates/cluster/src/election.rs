@@ -77,7 +77,7 @@ impl Cluster {
     pub(crate) fn choices(&self, now: Nanos, id: ServiceId, without: Option<MemberId>) -> Vec<Choice> {
         let (service, config) = (&self.services[id.index()], &self.config.services[id.index()]);
         let last = service.holder.map(|holder| holder.member).or(service.last_holder).or(config.home);
-        let last = last.map(|member| &self.config.members[member.index()].placement);
+        let last = last.map(|member| &self.placements[member.index()]);
         let candidates = self.member_ids().filter(|member| Some(*member) != without).map(|member| {
             let peer = &self.peers[member.index()];
             let is_own = member == self.config.own;
@@ -95,7 +95,7 @@ impl Cluster {
             ];
             Candidate {
                 member,
-                placement: &self.config.members[member.index()].placement,
+                placement: &self.placements[member.index()],
                 excluded: excluded.into_iter().find_map(|(is_so, why)| is_so.then_some(why)),
                 held,
                 load_permille: if is_own { self.load_permille } else { peer.load_permille },

@@ -17,6 +17,7 @@
 //! | [`on_moved`](Cluster::on_moved) | [`Output::MoveAddresses`] is done, or failed |
 //! | [`on_located`](Cluster::on_located) | [`Output::Locate`] found out where an address is |
 //! | [`on_check`](Cluster::on_check) | a self-check changed |
+//! | [`set_placement`](Cluster::set_placement) | a cloud says where a member is |
 //! | [`on_wall_clock`](Cluster::on_wall_clock) | the wall clock, on every turn: a node that was stopped with all its clocks sees it here |
 //! | [`switch_over`](Cluster::switch_over), [`force`](Cluster::force), [`set_maintenance`](Cluster::set_maintenance), [`leave`](Cluster::leave) | the operator, or the end of the process |
 //!

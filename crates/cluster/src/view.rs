@@ -4,9 +4,14 @@ use serde::Serialize;
 use tandem_contract::Nanos;
 
 use crate::cluster::Cluster;
-use crate::config::ServiceId;
+use crate::config::{Reach, ServiceId};
 use crate::placement::{Choice, Exclusion, Reason};
 use crate::service::{FOR_GOOD, Mine, Stage};
+
+const RULE_SUBNET: &str = "only members of the holder's subnet, where the private address can go; of these its home, then who shares \
+    no partition, rack or host with the holder, then its cluster placement group, then who holds less, then who is less loaded";
+const RULE_ANYWHERE: &str = "its home, then members of the holder's subnet, then of its zone, then who shares no partition, rack or \
+    host with it, then its cluster placement group, then who holds less, then who is less loaded";
 
 /// What this node is to a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +78,8 @@ pub struct Explanation {
     pub service: String,
     /// Who holds it.
     pub holder: Option<String>,
+    /// By what a successor is chosen.
+    pub rule: &'static str,
     /// Votes there are, and votes that are needed.
     pub votes: [usize; 2],
     /// How a successor is found if the holder fails now: members in order, each with its reasons.
@@ -84,6 +91,8 @@ pub struct Explanation {
 pub struct Successor {
     /// Its name.
     pub member: String,
+    /// Where it is, as far as that is known.
+    pub placement: String,
     /// Whether it can.
     pub able: bool,
     /// Why not, or what speaks for it and against it, the weightiest first.
@@ -149,6 +158,7 @@ impl Cluster {
         let holder = service.holder.map(|holder| holder.member);
         let successor = |choice: &Choice| Successor {
             member: name(choice.member),
+            placement: self.placements[choice.member.index()].to_string(),
             able: choice.excluded.is_none(),
             reasons: match choice.excluded {
                 Some(why) => vec![Exclusion::to_string(&why)],
@@ -158,8 +168,44 @@ impl Cluster {
         Some(Explanation {
             service: self.config.services[id.index()].name.clone(),
             holder: holder.map(name),
+            rule: match self.config.services[id.index()].reach {
+                Reach::Subnet => RULE_SUBNET,
+                Reach::Anywhere => RULE_ANYWHERE,
+            },
             votes: [self.peers.len() + usize::from(self.config.store_votes()), self.config.needed()],
             successors: self.choices(now, id, holder).iter().map(successor).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClusterConfig, GroupStrategy, Member, MemberId, Placement, PlacementGroup, Secret, Service};
+
+    #[test]
+    fn where_a_cloud_says_that_a_member_is_decides_the_choice_and_no_timing() {
+        let member = |name: &str| Member { name: name.to_owned(), placement: Placement::default(), takes: 1, paths: 1 };
+        let config = ClusterConfig {
+            own: MemberId(0),
+            members: ["a", "b", "c"].map(member).to_vec(),
+            services: vec![Service { name: "calls".to_owned(), home: None, reach: Reach::Subnet }],
+            secret: Secret::new(vec![7; 32]),
+            beat_ns: 20_000_000,
+            missed_near: 3,
+            missed_far: 10,
+            store: false,
+            locate_ns: None,
+        };
+        let mut cluster = Cluster::new(Nanos(0), config, 1, 1).unwrap();
+        let before = cluster.members(Nanos(0));
+        let group = PlacementGroup { name: "voice".to_owned(), strategy: GroupStrategy::Partition, partition: Some(2) };
+        let far = Placement { zone: "z2".into(), subnet: "s2".into(), host: None, group: Some(group) };
+        cluster.set_placement(MemberId(2), far);
+        let explanation = cluster.explain(Nanos(0), ServiceId(0)).unwrap();
+        assert!(explanation.rule.starts_with("only members of the holder's subnet"));
+        let places: Vec<_> = explanation.successors.iter().map(|one| (&*one.member, &*one.placement)).collect();
+        assert!(places.contains(&("c", "zone z2, subnet s2, partition group voice partition 2")), "{places:?}");
+        assert_eq!(cluster.members(Nanos(0)), before, "no member may be silent longer or shorter than before");
     }
 }

@@ -287,6 +287,16 @@ impl Sections<'_> {
         self.check_http();
         self.check_stir();
         self.check_cluster();
+        for (list, place, field, message) in self.config.aws_problems() {
+            self.problem(path!["aws", list, place, field], message);
+        }
+        if self.config.moves_private_addresses()
+            && let Some(place) =
+                self.config.replication.addresses.iter().position(|floating| floating.address.address.is_ipv6())
+        {
+            let message = "with aws.enabled only IPv4 addresses move".to_owned();
+            self.problem(path!["replication", "addresses", place, "address"], message);
+        }
     }
 
     fn check_cluster(&mut self) {

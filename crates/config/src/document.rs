@@ -7,6 +7,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aws::Aws;
 use crate::check::is_name;
 use crate::cluster::Cluster;
 use crate::dataplane::{Defence, Dpdk, Media, Port, Workers};
@@ -91,6 +92,10 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub cluster: Cluster,
+    /// Addresses, records and figures at AWS, where this is an EC2 instance.
+    #[serde(default)]
+    #[garde(dive)]
+    pub aws: Aws,
     /// Metrics, health and the control interface of `tandem ctl`.
     #[serde(default)]
     #[garde(dive)]

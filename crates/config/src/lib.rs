@@ -10,6 +10,7 @@
 //! file asks for is not looked at here.
 #![forbid(unsafe_code)]
 
+mod aws;
 mod check;
 mod cluster;
 mod dataplane;
@@ -29,6 +30,7 @@ mod transport;
 mod users;
 mod value;
 
+pub use aws::{Aws, AwsElastic, AwsRecord, AwsRecordType, AwsRoute};
 pub use cluster::{AddressReach, Cluster, ClusterMember, PlacementStrategy};
 pub use dataplane::{CodecLevel, Defence, Dpdk, HugePages, Media, Port, Workers};
 pub use document::{Config, Limits, Log, LogFormat, LogLevel, Node, Recording, RecordingFormat, Records, Shutdown};

@@ -507,3 +507,29 @@ fn identities_are_checked_and_signed_with_what_there_is() {
         assert!(problems.iter().any(|problem| problem.contains(wrong)), "{problems:?}");
     }
 }
+
+#[test]
+fn what_aws_is_to_move_or_tell_fits_the_rest_of_the_file() {
+    let with = |section: &str| {
+        let floating = "replication: {addresses: [{address: 10.0.0.100/24}, {address: \"2001:db8::1/64\"}]}";
+        problems_of(&format!("{RIGHT}{floating}\naws: {{{section}}}\n"))
+    };
+    let is_told = |section: &str, told: &str| {
+        let problems = with(section);
+        assert!(problems.iter().any(|problem| problem.contains(told)), "{section}: {problems:?}");
+    };
+    is_told(
+        "elastic: [{allocation: eipalloc-1, address: 10.0.0.100}, {allocation: eipalloc-2, address: 10.0.0.7}]",
+        "aws.elastic[1].address: 10.0.0.7 is not among the addresses of replication.addresses",
+    );
+    is_told("enabled: true", "replication.addresses[1].address: with aws.enabled only IPv4 addresses move");
+    is_told(
+        "records: [{zone: Z1, name: a.example.net., type: A, value: edge-1}]",
+        "aws.records[0].value: an IPv4 address is wanted, not `edge-1`",
+    );
+    is_told(
+        "records: [{zone: Z1, name: _sip._udp.example.net., type: SRV, value: 10 5060 edge-1}]",
+        "aws.records[0].value: priority, weight, port and target is wanted, not `10 5060 edge-1`",
+    );
+    is_told("metadata: 169.254.169.254", "aws.metadata: a URL as in http://169.254.169.254 is wanted");
+}

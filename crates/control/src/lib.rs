@@ -1,6 +1,6 @@
 //! The slow path's shell: it owns clocks, sockets, threads and files, and drives [`tandem_call::Switch`] with them.
 //!
-//! Six threads at most, all started by [`Control::start`] and none of them in a packet's way:
+//! Nine threads at most, all started by [`Control::start`] and none of them in a packet's way:
 //!
 //! | thread | does |
 //! | --- | --- |
@@ -10,12 +10,14 @@
 //! | `tandem-store` | loads and keeps subscribers and registrations, takes over call records, where the configuration wants it |
 //! | `tandem-records` | writes call detail records, then confirms them |
 //! | `tandem-recorder` | writes recorded calls to files, where the configuration has a place for them |
+//! | `tandem-aws` | waits for what the process of that name says, where the configuration wants one; `tandem-aws-log` for what it logs |
 //! | `tandem-http` | metrics, health and the control interface; asks the switch's thread, and says so when that does not answer |
 //!
 //! Workers are on the other side of [`WorkerLink`]s; this crate never sees a packet.
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod aws;
 mod clips;
 mod clock;
 mod cluster;
@@ -45,6 +47,7 @@ mod tls;
 mod users;
 mod workers;
 
+pub use aws::AwsError;
 pub use clips::ClipFileError;
 pub use cluster::{ClusterError, WorkerFence};
 pub use http::{HttpError, TokenError, routes_markdown};

@@ -9,6 +9,7 @@ use tandem_config::Recording;
 use tandem_contract::{DropReason, RingDepth, Stage, WorkerCounters, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::aws::{Aws, AwsStatus};
 use crate::cluster::{ClusterHandle, ClusterRequest, ClusterStatus};
 use crate::database::StoreState;
 use crate::hep::HepState;
@@ -45,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) hep: Arc<HepState>,
     /// `None` where the configuration has no cluster.
     pub(crate) cluster: Option<ClusterHandle>,
+    /// `None` where AWS is asked for nothing.
+    pub(crate) aws: Option<Aws>,
 }
 
 /// The switch's thread did not answer in time, or has ended.
@@ -76,6 +79,7 @@ impl Node {
             cluster: cluster.unwrap_or_default(),
             hep: self.hep.clone(),
             http_refused: self.gate.refused.load(std::sync::atomic::Ordering::Relaxed),
+            aws: self.aws.as_ref().map_or_else(AwsStatus::default, |aws| aws.status().clone()),
             records: self.records.clone(),
             store: self.store.clone().unwrap_or_default(),
             recorder: self.recorder.as_ref().map(|recorder| recorder.state.clone()).unwrap_or_default(),

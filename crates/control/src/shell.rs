@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use crate::addresses::{AddressAnswer, AddressChange, AddressError, Addresses};
+use crate::aws::Presence;
 use crate::clock::Clock;
 use crate::cluster::{ClusterHandle, ClusterRequest, LetGo};
 use crate::database::{Ask, Database, News, change_of};
@@ -72,6 +73,8 @@ pub(crate) struct Shell {
     pub(crate) replication: Option<Replication>,
     /// SIP that waits until the kernel has its floating address.
     pub(crate) held: Option<Vec<Output>>,
+    /// `None` where AWS is told nothing.
+    pub(crate) presence: Option<Presence>,
     /// Floating addresses that the kernel has while the calls are here.
     pub(crate) attached: Vec<KernelAddress>,
     /// Calls that are handed over to here and have not all come.
@@ -144,6 +147,9 @@ impl Shell {
             if let Some(calls_cut) = self.is_over(now) {
                 // The runtime has nothing else to do any more.
                 let records_lost = self.records.finish();
+                if let Some(presence) = self.presence {
+                    presence.finish().await;
+                }
                 return Ended { calls_cut, records_lost };
             }
             let wake = self.clock.instant(self.next_wake(now));
@@ -358,6 +364,9 @@ impl Shell {
                     duration_ms = record.duration_ms,
                     "call over"
                 );
+                if let Some(presence) = &mut self.presence {
+                    presence.on_record(&record);
+                }
                 self.records.write(record);
             }
         }
@@ -412,6 +421,10 @@ impl Shell {
         self.permille.store(permille, Relaxed);
         if self.phase == Phase::Starting {
             return;
+        }
+        if let Some(mut presence) = self.presence.take() {
+            presence.turn(now, &self.status());
+            self.presence = Some(presence);
         }
         for found in self.workers.watch() {
             match found {

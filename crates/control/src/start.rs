@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::addresses::Addresses;
+use crate::aws::{Aws, AwsError, Presence, Told};
 use crate::clips::{self, ClipFileError};
 use crate::clock::Clock;
 use crate::cluster::{self, ClusterError, ClusterHandle, Fences, WorkerFence};
@@ -83,6 +84,9 @@ pub enum StartError {
     /// The node's part in the cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// What is asked of AWS.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
     /// Music on hold.
     #[error("media.hold_music: {0}")]
     HoldMusic(#[from] ClipFileError),
@@ -122,6 +126,7 @@ pub struct Control {
     cluster: Option<JoinHandle<io::Result<()>>>,
     store: Option<JoinHandle<()>>,
     hep: Option<JoinHandle<()>>,
+    aws: Option<(Aws, JoinHandle<()>)>,
     stop_http: oneshot::Sender<()>,
 }
 
@@ -188,6 +193,9 @@ impl Control {
         let permit = Arc::new(Fence::lifted());
         let ports = Arc::new(OnceLock::new());
         let counters = setup.workers.iter().map(|link| link.counters.clone()).collect();
+        let (confirm, confirmed) = unbounded_channel();
+        let aws = Aws::start(&config, Told { confirmed: confirm, order: orders.clone() })?;
+        let asked = aws.as_ref().map(|(aws, _)| aws.clone());
         let member = cluster::Setup::new(
             &config,
             clock,
@@ -195,6 +203,7 @@ impl Control {
             (counters, ports.clone()),
             orders.clone(),
             permille.clone(),
+            (asked.clone(), confirmed),
             random_seed()?,
         )?;
         let machine = member.as_ref().map(cluster::Setup::cluster).transpose()?;
@@ -214,6 +223,7 @@ impl Control {
             gate: gate.clone(),
             hep: collector.as_ref().map(|collector| collector.state.clone()).unwrap_or_default(),
             cluster: cluster.clone(),
+            aws: asked,
         });
         let mut workers = Workers::new(setup.workers);
         let functions = Functions::new(&mut workers, hold_music);
@@ -229,6 +239,9 @@ impl Control {
             })?),
             None => None,
         };
+        let presence = aws.as_ref().map(|(aws, _)| {
+            Presence::new(aws.clone(), config.node.name.clone(), config.aws.metrics_interval_s, clock.now())
+        });
         let order = orders.clone();
         let signals = setup.signals;
         let switch = spawn("tandem-switch", move || {
@@ -251,6 +264,7 @@ impl Control {
                     records,
                     replication,
                     held: None,
+                    presence,
                     attached: Vec::new(),
                     expected: None,
                     database,
@@ -291,6 +305,7 @@ impl Control {
             cluster: cluster_thread,
             store: store_thread,
             hep: hep_thread,
+            aws,
             stop_http,
         })
     }
@@ -330,6 +345,10 @@ impl Control {
         // It may have ended by itself.
         let _ = self.stop_http.send(());
         let _ = self.http.join();
+        if let Some((aws, thread)) = self.aws {
+            aws.end();
+            let _ = thread.join();
+        }
         // It ends with the last way to it, and completes its files.
         drop(self.node);
         let _ = self.recorder.map(JoinHandle::join);

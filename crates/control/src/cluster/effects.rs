@@ -1,11 +1,14 @@
 //! What the cluster machine wants done, and who does it.
 
-use tandem_cluster::{Ended, LeaseRequest, MoveError, Output, ServiceId};
+use tandem_aws_protocol::{Asked, MoveReport, Outcome};
+use tandem_cluster::{Ended, Event, LeaseRequest, Location, MoveError, Output, ServiceId};
+use tandem_contract::Nanos;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::Fences;
 use super::sockets::Paths;
+use crate::aws::{Aws, Move};
 use crate::clock::Clock;
 use crate::order::Order;
 
@@ -35,6 +38,8 @@ pub(crate) enum Done {
     Moved(Moved),
     /// Addresses that were to go have gone.
     Gone,
+    /// A look where the addresses are.
+    Located(ServiceId, Location),
 }
 
 /// How a move came to its end.
@@ -53,6 +58,8 @@ pub(crate) struct Effects {
     pub(crate) fences: Fences,
     pub(crate) order: UnboundedSender<Order>,
     pub(crate) done: Sender<Done>,
+    /// Moves the addresses in EC2; `None` where the link carries them.
+    pub(crate) aws: Option<Aws>,
     /// Who had the calls that come with the addresses; every attempt to move them asks for these.
     pub(crate) from: Option<String>,
     /// Whether they were offered, and not asked for yet.
@@ -75,7 +82,7 @@ impl Effects {
                 tracing::warn!(service = service.0, epoch, from, "this node has the floating addresses now");
                 (self.from, self.handed_over) = (from, handed_over);
             }
-            Output::MoveAddresses { service, epoch, .. } => self.move_here(service, epoch),
+            Output::MoveAddresses { service, epoch, until } => self.move_here(service, epoch, until),
             Output::Demote { service, epoch, ended } => {
                 tracing::warn!(service = service.0, epoch, why = %ended, "this node has the floating addresses no more");
                 let (done, is_done) = oneshot::channel();
@@ -89,26 +96,82 @@ impl Effects {
                     }
                 });
             }
-            // Nobody can be asked on a link of one's own.
-            Output::Locate { .. } => {}
+            Output::Locate { service } => self.locate(service),
             Output::Alarm { alarm, raised: true } => tracing::error!(?alarm, "alarm"),
             Output::Alarm { alarm, raised: false } => tracing::info!(?alarm, "alarm is over"),
-            Output::Event(event) => tracing::info!(?event, "cluster"),
+            Output::Event(event) => {
+                tracing::info!(?event, "cluster");
+                if let (Event::Standing(_), Some(aws)) = (event, &self.aws) {
+                    // Where they are before they move, which `tandem ctl cluster` tells. It waits for nothing, and opens the
+                    // connection where that has closed.
+                    drop(aws.ask(|id| Asked::Locate { id }));
+                }
+            }
         }
     }
 
-    fn move_here(&mut self, service: ServiceId, epoch: u64) {
+    /// Brings the addresses here: with EC2, if that has them, and with workers and kernel at the same time.
+    fn move_here(&mut self, service: ServiceId, epoch: u64, until: Nanos) {
+        let (clock, begun) = (self.clock, self.clock.now());
+        let within_ms = until.since(begun) / 1_000_000;
+        let moved = self.aws.clone().map(|aws| (aws.ask(|id| Asked::Move { id, within_ms }), aws));
         let (done, is_done) = oneshot::channel();
         let (from, handed_over) = (self.from.clone(), std::mem::take(&mut self.handed_over));
         let sent = self.order.send(Order::TakeOver(TakeOver { from, handed_over, done }));
         let told = self.done.clone();
         tokio::spawn(async move {
-            let outcome = match sent {
+            let mut outcome = match sent {
                 Ok(()) => is_done.await.map_err(|_| MoveError::Failed),
                 Err(_) => Err(MoveError::Failed),
             };
+            if let Some((moved, aws)) = moved {
+                let report = report(moved.await.ok());
+                outcome = outcome.and(report.map(drop));
+                note(&aws, report, outcome, clock.now().since(begun) / 1_000_000);
+            }
             // Nobody waits for it where the cluster's thread has ended.
             let _ = told.send(Done::Moved(Moved { service, epoch, outcome })).await;
         });
+    }
+
+    /// Looks where the addresses are. On a link of one's own nobody can be asked.
+    fn locate(&self, service: ServiceId) {
+        let Some(aws) = &self.aws else { return };
+        let (located, told) = (aws.ask(|id| Asked::Locate { id }), self.done.clone());
+        tokio::spawn(async move {
+            let location = match located.await {
+                Ok(Outcome::Here(Some(true))) => Location::Here,
+                Ok(Outcome::Here(Some(false))) => Location::Elsewhere,
+                _ => Location::Unknown,
+            };
+            // The same.
+            let _ = told.send(Done::Located(service, location)).await;
+        });
+    }
+}
+
+/// What EC2 made of a move; `None` where `tandem-aws` was not there, or ended.
+fn report(answer: Option<Outcome>) -> Result<MoveReport, MoveError> {
+    match answer {
+        Some(Outcome::Moved(report)) => Ok(report),
+        Some(Outcome::NotMoved { refused, error }) => {
+            tracing::error!(error, "the addresses do not move to this node");
+            Err(if refused { MoveError::Refused } else { MoveError::Failed })
+        }
+        _ => Err(MoveError::Failed),
+    }
+}
+
+fn note(aws: &Aws, report: Result<MoveReport, MoveError>, outcome: Result<(), MoveError>, took_ms: u64) {
+    let mut status = aws.status();
+    if let Ok(report) = report {
+        let made = Move::new(report, took_ms);
+        tracing::info!(?made, "EC2 has the addresses here");
+        status.calls_throttled += u64::from(report.throttled);
+        status.last_move = Some(made);
+    }
+    match outcome {
+        Ok(()) => status.moves += 1,
+        Err(_) => status.moves_failed += 1,
     }
 }

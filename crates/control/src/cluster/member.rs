@@ -2,17 +2,19 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tandem_aws_protocol::{Asked, Outcome, Placed, Strategy};
 use tandem_cluster::{
-    Check, Cluster, ClusterConfig, GroupStrategy, Member, MemberId, OrderError, Placement, PlacementGroup, Reach,
-    Secret, Service, ServiceId,
+    Check, Cluster, ClusterConfig, GroupStrategy, Location, Member, MemberId, OrderError, Placement, PlacementGroup,
+    Reach, Secret, Service, ServiceId,
 };
 use tandem_config::{AddressReach, Config, PlacementStrategy};
 use tandem_contract::{Nanos, WorkerCounters};
-use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
@@ -20,12 +22,19 @@ use super::effects::{Done, Effects, Moved};
 use super::sockets::{Paths, bind};
 use super::view::ClusterView;
 use super::{ClusterError, ClusterRequest, Fences, lease};
+use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::order::Order;
 use crate::ports::PortReader;
 
 /// Between looks at the workers' poll counters and the ports' links: a worker polls some thousand times in it.
 const LOOK_NS: u64 = 20_000_000;
+/// Between looks where EC2 has the addresses, while they should be here.
+const LOCATE_NS: u64 = 10_000_000_000;
+/// Between looks where EC2 has the members.
+const PLACE_NS: u64 = 60_000_000_000;
+/// The same, until it has said so.
+const FIRST_PLACE_NS: u64 = 1_000_000_000;
 /// A node has one set of floating addresses.
 const SERVICE: ServiceId = ServiceId(0);
 
@@ -43,6 +52,9 @@ pub(crate) struct Setup {
     pub(crate) order: UnboundedSender<Order>,
     /// Calls in progress, per mille of the limit.
     pub(crate) load: Arc<AtomicU64>,
+    aws: Option<Aws>,
+    /// Whether addresses are here, after a move.
+    confirmed: UnboundedReceiver<bool>,
     incarnation: u64,
 }
 
@@ -55,6 +67,7 @@ impl Setup {
         (workers, ports): (Vec<Arc<WorkerCounters>>, Arc<OnceLock<PortReader>>),
         order: UnboundedSender<Order>,
         load: Arc<AtomicU64>,
+        (aws, confirmed): (Option<Aws>, UnboundedReceiver<bool>),
         seed: [u8; 32],
     ) -> Result<Option<Self>, ClusterError> {
         let section = &config.cluster;
@@ -76,6 +89,8 @@ impl Setup {
             ports,
             order,
             load,
+            aws,
+            confirmed,
             incarnation: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
         }))
     }
@@ -124,7 +139,7 @@ fn machine_config(config: &Config, own: usize, secret: Vec<u8>) -> ClusterConfig
         missed_near: section.missed_near,
         missed_far: section.missed_far,
         store: section.store.is_some(),
-        locate_ns: None,
+        locate_ns: config.aws.enabled.then_some(LOCATE_NS),
     }
 }
 
@@ -138,6 +153,7 @@ pub(crate) async fn run(setup: Setup, cluster: Cluster, requests: Receiver<Clust
         tokio::spawn(lease::serve(client, lease_requests, answer));
     }
     let (done, ends) = channel(16);
+    let addresses = setup.members.iter().filter_map(|paths| paths.first()).map(|path| path.ip()).collect();
     let effects = Effects {
         names,
         paths: Paths::new(setup.sockets, setup.members)?,
@@ -146,18 +162,23 @@ pub(crate) async fn run(setup: Setup, cluster: Cluster, requests: Receiver<Clust
         fences: setup.fences,
         order: setup.order,
         done,
+        aws: setup.aws.clone(),
         from: None,
         handed_over: false,
     };
+    let (placed, placements) = channel(1);
+    if let Some(aws) = setup.aws {
+        tokio::spawn(look_for_members(aws, addresses, placed));
+    }
     let polls = vec![0; setup.workers.len()];
     let next_look = setup.clock.now();
     let looks = Looks { workers: setup.workers, polls, ports: setup.ports, load: setup.load, next: next_look };
     let mut loops = Loop { clock: setup.clock, cluster, effects, looks, leaving: Vec::new() };
     // Nothing is taken before workers run.
     while loops.looks.workers.iter().any(|worker| worker.polls.get() == 0) {
-        tokio::time::sleep(std::time::Duration::from_nanos(LOOK_NS)).await;
+        tokio::time::sleep(Duration::from_nanos(LOOK_NS)).await;
     }
-    loops.run(requests, answers, ends).await;
+    loops.run(requests, answers, ends, setup.confirmed, placements).await;
     Ok(())
 }
 
@@ -185,6 +206,8 @@ impl Loop {
         mut requests: Receiver<ClusterRequest>,
         mut answers: Receiver<tandem_cluster::LeaseAnswer>,
         mut ends: Receiver<Done>,
+        mut confirmed: UnboundedReceiver<bool>,
+        mut placements: Receiver<Vec<Option<Placed>>>,
     ) {
         loop {
             let now = self.clock.now();
@@ -204,6 +227,11 @@ impl Loop {
                 () = poll_fn(|context| self.effects.paths.poll_readable(context)) => self.receive(),
                 Some(answer) = answers.recv() => self.cluster.on_lease(self.clock.now(), &answer),
                 Some(done) = ends.recv() => self.on_done(done),
+                Some(here) = confirmed.recv() => {
+                    let location = if here { Location::Here } else { Location::Elsewhere };
+                    self.cluster.on_located(self.clock.now(), SERVICE, location);
+                }
+                Some(placed) = placements.recv() => self.on_placed(placed),
                 request = requests.recv() => match request {
                     Some(request) => self.on_request(request),
                     None => return,
@@ -226,6 +254,16 @@ impl Loop {
             // What is left are addresses that nobody else has.
             Done::Gone if self.cluster.holds_nothing() => self.effects.fences.lift(),
             Done::Gone => {}
+            Done::Located(service, location) => self.cluster.on_located(self.clock.now(), service, location),
+        }
+    }
+
+    /// EC2 says where members are; of those that it does not know, the configuration does.
+    fn on_placed(&mut self, placed: Vec<Option<Placed>>) {
+        for (member, placed) in (0..).map(MemberId).zip(placed) {
+            if let Some(placed) = placed {
+                self.cluster.set_placement(member, placement(placed));
+            }
         }
     }
 
@@ -260,7 +298,7 @@ impl Loop {
         // Whoever asked may have gone; then nobody misses the answer.
         match request {
             ClusterRequest::View(answer) => {
-                let _ = answer.send(ClusterView::of(&self.cluster, now));
+                let _ = answer.send(ClusterView::of(&self.cluster, now, self.effects.aws.as_ref()));
             }
             ClusterRequest::SwitchOver(to, answer) => {
                 let to = match to.map(|to| self.effects.names.iter().position(|name| *name == to)) {
@@ -283,6 +321,43 @@ impl Loop {
             }
         }
     }
+}
+
+/// Asks EC2 for the members with these addresses, now and then.
+async fn look_for_members(aws: Aws, addresses: Vec<IpAddr>, placed: Sender<Vec<Option<Placed>>>) {
+    loop {
+        let found = aws.ask(|id| Asked::Place { id, addresses: addresses.clone() }).await;
+        let again_ns = match found {
+            Ok(Outcome::Placed(found)) => {
+                let of = |address: &IpAddr| found.iter().find(|one| one.address == *address).cloned();
+                if placed.send(addresses.iter().map(of).collect()).await.is_err() {
+                    return;
+                }
+                PLACE_NS
+            }
+            Ok(Outcome::Failed(error)) => {
+                tracing::warn!(error, "EC2 does not say where members are");
+                PLACE_NS
+            }
+            // It has just started, or starts again.
+            _ => FIRST_PLACE_NS,
+        };
+        tokio::time::sleep(Duration::from_nanos(again_ns)).await;
+    }
+}
+
+fn placement(placed: Placed) -> Placement {
+    let partition = placed.partition;
+    let group = placed.group.map(|(name, strategy)| PlacementGroup {
+        name,
+        strategy: match strategy {
+            Strategy::Spread => GroupStrategy::Spread,
+            Strategy::Partition => GroupStrategy::Partition,
+            Strategy::Cluster => GroupStrategy::Cluster,
+        },
+        partition,
+    });
+    Placement { zone: placed.zone, subnet: placed.subnet, host: None, group }
 }
 
 fn wall_ns() -> u64 {

@@ -4,6 +4,8 @@ use serde::Serialize;
 use tandem_cluster::{Alarm, Cluster, ClusterCounters, Explanation, MemberView, ServiceId, ServiceView};
 use tandem_contract::Nanos;
 
+use crate::aws::{Aws, AwsView};
+
 /// The cluster as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct ClusterView {
@@ -12,18 +14,22 @@ pub(crate) struct ClusterView {
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) counters: ClusterCounters,
     pub(crate) explanation: Option<Explanation>,
+    /// What EC2 says, where it is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aws: Option<AwsView>,
     #[serde(skip)]
     pub(crate) active: bool,
 }
 
 impl ClusterView {
-    pub(crate) fn of(cluster: &Cluster, now: Nanos) -> Self {
+    pub(crate) fn of(cluster: &Cluster, now: Nanos, aws: Option<&Aws>) -> Self {
         Self {
             members: cluster.members(now),
             services: cluster.services(now),
             alarms: cluster.alarms().collect(),
             counters: cluster.counters(),
             explanation: cluster.explain(now, ServiceId(0)),
+            aws: aws.map(Aws::view),
             active: cluster.is_active(now, ServiceId(0)),
         }
     }

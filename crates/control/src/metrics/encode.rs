@@ -13,6 +13,7 @@ use tandem_contract::{DropReason, Stage, WorkerCounters, WorkerId};
 
 use super::latency::Latency;
 use super::table::{METRICS, Metric, Value};
+use crate::aws::AwsStatus;
 use crate::cluster::ClusterStatus;
 use crate::database::StoreState;
 use crate::hep::HepState;
@@ -31,6 +32,7 @@ pub(crate) struct Scrape {
     pub(crate) hep: Arc<HepState>,
     /// HTTP requests that showed no token, or one of another scope.
     pub(crate) http_refused: u64,
+    pub(crate) aws: AwsStatus,
     pub(crate) records: Arc<RecordsState>,
     pub(crate) store: Arc<StoreState>,
     pub(crate) recorder: Arc<RecorderState>,
@@ -133,6 +135,7 @@ mod tests {
             cluster: ClusterStatus::default(),
             hep: Arc::default(),
             http_refused: 0,
+            aws: AwsStatus::default(),
             records: Arc::default(),
             store: Arc::default(),
             recorder: Arc::default(),

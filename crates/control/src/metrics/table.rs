@@ -385,6 +385,37 @@ pub(super) const METRICS: &[Metric] = &[
         Node(|node| node.cluster.counters.pauses),
         "How often the process did not run for longer than a vote holds, or lost time to a hypervisor.",
     ),
+    gauge(
+        "tandem_aws_away",
+        Node(|node| (node.aws.enabled && node.aws.identity.is_none()).into()),
+        "1 while `tandem-aws` is wanted (aws.enabled) and not there: addresses cannot move to this node.",
+    ),
+    counter(
+        "tandem_aws_restarts",
+        Node(|node| node.aws.restarts),
+        "How often `tandem-aws` ended and was started again.",
+    ),
+    counter(
+        "tandem_aws_moves",
+        Node(|node| node.aws.moves),
+        "How often EC2 moved the floating addresses to this node.",
+    ),
+    counter("tandem_aws_moves_failed", Node(|node| node.aws.moves_failed), "Attempts at that which failed."),
+    counter(
+        "tandem_aws_calls_throttled",
+        Node(|node| node.aws.calls_throttled),
+        "Calls to EC2 that moves made and that were throttled.",
+    ),
+    gauge(
+        "tandem_aws_move_milliseconds",
+        Node(|node| node.aws.last_move.unwrap_or_default().took_ms),
+        "From the votes until the addresses were here, the last time.",
+    ),
+    gauge(
+        "tandem_aws_move_own_milliseconds",
+        Node(|node| node.aws.last_move.unwrap_or_default().own_ms),
+        "Of these, milliseconds in which EC2 was not waited for.",
+    ),
     gauge("tandem_subscribers", Switch(|switch| switch.subscribers), "Those who may register."),
     gauge("tandem_registrations", Switch(|switch| switch.registrations), "Contacts that are registered."),
     counter(

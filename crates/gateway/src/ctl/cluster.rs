@@ -93,7 +93,32 @@ fn overview(view: &Value) -> String {
         ]);
     }
     let alarms: String = rows(&view["alarms"]).map(|alarm| format!("alarm: {alarm}\n")).collect();
-    format!("{members}\n{services}{alarms}")
+    format!("{members}\n{services}{}{alarms}", ec2(&view["aws"]))
+}
+
+/// What EC2 says, where it is asked.
+fn ec2(aws: &Value) -> String {
+    if aws.is_null() {
+        return String::new();
+    }
+    let Some(instance) = aws["instance"].as_str() else {
+        return format!("EC2: tandem-aws is not there ({} restarts); addresses cannot move here\n", aws["restarts"]);
+    };
+    let here = match aws["addresses_here"].as_bool() {
+        Some(true) => "the addresses are here",
+        Some(false) => "the addresses are elsewhere",
+        None => "where the addresses are is not known",
+    };
+    let last = &aws["last_move"];
+    let last = if last.is_null() {
+        String::new()
+    } else {
+        format!(
+            "; the last move took {} ms, {} of them without EC2, {} calls, {} throttled",
+            last["took_ms"], last["own_ms"], last["calls"], last["throttled"]
+        )
+    };
+    format!("EC2: {instance}, {}: {here}{last}\n", list(&aws["interfaces"]))
 }
 
 fn explanation(view: &Value) -> String {
@@ -104,9 +129,14 @@ fn explanation(view: &Value) -> String {
         explanation["votes"][1],
         explanation["votes"][0],
     );
+    page += &format!("successors: {}\n", text(&explanation["rule"]));
     for (successor, place) in rows(&explanation["successors"]).zip(1..) {
         let able = if successor["able"] == true { format!("{place}.") } else { "- ".to_owned() };
-        page += &format!("{able} {}: {}\n", text(&successor["member"]), list(&successor["reasons"]));
+        let placement = match successor["placement"].as_str() {
+            None | Some("") => String::new(),
+            Some(placement) => format!(" ({placement})"),
+        };
+        page += &format!("{able} {}{placement}: {}\n", text(&successor["member"]), list(&successor["reasons"]));
     }
-    page
+    page + &ec2(&view["aws"])
 }

@@ -39,30 +39,43 @@ impl Pair {
     /// Networks, the store, and both gateways, ready; neither has the floating addresses. `callee` says what the callee
     /// speaks, `cores` where each worker polls.
     pub fn up(callee: &str, cores: [usize; 2]) -> Self {
-        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], 1, String::new())
+        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], 1, String::new(), |_| ())
     }
 
     /// The same as members of a cluster, whose third vote is the store's.
     pub fn clustered(callee: &str, cores: [usize; 2]) -> Self {
+        Self::clustered_with(callee, cores, "", |_| ())
+    }
+
+    /// The same with more in the configuration, and something to do before the gateways start.
+    pub fn clustered_with(callee: &str, cores: [usize; 2], more: &str, prepare: impl FnOnce(&Self)) -> Self {
         let scratch = [Scratch::new(), Scratch::new()];
         // Long enough for two workers and the parties on two cores.
-        let cluster = cluster(&scratch[0], 200, STORES[0]);
-        Self::start_all(callee, cores, scratch, 1, cluster)
+        let cluster = cluster(&scratch[0], 200, STORES[0]) + more;
+        Self::start_all(callee, cores, scratch, 1, cluster, prepare)
     }
 
     /// A cluster with heartbeats of its own, whose votes have a store of their own, and callees that speak whatever there is.
     pub fn watching(beat_ms: u32) -> Self {
         let scratch = [Scratch::new(), Scratch::new()];
         let cluster = cluster(&scratch[0], beat_ms, STORES[1]);
-        Self::start_all("G722, PCMA, G729", [1, 1], scratch, 2, cluster)
+        Self::start_all("G722, PCMA, G729", [1, 1], scratch, 2, cluster, |_| ())
     }
 
-    fn start_all(callee: &str, cores: [usize; 2], scratch: [Scratch; 2], stores: usize, sections: String) -> Self {
+    fn start_all(
+        callee: &str,
+        cores: [usize; 2],
+        scratch: [Scratch; 2],
+        stores: usize,
+        sections: String,
+        prepare: impl FnOnce(&Self),
+    ) -> Self {
         let id: String = scratch[0].unique().chars().rev().take(6).collect();
         network("up", &id);
         let mut pair =
             Self { id, scratch, stores: Vec::new(), nodes: [None, None], callee: callee.to_owned(), cores, sections };
         (0..stores).for_each(|store| pair.start_store(store));
+        prepare(&pair);
         (0..2).for_each(|node| pair.start(node, callee, cores[node]));
         pair
     }

@@ -133,6 +133,16 @@ impl Talkers {
         }
     }
 
+    /// Runs until every party has heard so many packets since it began to listen anew.
+    pub fn hear(&mut self, packets: u64, patience: Duration) {
+        let until = Instant::now() + patience;
+        while (0..2).any(|party| self.heard(party).iter().any(|heard| heard.packets < packets)) {
+            let heard = [0, 1].map(|party| self.heard(party));
+            assert!(Instant::now() < until, "not heard: {heard:?}");
+            self.run(Duration::from_millis(50));
+        }
+    }
+
     /// What was heard so far is void: gaps from here on count.
     pub fn listen_anew(&mut self) {
         for party in self.calls.iter_mut().flat_map(|call| &mut call.parties) {

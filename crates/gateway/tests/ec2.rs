@@ -1,0 +1,214 @@
+//! Two gateways whose addresses move by EC2's interface, as far as a simulator is EC2.
+#![allow(missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use support::pair::{CALLEE, CALLER, Pair, SIP};
+use support::softphone::alone;
+use support::talkers::{Standing, Talkers};
+use support::{inside, may_make_networks};
+use tandem_ec2_simulator::{Call, Fault, Group, Instance, Interface, Simulator, Strategy, World};
+
+const CORES: [usize; 2] = [1, 1];
+const PATIENCE: Duration = Duration::from_secs(20);
+const EC2: &str = "10.79.0.9:8000";
+const SUBNET: &str = "subnet-a";
+const SIGNALLING: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 100);
+const MEDIA: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 101);
+const AWS: &str = r#"aws: { enabled: true, metadata: "http://10.79.0.9:8000", endpoint: "http://10.79.0.9:8000", call_timeout_ms: 500 }
+"#;
+
+/// Two instances with an interface for SIP and one for media; the first has the floating addresses.
+fn world(pair: &Pair) -> World {
+    let instance = |node: u8| {
+        let name = ["a", "b"][usize::from(node)];
+        let mac = inside(Some(&pair.namespace(node.into())), "cat").arg("/sys/class/net/eth0/address").output();
+        let mac = String::from_utf8(mac.expect("cat runs").stdout).expect("text").trim().to_owned();
+        let floats = |address: Ipv4Addr| (node == 0).then_some(address);
+        let interface = |number: u8, mac: String, own: u8, floating: Ipv4Addr| Interface {
+            id: format!("eni-{name}{number}"),
+            mac,
+            subnet: SUBNET.to_owned(),
+            addresses: [Ipv4Addr::new(10, 79, 0, own)].into_iter().chain(floats(floating)).collect(),
+        };
+        Instance {
+            id: format!("i-{name}"),
+            zone: "eu-central-1a".to_owned(),
+            group: Some(("voice".to_owned(), Some(u16::from(node) + 1))),
+            interfaces: vec![
+                interface(0, mac, 11 + node, SIGNALLING),
+                interface(1, format!("02:00:00:00:00:0{node}"), 20 + node, MEDIA),
+            ],
+        }
+    };
+    let voice = Group { name: "voice".to_owned(), strategy: Strategy::Partition, partitions: 2 };
+    World { instances: vec![instance(0), instance(1)], groups: vec![voice], ..World::default() }
+}
+
+/// Serves in the namespace of the peers; who asks is told apart by address.
+fn simulate(pair: &Pair) -> Simulator {
+    let (namespace, world) = (pair.endpoints(), world(pair));
+    let start = move || {
+        let file = File::open(format!("/run/netns/{namespace}")).expect("the namespace");
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("entered");
+        Simulator::start_at(EC2.parse::<SocketAddr>().expect("an address"), world).expect("EC2 is simulated")
+    };
+    std::thread::spawn(start).join().expect("it starts")
+}
+
+fn pair_on_ec2() -> (Pair, Simulator) {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_tandem")).with_file_name("tandem-aws");
+    assert!(program.exists(), "there is no {}: cargo build -p tandem-aws", program.display());
+    let mut simulator = None;
+    let pair = Pair::clustered_with("PCMA", CORES, AWS, |pair| simulator = Some(simulate(pair)));
+    (pair, simulator.expect("it runs"))
+}
+
+const ASSIGN: &str = "AssignPrivateIpAddresses";
+const LOOK: &str = "DescribeNetworkInterfaces";
+
+/// What a node called since, where members are left out: that is asked now and then.
+fn called(simulator: &Simulator, node: usize, since: Instant) -> Vec<Call> {
+    let from = IpAddr::V4(Ipv4Addr::new(10, 79, 0, [11, 12][node]));
+    let places = ["DescribeInstances", "DescribePlacementGroups"];
+    let is_of_move = |call: &Call| call.from == from && call.at >= since && !places.contains(&call.action.as_str());
+    simulator.calls().into_iter().filter(is_of_move).collect()
+}
+
+/// The moves among these: interface and address.
+fn moves(calls: &[Call]) -> Vec<(&str, &str)> {
+    let assigned = calls.iter().filter(|call| call.action == ASSIGN);
+    assigned
+        .map(|call| {
+            assert_eq!(call.get("AllowReassignment"), Some("true"));
+            let get = |name| call.get(name).expect("a parameter");
+            (get("NetworkInterfaceId"), get("PrivateIpAddress.1"))
+        })
+        .collect()
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < until, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn are_at(simulator: &Simulator, node: usize) -> bool {
+    let (world, name) = (simulator.world(), ["a", "b"][node]);
+    let held = |address| world.holder(SUBNET, address).unwrap_or_default().to_owned();
+    held(SIGNALLING) == format!("eni-{name}0") && held(MEDIA) == format!("eni-{name}1")
+}
+
+#[test]
+fn addresses_of_a_killed_gateway_move_in_ec2_to_the_other_and_calls_go_on() {
+    if !may_make_networks("addresses_of_a_killed_gateway_move_in_ec2_to_the_other_and_calls_go_on") {
+        return;
+    }
+    let _alone = alone();
+    let (mut pair, simulator) = pair_on_ec2();
+    let holder = pair.await_holder();
+    let other = 1 - holder;
+    wait_for("the first move", || are_at(&simulator, holder));
+    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], 2, &["PCMA"]);
+    talkers.call(PATIENCE);
+    talkers.hear(50, PATIENCE);
+    pair.await_warm(other, 2);
+    pair.await_fit(holder);
+    wait_for("where members are", || {
+        let page = pair.node(other).ctl(&["cluster", "explain"]).stdout;
+        let page = String::from_utf8_lossy(&page).into_owned();
+        let placed = format!("(zone eu-central-1a, subnet {SUBNET}, partition group voice partition {}", other + 1);
+        page.contains(&placed)
+            && page.contains("shares no partition, rack or host")
+            && page.contains("successors: only members of")
+    });
+
+    // The process beside the standby ends: it is missed, and started again.
+    let pid = pair.node(other).process.id().to_string();
+    assert!(Command::new("pkill").args(["-KILL", "-P", &pid, "tandem-aws"]).status().expect("pkill runs").success());
+    let has = |line: &str| pair.metrics(other).lines().any(|other| other == line);
+    wait_for("another tandem-aws", || has("tandem_aws_restarts_total 1") && has("tandem_aws_away 0"));
+
+    let killed = Instant::now();
+    pair.node(holder).process.signal("KILL");
+    pair.nodes[holder] = None;
+    talkers.listen_anew();
+    talkers.hear(100, PATIENCE);
+    assert!(are_at(&simulator, other), "{:?}", simulator.world());
+    wait_for("the look after the move", || {
+        called(&simulator, other, killed).last().is_some_and(|call| call.action == LOOK)
+    });
+    let calls = called(&simulator, other, killed);
+    assert!(calls.iter().all(|call| [ASSIGN, LOOK].contains(&call.action.as_str())), "{calls:?}");
+    let looks_before = calls.iter().rev().skip_while(|call| call.action == LOOK).filter(|call| call.action == LOOK);
+    assert!(looks_before.count() > 0, "it looked when it asked for votes: {calls:?}");
+    let name = ["a", "b"][other];
+    let mut moved = moves(&calls);
+    moved.sort_unstable();
+    let wanted = [(format!("eni-{name}0"), SIGNALLING.to_string()), (format!("eni-{name}1"), MEDIA.to_string())];
+    assert_eq!(moved, wanted.each_ref().map(|(interface, address)| (interface.as_str(), address.as_str())));
+
+    let view = pair.node(other).ctl_json(&["cluster"]);
+    assert_eq!((&view["aws"]["moves"], &view["aws"]["addresses_here"]), (&1.into(), &true.into()), "{view}");
+    println!("the move, of which own_ms is spent outside EC2: {}", view["aws"]["last_move"]);
+    let from_two: u64 = (0..2).flat_map(|party| talkers.heard(party)).map(|heard| heard.from_two).sum();
+    assert_eq!(from_two, 0, "one gateway alone is heard");
+    assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended; 2]);
+    pair.node(other).records(2);
+}
+
+#[test]
+fn a_move_is_made_again_when_ec2_throttles_or_does_not_answer_and_goes_back_when_it_refuses() {
+    if !may_make_networks("a_move_is_made_again_when_ec2_throttles_or_does_not_answer_and_goes_back_when_it_refuses") {
+        return;
+    }
+    let _alone = alone();
+    let (pair, simulator) = pair_on_ec2();
+    let holder = pair.await_holder();
+    let other = 1 - holder;
+    wait_for("the first move", || are_at(&simulator, holder));
+    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], 1, &["PCMA"]);
+    talkers.call(PATIENCE);
+    talkers.hear(20, PATIENCE);
+    pair.await_warm(other, 1);
+    pair.await_fit(holder);
+
+    let slow = Fault::Delay(Duration::from_millis(700));
+    simulator.order(ASSIGN, &[Fault::Throttle, Fault::Fail, slow, Fault::Vanish]);
+    let ordered = Instant::now();
+    pair.node(holder).ctl_json(&["failover"]);
+    let moves_to = |talkers: &mut Talkers, node: usize, calls: usize| {
+        let until = Instant::now() + PATIENCE;
+        while !are_at(&simulator, node) || moves(&called(&simulator, node, ordered)).len() < calls {
+            assert!(Instant::now() < until, "not moved:\n{}", pair.node(node).process.log());
+            talkers.run(Duration::from_millis(50));
+        }
+        talkers.listen_anew();
+        talkers.hear(50, PATIENCE);
+    };
+    moves_to(&mut talkers, other, 6);
+    println!(
+        "the move, of which own_ms is spent outside EC2: {}",
+        pair.node(other).ctl_json(&["cluster"])["aws"]["last_move"]
+    );
+
+    pair.await_warm(holder, 1);
+    pair.await_fit(other);
+    simulator.order(ASSIGN, &[Fault::Refuse, Fault::Refuse]);
+    let before = moves(&called(&simulator, other, ordered)).len();
+    pair.node(other).ctl_json(&["failover"]);
+    moves_to(&mut talkers, other, before + 2);
+    assert_eq!(moves(&called(&simulator, holder, ordered)).len(), 2, "what was refused is not called again");
+    assert!(pair.node(holder).process.log().contains("is refused (UnauthorizedOperation)"));
+    assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended]);
+    pair.node(other).records(1);
+}
