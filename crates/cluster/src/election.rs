@@ -66,7 +66,9 @@ impl Cluster {
         let rank = choices.iter().filter(|choice| choice.excluded.is_none());
         let rank = rank.take_while(|choice| choice.member != self.config.own).count() as u64;
         let own = choices.iter().find(|choice| choice.member == self.config.own)?;
-        own.excluded.is_none().then(|| {
+        // One that could not move the address a moment ago is still better than nobody.
+        let is_last = own.excluded == Some(Exclusion::Failed) && choices.iter().all(|choice| choice.excluded.is_some());
+        (own.excluded.is_none() || is_last).then(|| {
             let turn = vacant_since.plus(rank * 2 * self.config.beat_ns);
             let promised = service.promise(now).map_or(Nanos(0), |promise| promise.until);
             turn.max(service.not_before).max(promised).max(self.quiet_until).max(self.joins_at)

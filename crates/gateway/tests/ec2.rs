@@ -14,7 +14,7 @@ use support::pair::{CALLEE, CALLER, Pair, SIP};
 use support::softphone::alone;
 use support::talkers::{Standing, Talkers};
 use support::{inside, may_make_networks};
-use tandem_ec2_simulator::{Call, Fault, Group, Instance, Interface, Simulator, Strategy, World};
+use tandem_ec2_simulator::{Call, Fault, Group, Instance, Interface, Lifecycle, Simulator, Strategy, World};
 
 const CORES: [usize; 2] = [1, 1];
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,7 +22,13 @@ const EC2: &str = "10.79.0.9:8000";
 const SUBNET: &str = "subnet-a";
 const SIGNALLING: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 100);
 const MEDIA: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 101);
-const AWS: &str = r#"aws: { enabled: true, metadata: "http://10.79.0.9:8000", endpoint: "http://10.79.0.9:8000", call_timeout_ms: 500 }
+const AWS: &str = r#"aws:
+  enabled: true
+  metadata: "http://10.79.0.9:8000"
+  endpoint: "http://10.79.0.9:8000"
+  call_timeout_ms: 500
+  launch_hook: launch
+  terminate_hook: terminate
 "#;
 
 /// Two instances with an interface for SIP and one for media; the first has the floating addresses.
@@ -49,7 +55,19 @@ fn world(pair: &Pair) -> World {
         }
     };
     let voice = Group { name: "voice".to_owned(), strategy: Strategy::Partition, partitions: 2 };
-    World { instances: vec![instance(0), instance(1)], groups: vec![voice], ..World::default() }
+    let lifecycle = vec![waits_at("launch", 0), waits_at("launch", 1)];
+    World { instances: vec![instance(0), instance(1)], groups: vec![voice], lifecycle, ..World::default() }
+}
+
+/// An Auto Scaling group that waits with an instance.
+fn waits_at(hook: &str, node: usize) -> Lifecycle {
+    let instance = format!("i-{}", ["a", "b"][node]);
+    Lifecycle { group: "voice".to_owned(), hook: hook.to_owned(), instance, ends: hook == "terminate", result: None }
+}
+
+/// What it waited for was said of all.
+fn goes_on(simulator: &Simulator) -> bool {
+    simulator.world().lifecycle.iter().all(|action| action.result.as_deref() == Some("CONTINUE"))
 }
 
 /// Serves in the namespace of the peers; who asks is told apart by address.
@@ -74,11 +92,14 @@ fn pair_on_ec2() -> (Pair, Simulator) {
 const ASSIGN: &str = "AssignPrivateIpAddresses";
 const LOOK: &str = "DescribeNetworkInterfaces";
 
-/// What a node called since, where members are left out: that is asked now and then.
+/// What a node called since for a move, and how it looked for the addresses.
 fn called(simulator: &Simulator, node: usize, since: Instant) -> Vec<Call> {
     let from = IpAddr::V4(Ipv4Addr::new(10, 79, 0, [11, 12][node]));
-    let places = ["DescribeInstances", "DescribePlacementGroups"];
-    let is_of_move = |call: &Call| call.from == from && call.at >= since && !places.contains(&call.action.as_str());
+    let is_other = |action: &str| {
+        // Where members are, and what the group waits for, is asked now and then.
+        ["DescribeInstances", "DescribePlacementGroups", "DescribeAutoScalingInstances"].contains(&action)
+    };
+    let is_of_move = |call: &Call| call.from == from && call.at >= since && !is_other(&call.action);
     simulator.calls().into_iter().filter(is_of_move).collect()
 }
 
@@ -118,6 +139,7 @@ fn addresses_of_a_killed_gateway_move_in_ec2_to_the_other_and_calls_go_on() {
     let holder = pair.await_holder();
     let other = 1 - holder;
     wait_for("the first move", || are_at(&simulator, holder));
+    wait_for("both are in service", || goes_on(&simulator));
     let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], 2, &["PCMA"]);
     talkers.call(PATIENCE);
     talkers.hear(50, PATIENCE);
@@ -164,6 +186,11 @@ fn addresses_of_a_killed_gateway_move_in_ec2_to_the_other_and_calls_go_on() {
     assert_eq!(from_two, 0, "one gateway alone is heard");
     assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended; 2]);
     pair.node(other).records(2);
+
+    // The group ends the instance: the gateway has no calls any more, says so, and ends.
+    simulator.change(|world| world.lifecycle = vec![waits_at("terminate", other)]);
+    pair.nodes[other].as_mut().expect("it runs").process.expect_success(40);
+    assert!(goes_on(&simulator), "{:?}", simulator.world().lifecycle);
 }
 
 #[test]
