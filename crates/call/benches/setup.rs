@@ -72,6 +72,7 @@ impl Load {
                 | Output::Disconnect { .. }
                 | Output::Trunk(_)
                 | Output::Registration { .. }
+                | Output::Resolve(_)
                 | Output::Registrations { .. } => {
                     unreachable!("both endpoints speak UDP")
                 }

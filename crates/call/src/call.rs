@@ -52,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) hunt: Hunt,
     /// Somebody is to take the place of one side.
     pub(crate) transfer: Option<Transfer>,
+    /// Who had the place of one side that another is taking.
+    pub(crate) replaced: Option<Box<(LegSide, Leg)>>,
     /// Callees that are called beside leg B.
     pub(crate) rivals: Vec<Leg>,
     pub(crate) change: Option<Change>,
@@ -188,6 +190,7 @@ impl Call {
             recorder: None,
             hunt,
             transfer: None,
+            replaced: None,
             rivals: Vec::new(),
             change: None,
             no_answer_at: None,

@@ -142,7 +142,7 @@ impl Call {
     }
 
     /// A re-INVITE without offer: ours goes into the 200, the answer comes with the ACK.
-    fn offer_in_answer(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide, incoming: Incoming) {
+    pub(crate) fn offer_in_answer(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide, incoming: Incoming) {
         let other_wish = self.wish_of(side.other());
         let leg = self.leg_mut(side);
         leg.told = other_wish;
@@ -168,7 +168,7 @@ impl Call {
         let request = request.header(HeaderName::Allow, ALLOW).header(HeaderName::Supported, SUPPORTED);
         let request = leg.ask_for_timer(request).body(SDP, offer);
         let request = leg.authorized(exchange, request);
-        let (dialog, to) = (leg.dialog.clone(), leg.next_hop(exchange));
+        let (dialog, to) = (leg.dialog.clone(), leg.next_hop(exchange, now));
         let invitation = Invitation::new(number, told, dialog, leg.home);
         let Some(tx) = exchange.request(now, to, request, Purpose::Invite(invitation)) else {
             leg.negotiation.withdraw_offer();
@@ -191,7 +191,7 @@ impl Call {
         leg.outgoing = None;
         leg.dialog.on_response(response);
         leg.take_timer(now, response);
-        let (dialog, to) = (leg.dialog.clone(), leg.next_hop(exchange));
+        let (dialog, to) = (leg.dialog.clone(), leg.next_hop(exchange, now));
         exchange.acknowledge(tx, &dialog, to, response.cseq_number());
         let change = self.change.take();
         if self.leg_mut(side).on_answer(response.body()).is_err() {
@@ -244,7 +244,7 @@ impl Call {
     }
 
     /// Answers the offer in the re-INVITE of `side`.
-    fn answer_offer(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide) {
+    pub(crate) fn answer_offer(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide) {
         let other_wish = self.wish_of(side.other());
         let preferred: Vec<_> = self.codec(side.other()).into_iter().chain(self.codec(side)).collect();
         let leg = &mut self.legs[side.index()];
@@ -273,6 +273,8 @@ impl Call {
             .body(SDP, body);
         let response = leg.grant_timer(now, &incoming.request, response);
         let sent = exchange.respond(now, incoming.tx, response);
+        self.dismiss_replaced(exchange, now);
+        let leg = self.leg_mut(side);
         if *incoming.request.method() == Method::Update {
             // Nobody acknowledges it.
             self.settle(exchange, now);
@@ -300,6 +302,7 @@ impl Call {
         leg.wish = incoming.wish_before;
         let tag = leg.tag().to_owned();
         exchange.refuse(now, incoming.tx, &incoming.request, status, &tag);
+        self.restore_replaced(exchange);
         self.settle(exchange, now);
     }
 

@@ -81,8 +81,10 @@ impl Listener {
 pub struct Peer {
     /// For people, routes and call records; unique.
     pub name: String,
-    /// Where requests to this peer are sent.
+    /// Where requests to this peer are sent; of no meaning where it has a `host`.
     pub address: SocketAddr,
+    /// The name that it is found by (RFC 3263).
+    pub host: Option<Host>,
     /// The name that its certificate must have where it is reached by TLS; that of its address where none is given.
     pub server_name: Option<String>,
     /// The host of Request-URIs to this peer; `None` for its address.
@@ -145,6 +147,17 @@ pub struct Peer {
     pub pass_headers: Vec<String>,
     /// Headers that its INVITEs get: name and value.
     pub set_headers: Vec<(String, String)>,
+}
+
+/// The name that a peer is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The name.
+    pub name: String,
+    /// The port; where none is given SRV records say it.
+    pub port: Option<u16>,
+    /// NAPTR and SRV records may choose any of our listeners; else it is the peer's own.
+    pub any_listener: bool,
 }
 
 /// User name and password at a peer.
@@ -321,6 +334,16 @@ impl Default for HealthPolicy {
 }
 
 impl Peer {
+    /// The host of Request-URIs to it.
+    pub(crate) fn uri_host(&self) -> String {
+        match (&self.domain, &self.host) {
+            (Some(domain), _) => domain.clone(),
+            (None, Some(Host { name, port: Some(port), .. })) => format!("{name}:{port}"),
+            (None, Some(Host { name, .. })) => name.clone(),
+            (None, None) => self.address.to_string(),
+        }
+    }
+
     /// A peer with plain RTP of 20 ms and telephone events, from where its port is learned, and without limits.
     pub fn new(
         name: &str,
@@ -332,6 +355,7 @@ impl Peer {
         Self {
             name: name.to_owned(),
             address,
+            host: None,
             server_name: None,
             domain: None,
             listener,

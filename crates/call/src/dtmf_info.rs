@@ -89,7 +89,7 @@ impl Call {
         let leg = self.leg_mut(to);
         let body = format!("Signal={key}\r\nDuration={duration_ms}\r\n");
         let info = leg.dialog.request(Method::Info).body(DTMF_RELAY, body.as_bytes());
-        let hop = leg.next_hop(exchange);
+        let hop = leg.next_hop(exchange, now);
         if exchange.request(now, hop, info, Purpose::Key { call: number }).is_some() {
             self.relays += 1;
         }

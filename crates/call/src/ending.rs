@@ -61,6 +61,7 @@ impl Call {
         self.hunt.next_at = None;
         self.cancel_rivals(exchange, now);
         self.abandon_transfer(exchange, now);
+        self.dismiss_replaced(exchange, now);
         if self.answered.is_none() && self.leg(LegSide::B).outgoing.is_some() {
             exchange.trunks.on_unanswered(now, &self.legs[LegSide::B.index()].peer.name);
         }
@@ -122,7 +123,7 @@ impl Call {
     pub(crate) fn send_bye(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide, reason: &str) {
         let leg = self.leg_mut(side);
         if std::mem::take(&mut leg.is_up) {
-            let to = leg.next_hop(exchange);
+            let to = leg.next_hop(exchange, now);
             let auth = leg.take_auth();
             exchange.bye(now, &mut leg.dialog, to, reason, auth);
         }

@@ -11,12 +11,12 @@ use tandem_sdp::KeySeed;
 use tandem_sip::digest::DigestClient;
 use tandem_sip::{
     ClientTx, ConnectionId, Dialog, HeaderName, Identifiers, Instant, Message, Method, Peer as SipPeer, Random,
-    Request, RequestBuilder, Response, ResponseBuilder, Scheme, ServerTx, StatusCode, TimerValues, TransactionConfig,
+    Request, RequestBuilder, Response, ResponseBuilder, ServerTx, StatusCode, TimerValues, TransactionConfig,
     Transactions, Transport, escape_user,
 };
 
 use crate::admission::Admission;
-use crate::config::{Listener, ListenerId, Peer, SwitchConfig};
+use crate::config::{Listener, ListenerId, SwitchConfig};
 use crate::connections::{Connections, Due, Way};
 use crate::guard::{Guard, Offence, Verdict};
 use crate::heard::Heard;
@@ -24,19 +24,20 @@ use crate::media_pool::MediaPool;
 use crate::output::{CallNumber, Output, SwitchCounters};
 use crate::record::CallRecord;
 use crate::registration::Registrations;
-use crate::routing::{Candidate, NoDestination, Plan, Query, Routing};
+use crate::routing::{NoDestination, Plan, Query, Routing};
 use crate::session_timer::MIN_SE_S;
 use crate::siprec::{RecordingInvite, Recordings};
 use crate::stir::Stir;
 use crate::trunks::Trunks;
 use crate::users::Users;
+use crate::whereabouts::Whereabouts;
 
 /// What we take, for `Allow`.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER";
 /// The extensions we know, for `Supported`.
-pub(crate) const SUPPORTED: &str = "100rel, timer";
+pub(crate) const SUPPORTED: &str = "100rel, replaces, timer";
 /// The same, for checks of `Require`.
-pub(crate) const EXTENSIONS: &[&str] = &["100rel", "timer"];
+pub(crate) const EXTENSIONS: &[&str] = &["100rel", "replaces", "timer"];
 /// What we take, for checks.
 pub(crate) const METHODS: &[Method] = &[
     Method::Invite,
@@ -57,6 +58,8 @@ const MAX_DATAGRAM_BYTES: usize = 1300;
 /// For how long somebody who could not be reached by TCP is not tried again, and how many such are remembered.
 const WITHOUT_TCP_S: u32 = 600;
 const MAX_WITHOUT_TCP: usize = 4096;
+/// How long a REGISTER is put off whose peer's name is being looked up for the first time: 200 ms.
+const NAME_WAIT_NS: u64 = 200_000_000;
 /// At most this many answers to one INVITE are told apart: a downstream proxy that forks more than that is not helped.
 const MAX_FORKS: usize = 8;
 
@@ -81,6 +84,7 @@ pub(crate) struct Exchange {
     pub(crate) stir: Option<Stir>,
     /// Calls that recording servers are sent.
     pub(crate) recordings: Recordings,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) counters: SwitchCounters,
     /// Dialogs by Call-ID and our tag.
     pub(crate) dialogs: HashMap<(String, String), (CallNumber, LegSide)>,
@@ -205,6 +209,10 @@ impl Exchange {
         places.set_stream(2);
         let guard = Guard::new(config.guard.clone(), config.peer_networks(), || places.next_u64());
         let routing = Routing::new(&config);
+        let mut draws = ChaCha12Rng::from_seed(seed);
+        draws.set_stream(3);
+        let mut whereabouts = Whereabouts::new(draws);
+        whereabouts.set_peers(&config, routing.peers());
         let mut trunks = Trunks::default();
         trunks.set_peers(routing.peers());
         let mut registrations = Registrations::default();
@@ -223,6 +231,7 @@ impl Exchange {
             users: None,
             stir: None,
             recordings: Recordings::default(),
+            whereabouts,
             counters: SwitchCounters::default(),
             dialogs: HashMap::new(),
             invites: HashMap::new(),
@@ -279,16 +288,6 @@ impl Exchange {
         let is_it = |known: &Listener| known.advertised == peer.local && known.transport == peer.transport;
         let position = self.config.listeners.iter().zip(0..).find(|(known, _)| is_it(known));
         position.map_or(ListenerId(0), |(_, id)| ListenerId(id))
-    }
-
-    /// Where a candidate's first INVITE goes.
-    pub(crate) fn home_of_candidate(&self, candidate: &Candidate) -> SipPeer {
-        candidate.contact.as_ref().map_or_else(|| self.home_of(&candidate.config), |contact| contact.to)
-    }
-
-    /// How `peer` is reached outside of dialogs.
-    pub(crate) fn home_of(&self, peer: &Peer) -> SipPeer {
-        self.config.listeners[usize::from(peer.listener.0)].peer(peer.address)
     }
 
     /// Sends a message on its way.
@@ -380,31 +379,14 @@ impl Exchange {
     }
 
     /// Who reaches us by `transport` where `home` reaches us: at the same address, else at another of the family.
-    fn local_for(&self, home: SipPeer, transport: Transport) -> Option<SocketAddr> {
-        if transport == home.transport {
+    pub(crate) fn local_for(&self, home: SipPeer, transport: Transport) -> Option<SocketAddr> {
+        if transport == home.transport && home.local.is_ipv4() == home.remote.is_ipv4() {
             return Some(home.local);
         }
         let fits =
-            |known: &&Listener| known.transport == transport && known.advertised.is_ipv4() == home.local.is_ipv4();
+            |known: &&Listener| known.transport == transport && known.advertised.is_ipv4() == home.remote.is_ipv4();
         let found = self.config.listeners.iter().filter(fits);
         found.max_by_key(|known| known.advertised.ip() == home.local.ip()).map(|known| known.advertised)
-    }
-
-    /// Where requests in a dialog go (RFC 3261 §8.1.2): the first route or the remote target where that is an IP
-    /// address. Host names are not looked up; behind one, the peer is reached at its configured address, `home`.
-    /// A URI that names no transport is reached by `home`'s: what was encrypted stays so.
-    pub(crate) fn next_hop(&self, dialog: &Dialog, home: SipPeer) -> SipPeer {
-        let uri = dialog.next_hop();
-        let Ok(ip) = uri.host().trim_matches(['[', ']']).parse::<IpAddr>() else { return home };
-        if ip.is_ipv4() != home.remote.is_ipv4() {
-            return home;
-        }
-        let is_sips = uri.scheme() == Scheme::Sips;
-        let named = uri.transport().and_then(|name| Transport::of_uri_param(name, is_sips));
-        let transport = named.filter(|named| named.is_secure() || !home.transport.is_secure());
-        let transport = transport.unwrap_or(home.transport);
-        let Some(local) = self.local_for(home, transport) else { return home };
-        SipPeer::new(transport, local, SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port())))
     }
 
     pub(crate) fn command(&mut self, worker: WorkerId, command: Command) {
@@ -447,10 +429,22 @@ impl Exchange {
         request: RequestBuilder,
         purpose: Purpose,
     ) -> Option<ClientTx> {
+        self.request_to(now, &[to], request, purpose)
+    }
+
+    /// The same with targets to be tried one after the other.
+    pub(crate) fn request_to(
+        &mut self,
+        now: Nanos,
+        targets: &[SipPeer],
+        request: RequestBuilder,
+        purpose: Purpose,
+    ) -> Option<ClientTx> {
+        let (to, others) = targets.split_first()?;
         let request = request.header(HeaderName::UserAgent, &self.config.user_agent);
-        let sent = match self.over_tcp(now, &to, &request) {
-            Some(tcp) => self.transactions.send_request_to(instant(now), tcp, &[to], request),
-            None => self.transactions.send_request(instant(now), to, request),
+        let sent = match self.over_tcp(now, to, &request) {
+            Some(tcp) => self.transactions.send_request_to(instant(now), tcp, targets, request),
+            None => self.transactions.send_request_to(instant(now), *to, others, request),
         };
         let tx = sent.ok()?;
         self.requests.insert(tx, purpose);
@@ -474,18 +468,22 @@ impl Exchange {
     pub(crate) fn ask_trunks(&mut self, now: Nanos) {
         let Self { trunks, transactions, .. } = self;
         for peer in trunks.due_pings(now, || transactions.identifiers().next_u64()) {
-            let to = self.home_of(&peer);
-            let local = to.local;
+            // Whose name leads nowhere is out of service for that.
+            let Ok(ways) = self.ways_to(now, &peer) else {
+                self.trunks.forget_ping(&peer.name);
+                continue;
+            };
+            let local = ways[0].local;
             let identifiers = self.transactions.identifiers();
             let (tag, call_id) = (identifiers.tag(), identifiers.call_id());
-            let uri = format!("sip:{}", peer.domain.clone().unwrap_or_else(|| peer.address.to_string()));
+            let uri = format!("sip:{}", peer.uri_host());
             let request = RequestBuilder::new(Method::Options, uri.as_str())
                 .from(&format!("<sip:{local}>;tag={tag}"))
                 .to(&format!("<{uri}>"))
                 .call_id(&call_id)
                 .cseq(1)
                 .header(HeaderName::Accept, SDP);
-            if self.request(now, to, request, Purpose::Ping(peer.name.clone(), now)).is_none() {
+            if self.request_to(now, &ways, request, Purpose::Ping(peer.name.clone(), now)).is_none() {
                 // That is no news of the peer.
                 self.trunks.forget_ping(&peer.name);
             }
@@ -524,16 +522,18 @@ impl Exchange {
 
     /// Registers with those carriers that are due for it.
     pub(crate) fn register(&mut self, now: Nanos) {
-        let Self { registrations, transactions, config, .. } = self;
-        let contact = |peer: &Peer, user: &str| {
-            contact_of(user, config.listeners[usize::from(peer.listener.0)].peer(peer.address))
-        };
-        for (peer, request) in registrations.due(now, transactions.identifiers(), contact) {
-            let to = self.home_of(&peer);
+        for peer in self.registrations.take_due(now) {
+            if self.whereabouts.is_being_looked_up(&peer.name) {
+                self.registrations.put_off(&peer.name, now.plus(NAME_WAIT_NS));
+                continue;
+            }
             let user = peer.account.as_ref().map(|account| account.username.as_str()).unwrap_or_default();
-            let contact = contact_of(&escape_user(user), to);
-            let purpose = Purpose::Register(peer.name.clone(), contact);
-            if self.request(now, to, request, purpose).is_none() {
+            let sent = self.ways_to(now, &peer).ok().and_then(|ways| {
+                let contact = contact_of(&escape_user(user), ways[0]);
+                let request = self.registrations.request(&peer.name, self.transactions.identifiers(), &contact)?;
+                self.request_to(now, &ways, request, Purpose::Register(peer.name.clone(), contact))
+            });
+            if sent.is_none() {
                 self.on_registered(now, &peer.name, "", None);
             }
         }
@@ -585,7 +585,7 @@ impl Exchange {
                     return true;
                 }
             }
-            let to = self.next_hop(&dialog, home);
+            let to = self.next_hop(now, &dialog, home);
             self.acknowledge(tx, &dialog, to, response.cseq_number());
             if is_new {
                 self.bye(now, &mut dialog, to, "SIP;cause=487;text=\"Answered elsewhere or given up\"", None);
@@ -604,6 +604,14 @@ impl Exchange {
 impl Invitation {
     pub(crate) fn new(call: CallNumber, leg: LegSide, dialog: Dialog, home: SipPeer) -> Self {
         Self { call, leg, wanted: true, dialog: Box::new(dialog), home, acks: Vec::new() }
+    }
+
+    pub(crate) const fn home(&self) -> SipPeer {
+        self.home
+    }
+
+    pub(crate) const fn set_home(&mut self, home: SipPeer) {
+        self.home = home;
     }
 }
 

@@ -265,6 +265,7 @@ impl Call {
     fn prepare(&self, exchange: &mut Exchange, now: Nanos, candidate: &Candidate) -> Option<Leg> {
         let caller = self.leg(LegSide::A);
         let request = &caller.incoming.as_ref()?.request;
+        let ways = exchange.ways_to_candidate(now, candidate).ok()?;
         if exchange.admission.join(caller.id, (candidate.peer, &candidate.config)).is_err() {
             exchange.trunks.on_full(candidate.peer);
             return None;
@@ -274,7 +275,7 @@ impl Call {
             return None;
         }
         let caller = (&**request, &*caller.peer, self.record.identity.as_ref());
-        Some(callee_leg(exchange, now, caller, candidate, &self.media.reservation))
+        Some(callee_leg(exchange, now, caller, (candidate, ways), &self.media.reservation))
     }
 
     /// Forgets a callee that is not called any more; it hears a CANCEL where it has not spoken its last word.

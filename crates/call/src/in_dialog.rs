@@ -6,6 +6,7 @@ use tandem_sip::{HeaderName, Method, Request, Response, ServerTx, StatusCode, ua
 use crate::call::{Call, Phase};
 use crate::ending::Ending;
 use crate::exchange::{ALLOW, EXTENSIONS, Exchange, METHODS, Purpose, SDP, instant};
+use crate::replaces::Named;
 
 /// At most this many INFOs of one call are under way at a time.
 pub(crate) const MAX_RELAYS: u8 = 8;
@@ -18,7 +19,9 @@ impl Call {
         now: Nanos,
         side: LegSide,
         (tx, request): (ServerTx, Request),
+        named: Named,
     ) {
+        let Some(request) = self.on_early_update(exchange, now, tx, request) else { return };
         let is_bye = *request.method() == Method::Bye;
         let is_over = self.phase == Phase::Ending && !is_bye;
         if is_over || request.from_tag().unwrap_or_default() != self.leg(side).dialog.id.remote_tag {
@@ -41,7 +44,7 @@ impl Call {
             Method::Bye => self.on_bye(exchange, now, side, (tx, &request)),
             Method::Prack => self.on_prack(exchange, now, side, (tx, &request)),
             Method::Update => self.on_update(exchange, now, side, (tx, request)),
-            Method::Refer => self.on_refer(exchange, now, side, (tx, request)),
+            Method::Refer => self.on_refer(exchange, now, side, (tx, request), named),
             Method::Info => self.on_info(exchange, now, side, (tx, request)),
             _ => {
                 let response = exchange.response(&request, StatusCode::OK, self.leg(side).tag());
@@ -94,7 +97,7 @@ impl Call {
             passed = passed.body(content_type, request.body());
         }
         let passed = other.authorized(exchange, passed);
-        let to = other.next_hop(exchange);
+        let to = other.next_hop(exchange, now);
         let purpose = Purpose::Relay { call: number, server: tx, request: Box::new(request.clone()) };
         match exchange.request(now, to, passed, purpose) {
             Some(_) => self.relays += 1,

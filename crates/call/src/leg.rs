@@ -29,6 +29,8 @@ pub(crate) struct Leg {
     pub(crate) peer: Arc<Peer>,
     /// Where the peer is reached outside of dialogs.
     pub(crate) home: SipPeer,
+    /// Where its first INVITE goes next, where `home` cannot be had (RFC 3263 §4.3).
+    pub(crate) others: Vec<SipPeer>,
     /// The connection that the peer's latest request in the dialog came by. While it lives, ours leave by it: behind
     /// address translation there is no other way to the peer.
     pub(crate) flow: Option<SipPeer>,
@@ -170,6 +172,7 @@ impl Leg {
         Self {
             id,
             home: SipPeer { connection: None, ..home },
+            others: Vec::new(),
             flow: home.connection.map(|_| home),
             pinned: None,
             peer,
@@ -212,9 +215,9 @@ impl Leg {
     }
 
     /// Where requests in the dialog go.
-    pub(crate) fn next_hop(&self, exchange: &Exchange) -> SipPeer {
+    pub(crate) fn next_hop(&self, exchange: &mut Exchange, now: Nanos) -> SipPeer {
         let is_live = |flow: &SipPeer| flow.connection.is_some_and(|id| exchange.connections.is_live(id));
-        self.flow.filter(is_live).or(self.pinned).unwrap_or_else(|| exchange.next_hop(&self.dialog, self.home))
+        self.flow.filter(is_live).or(self.pinned).unwrap_or_else(|| exchange.next_hop(now, &self.dialog, self.home))
     }
 
     /// The peer's request in the dialog came from there.
@@ -304,7 +307,9 @@ impl Leg {
         let request = self.ask_for_timer(request).header(HeaderName::Supported, SUPPORTED).body(SDP, offer);
         let request = self.authorized(exchange, request);
         let invitation = Invitation::new(call, side, self.dialog.clone(), self.home);
-        self.outgoing = exchange.request(now, self.home, request, Purpose::Invite(invitation));
+        let targets: Vec<SipPeer> =
+            std::iter::once(self.home).chain(self.others.iter().copied().filter(|other| *other != self.home)).collect();
+        self.outgoing = exchange.request_to(now, &targets, request, Purpose::Invite(invitation));
         self.outgoing.is_some()
     }
 

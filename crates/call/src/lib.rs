@@ -27,10 +27,12 @@ mod identity;
 mod in_dialog;
 mod leg;
 mod media_pool;
+mod naming;
 mod output;
 mod record;
 mod registration;
 mod reliable;
+mod replaces;
 mod replica;
 mod replicate;
 mod restore;
@@ -45,12 +47,13 @@ mod switch;
 mod transfer;
 mod trunks;
 mod users;
+mod whereabouts;
 
 pub use bare_flow::{FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused, InstalledFlow, RemovedFlow};
 pub use config::{
-    Account, Conditions, ConnectionLimits, Group, GroupId, HealthPolicy, Hours, HuntMode, HuntPolicy, IdentityHeader,
-    Limits, Listener, ListenerId, MediaPlane, Member, Order, Pattern, Peer, PeerId, PortRange, Rewrite, Route,
-    SourceNet, SwitchConfig, SwitchConfigError, Target, Timeouts, WallClock, WorkerSlots,
+    Account, Conditions, ConnectionLimits, Group, GroupId, HealthPolicy, Host, Hours, HuntMode, HuntPolicy,
+    IdentityHeader, Limits, Listener, ListenerId, MediaPlane, Member, Order, Pattern, Peer, PeerId, PortRange, Rewrite,
+    Route, SourceNet, SwitchConfig, SwitchConfigError, Target, Timeouts, WallClock, WorkerSlots,
 };
 pub use connections::ConnectionCounters;
 pub use functions::MediaFunctions;
@@ -65,7 +68,9 @@ pub use spread::Spread;
 pub use stir::{IdentityRecord, IdentityVerdict, Stir, StirCheck, StirPolicy};
 pub use switch::Switch;
 pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};
+pub use tandem_sip::locate::{Answer, Naptr, Question, RecordKind, Records, Srv};
 pub use tandem_sip::{ConnectionId, Limits as MessageLimits, Peer as SipPeer, Transport};
 pub use tandem_stir::{Attestation, CertificateError, Certificates, KeyError, Signer};
 pub use trunks::{TrunkEvent, TrunkStatus};
 pub use users::StoreTicket;
+pub use whereabouts::{Resolution, Server};

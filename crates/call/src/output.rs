@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use tandem_contract::{Codec, Command, CryptoSuite, FlowId, Nanos, WorkerId};
 use tandem_registrar::Change;
+use tandem_sip::locate::Question;
 
 use crate::{
     CallRecord, ConnectionCounters, ConnectionId, GuardCounters, ListenerId, RegistrationState, StoreTicket, TrunkEvent,
@@ -70,6 +71,8 @@ pub enum Output {
         /// What has changed.
         changes: Vec<Change>,
     },
+    /// Ask the DNS; then say what came of it through [`crate::Switch::on_resolved`], whatever that is.
+    Resolve(Question),
     /// Write this durably, then say so through [`crate::Switch::on_record_written`]; until then the call counts.
     Record(Box<CallRecord>),
 }

@@ -57,7 +57,8 @@ impl Registrations {
     pub(crate) fn set_peers<'p>(&mut self, peers: impl Iterator<Item = &'p Arc<Peer>>) {
         let mut before = std::mem::take(&mut self.entries);
         let same = |known: &Registration, peer: &Peer| {
-            (&known.peer.name, known.peer.address, known.peer.listener) == (&peer.name, peer.address, peer.listener)
+            (&known.peer.name, known.peer.address, &known.peer.host, known.peer.listener)
+                == (&peer.name, peer.address, &peer.host, peer.listener)
                 && (&known.peer.account, &known.peer.domain, known.peer.register_s)
                     == (&peer.account, &peer.domain, peer.register_s)
         };
@@ -86,20 +87,31 @@ impl Registrations {
         self.entries.iter().filter_map(|entry| entry.due).min()
     }
 
-    /// Those that are due, each with its request; `contact` makes the address that a peer reaches a user of ours at.
-    pub(crate) fn due(
+    /// The peers whose registration is due; each is to have its [`Registrations::request`], or to hear that it failed.
+    pub(crate) fn take_due(&mut self, now: Nanos) -> Vec<Arc<Peer>> {
+        let due = |entry: &mut Registration| {
+            entry.due.take_if(|due| *due <= now)?;
+            Some(Arc::clone(&entry.peer))
+        };
+        self.entries.iter_mut().filter_map(due).collect()
+    }
+
+    /// The registration with a peer is due only then.
+    pub(crate) fn put_off(&mut self, name: &str, until: Nanos) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.peer.name == name) {
+            entry.due = Some(until);
+        }
+    }
+
+    /// The REGISTER to a peer, with the address that it reaches us at.
+    pub(crate) fn request(
         &mut self,
-        now: Nanos,
+        name: &str,
         identifiers: &mut Identifiers,
-        contact: impl Fn(&Peer, &str) -> String,
-    ) -> Vec<(Arc<Peer>, RequestBuilder)> {
-        let due = self.entries.iter_mut().filter(|entry| entry.due.is_some_and(|due| due <= now));
-        due.map(|entry| {
-            entry.due = None;
-            let request = entry.request(identifiers, &contact);
-            (Arc::clone(&entry.peer), request)
-        })
-        .collect()
+        contact: &str,
+    ) -> Option<RequestBuilder> {
+        let entry = self.entries.iter_mut().find(|entry| entry.peer.name == name)?;
+        Some(entry.request(identifiers, contact))
     }
 
     /// Takes every registration back, so that no new calls come this way.
@@ -132,9 +144,9 @@ impl Registrations {
 }
 
 impl Registration {
-    fn request(&mut self, identifiers: &mut Identifiers, contact: impl Fn(&Peer, &str) -> String) -> RequestBuilder {
+    fn request(&mut self, identifiers: &mut Identifiers, contact: &str) -> RequestBuilder {
         let (call_id, tag) = self.names.get_or_insert_with(|| (identifiers.call_id(), identifiers.tag()));
-        let host = self.peer.domain.clone().unwrap_or_else(|| self.peer.address.to_string());
+        let host = self.peer.uri_host();
         let user = self.peer.account.as_ref().map(|account| account.username.as_str()).unwrap_or_default();
         let user = tandem_sip::escape_user(user);
         self.cseq += 1;
@@ -143,7 +155,7 @@ impl Registration {
             .to(&format!("<sip:{user}@{host}>"))
             .call_id(call_id)
             .cseq(self.cseq)
-            .contact(contact(&self.peer, &user))
+            .contact(contact)
             .header(HeaderName::Expires, &self.expires_s.to_string())
             .header(HeaderName::Allow, crate::exchange::ALLOW);
         self.client.authorize(request, identifiers)

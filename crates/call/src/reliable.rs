@@ -28,11 +28,14 @@ pub(crate) struct Reliable {
     holds_answer: bool,
 }
 
-/// One of several early dialogs of a callee: its tag, and the last response in it that was acknowledged.
+/// One of several early dialogs of a callee.
 #[derive(Clone, Debug)]
 pub(crate) struct Early {
     tag: String,
-    number: u32,
+    /// The last response in it that was acknowledged.
+    number: Option<u32>,
+    /// The last request in it.
+    remote_cseq: Option<u32>,
 }
 
 impl Reliable {
@@ -126,6 +129,42 @@ impl Call {
         }
     }
 
+    /// UPDATE of a callee in an early dialog (RFC 3311 §5.2); any other request is given back. An offer in it would cross ours,
+    /// which has no answer yet, or change what has only just been agreed: that has to wait for the call's answer.
+    pub(crate) fn on_early_update(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Nanos,
+        tx: ServerTx,
+        request: Request,
+    ) -> Option<Request> {
+        if *request.method() != Method::Update || self.phase == Phase::Ending {
+            return Some(request);
+        }
+        let callees = std::iter::once(&mut self.legs[LegSide::B.index()]).chain(&mut self.rivals);
+        let mut theirs = callees.filter(|leg| !leg.is_up && request.to_tag() == Some(leg.tag()));
+        let Some((leg, early)) = theirs.find_map(|leg| {
+            let early = leg.early.iter().position(|early| request.from_tag() == Some(early.tag.as_str()))?;
+            Some((leg, early))
+        }) else {
+            return Some(request);
+        };
+        let tag = leg.tag().to_owned();
+        let last = leg.early[early].remote_cseq.replace(request.cseq_number());
+        if last.is_some_and(|last| request.cseq_number() <= last) {
+            leg.early[early].remote_cseq = last;
+            exchange.refuse(now, tx, &request, StatusCode::SERVER_INTERNAL_ERROR, &tag);
+        } else if crate::session_timer::is_too_brief(&request) {
+            exchange.refuse_too_brief(now, tx, &request, &tag);
+        } else if !request.body().is_empty() {
+            exchange.refuse(now, tx, &request, StatusCode::REQUEST_PENDING, &tag);
+        } else {
+            let response = exchange.response(&request, StatusCode::OK, &tag).contact(leg.contact().as_str());
+            exchange.respond(now, tx, response.header(HeaderName::Allow, crate::exchange::ALLOW));
+        }
+        None
+    }
+
     /// Acknowledges a callee's provisional response that wants it. A repetition has been, by a PRACK that is repeated too.
     pub(crate) fn acknowledge_progress(
         &mut self,
@@ -150,16 +189,24 @@ impl Leg {
         tx: ClientTx,
         response: &Response,
     ) {
+        let Some(tag) = response.to_tag() else { return };
+        let known = match self.early.iter().position(|early| early.tag == tag) {
+            Some(known) => known,
+            None if self.early.len() >= MAX_EARLY => return,
+            None => {
+                self.early.push(Early { tag: tag.to_owned(), number: None, remote_cseq: None });
+                self.early.len() - 1
+            }
+        };
         let wants_it = response.require().any(|tag| tag.eq_ignore_ascii_case("100rel"));
         let number = response.value(HeaderName::RSeq).and_then(|value| value.trim().parse::<u32>().ok());
-        let (Some(number), Some(tag)) = (number.filter(|_| wants_it), response.to_tag()) else { return };
-        match self.early.iter().position(|early| early.tag == tag) {
-            // Section 4: what is not the next in order is not acknowledged.
-            Some(known) if number != self.early[known].number.wrapping_add(1) => return,
-            Some(known) => self.early[known].number = number,
-            None if self.early.len() < MAX_EARLY => self.early.push(Early { tag: tag.to_owned(), number }),
-            None => return,
+        let Some(number) = number.filter(|_| wants_it) else { return };
+        // Section 4: what is not the next in order is not acknowledged.
+        let early = &mut self.early[known];
+        if early.number.is_some_and(|last| number != last.wrapping_add(1)) {
+            return;
         }
+        early.number = Some(number);
         let mut dialog = self.dialog.clone();
         tag.clone_into(&mut dialog.id.remote_tag);
         // Without a Contact the way that the INVITE went is the best guess.
@@ -169,7 +216,7 @@ impl Leg {
         self.dialog.local_cseq = dialog.local_cseq;
         exchange.invitation_counts_on(tx, dialog.local_cseq);
         let request = self.authorized(exchange, request);
-        let to = exchange.next_hop(&dialog, self.home);
+        let to = exchange.next_hop(now, &dialog, self.home);
         exchange.request(now, to, request, Purpose::Bare);
     }
 }

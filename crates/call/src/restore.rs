@@ -278,7 +278,8 @@ impl Call {
         let Some(cseq) = leg.dialog.local_cseq.filter(|_| leg.is_up && is_recent && leg.outgoing.is_none()) else {
             return;
         };
-        let _ = exchange.transactions.send_ack(leg.next_hop(exchange), leg.dialog.ack(cseq));
+        let to = leg.next_hop(exchange, now);
+        let _ = exchange.transactions.send_ack(to, leg.dialog.ack(cseq));
     }
 }
 
@@ -331,7 +332,7 @@ pub(crate) fn finish(exchange: &mut Exchange, now: Nanos, replica: &Replica) -> 
         let hung_up = replica.record.ended_by == by;
         let mut dialog = leg.dialog.clone();
         if !hung_up && dialog.state == DialogState::Confirmed {
-            let to = exchange.next_hop(&dialog, peer_at(leg.home));
+            let to = exchange.next_hop(now, &dialog, peer_at(leg.home));
             let reason = format!("Q.850;cause={}", replica.record.q850);
             let bye = dialog.request(Method::Bye).header(HeaderName::Reason, &reason);
             exchange.request(now, to, bye, Purpose::Bye(None));

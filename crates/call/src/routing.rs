@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tandem_registrar::Target as Contact;
 use tandem_sip::{Uri, UriBuf, ValueError};
 
-use crate::config::{Group, HuntPolicy, Member, Peer, PeerId, Rewrite, Route, SwitchConfig, Target};
+use crate::config::{Group, HuntPolicy, Member, Peer, PeerId, Rewrite, Route, SourceNet, SwitchConfig, Target};
 
 pub(crate) use choice::Standing;
 pub use explain::{Enquiry, EnquiryError, Explanation, RuleVerdict, TargetVerdict};
@@ -24,6 +24,8 @@ pub(crate) struct Routing {
     routes: Vec<Route>,
     /// Calls that each group had, for those that take turns.
     turns: Vec<u32>,
+    /// Where peers are that are found by a name.
+    places: Vec<Vec<SocketAddr>>,
 }
 
 /// One peer that may get the call.
@@ -68,6 +70,7 @@ impl Routing {
             groups: config.groups.iter().cloned().map(Arc::new).collect(),
             routes: config.routes.clone(),
             turns: vec![0; config.groups.len()],
+            places: vec![Vec::new(); config.peers.len()],
         }
     }
 
@@ -79,11 +82,32 @@ impl Routing {
         self.peers.get(usize::from(id.0))
     }
 
+    /// The peer of that name is there now.
+    pub(crate) fn set_places(&mut self, name: &str, places: Vec<SocketAddr>) {
+        if let Some(index) = self.peers.iter().position(|peer| peer.name == name) {
+            self.places[index] = places;
+        }
+    }
+
+    /// The addresses of those that are found by a name.
+    pub(crate) fn networks(&self) -> impl Iterator<Item = SourceNet> + '_ {
+        self.places.iter().flatten().map(|place| SourceNet::host(place.ip()))
+    }
+
+    fn addresses<'p>(peer: &'p Peer, places: &'p [SocketAddr]) -> impl Iterator<Item = &'p SocketAddr> {
+        let own = peer.host.is_none().then_some(&peer.address);
+        own.into_iter().chain(places)
+    }
+
     /// The name that the certificate of the peer at `address` must have; a peer may speak from several ports.
     pub(crate) fn server_name(&self, address: SocketAddr) -> Option<&str> {
-        let exact = self.peers.iter().find(|peer| peer.address == address);
-        let near = || self.peers.iter().find(|peer| peer.address.ip() == address.ip());
-        exact.or_else(near)?.server_name.as_deref()
+        let at = |is_it: &dyn Fn(&SocketAddr) -> bool| {
+            let found =
+                self.peers.iter().zip(&self.places).find(|(peer, places)| Self::addresses(peer, places).any(is_it));
+            found.map(|(peer, _)| peer)
+        };
+        let exact = at(&|known| *known == address);
+        exact.or_else(|| at(&|known| known.ip() == address.ip()))?.server_name.as_deref()
     }
 
     /// The peer of that name.
@@ -95,18 +119,18 @@ impl Routing {
     /// The peer that a source address belongs to: the one at exactly that address and port, else the one with the
     /// longest network prefix around it, where a peer's own address counts as the longest. Ties go to the first.
     pub(crate) fn peer_of(&self, source: SocketAddr) -> Option<PeerId> {
-        let closeness = |peer: &Peer| {
-            if peer.address == source {
+        let closeness = |peer: &Peer, places: &[SocketAddr]| {
+            if Self::addresses(peer, places).any(|known| *known == source) {
                 return Some(u16::MAX);
             }
-            if peer.address.ip() == source.ip() {
+            if Self::addresses(peer, places).any(|known| known.ip() == source.ip()) {
                 return Some(u16::from(u8::MAX));
             }
             peer.sources.iter().filter(|net| net.contains(source.ip())).map(|net| u16::from(net.prefix_len)).max()
         };
         let mut best: Option<(u16, PeerId)> = None;
-        for (peer, id) in self.peers.iter().zip(0..) {
-            if let Some(found) = closeness(peer)
+        for ((peer, places), id) in self.peers.iter().zip(&self.places).zip(0..) {
+            if let Some(found) = closeness(peer, places)
                 && best.is_none_or(|(known, _)| found > known)
             {
                 best = Some((found, PeerId(id)));
@@ -168,8 +192,7 @@ impl Routing {
 fn rewritten(rewrite: &Rewrite, user: &str, uri: &Uri<'_>, peer: &Peer) -> Result<UriBuf, ValueError> {
     let left = user.char_indices().nth(usize::from(rewrite.strip)).map_or("", |(at, _)| &user[at..]);
     let new_user = format!("{}{left}", rewrite.prepend);
-    let host = peer.domain.clone().unwrap_or_else(|| peer.address.to_string());
-    let mut new = UriBuf::sip(Some(new_user.as_str()), &host)?;
+    let mut new = UriBuf::sip(Some(new_user.as_str()), &peer.uri_host())?;
     // `user=phone` says how to read the user part, which is still such a number.
     if uri.param("user").is_some_and(|param| param.value.is_some_and(|v| v.eq_ignore_ascii_case("phone"))) {
         new = UriBuf::parse(&format!("{new};user=phone"))?;
@@ -184,7 +207,7 @@ mod tests {
     use tandem_contract::Codec;
 
     use super::*;
-    use crate::config::{Conditions, ListenerId, SourceNet};
+    use crate::config::{Conditions, ListenerId};
 
     fn peer(address: &str, sources: &[(&str, u8)]) -> Peer {
         let net = |&(address, prefix_len): &(&str, u8)| SourceNet { address: ip(address), prefix_len };
@@ -215,7 +238,9 @@ mod tests {
     }
 
     fn table(peers: Vec<Peer>, routes: Vec<Route>) -> Routing {
-        Routing { peers: peers.into_iter().map(Arc::new).collect(), groups: Vec::new(), routes, turns: Vec::new() }
+        let places = vec![Vec::new(); peers.len()];
+        let peers = peers.into_iter().map(Arc::new).collect();
+        Routing { peers, groups: Vec::new(), routes, turns: Vec::new(), places }
     }
 
     const IDLE: Standing = Standing { calls: 0, round_trip_us: None, is_out: false };

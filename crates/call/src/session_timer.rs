@@ -176,7 +176,7 @@ impl Call {
         let request = leg.dialog.request(Method::Update).contact(contact.as_str());
         let request = leg.ask_for_timer(request).header(HeaderName::Supported, "timer");
         let request = leg.authorized(exchange, request);
-        let to = leg.next_hop(exchange);
+        let to = leg.next_hop(exchange, now);
         exchange.request(now, to, request, Purpose::Refresh { call: number, leg: side });
     }
 

@@ -27,7 +27,7 @@ use crate::session_timer;
 use crate::stir::{IdentityRecord, IdentityVerdict};
 
 /// Why a call attempt goes no further.
-enum Refused {
+pub(crate) enum Refused {
     /// A rule of RFC 3261 §8.2, with a response of its own.
     ByRule(uas::Refusal),
     /// The session is to be refreshed too often (RFC 4028 §9).
@@ -76,6 +76,8 @@ impl Call {
         });
         match admitted {
             Ok((mut call, offer)) => {
+                // Its next hop may be a name, which is known then by the time that it is needed.
+                call.leg(LegSide::A).next_hop(exchange, now);
                 exchange.dialogs.insert(call.leg(LegSide::A).dialog_key(), (number, LegSide::A));
                 exchange.dialogs.insert(call.leg(LegSide::B).dialog_key(), (number, LegSide::B));
                 exchange.invites.insert(tx, (number, LegSide::A));
@@ -121,36 +123,37 @@ impl Call {
         let audio = attempt.offer.as_ref().and_then(|offer| offer.media.iter().find(|media| media.is_usable_audio()));
         let heard_from = audio.and_then(MediaDescription::remote);
         let mut waiting = VecDeque::from(attempt.plan.candidates.clone());
-        let mut refused = crate::admission::Refused::TooManyForPeer;
+        let mut refused = busy(crate::admission::Refused::TooManyForPeer);
         let taken = loop {
             let Some(candidate) = waiting.pop_front() else { break None };
+            let Ok(ways) = exchange.ways_to_candidate(now, &candidate) else {
+                refused = Refused::because(StatusCode::SERVICE_UNAVAILABLE, "the callee's host name leads nowhere");
+                continue;
+            };
             if let Err(reason) = exchange.admission.join(*a_id, (candidate.peer, &candidate.config)) {
                 exchange.trunks.on_full(candidate.peer);
-                refused = reason;
+                refused = busy(reason);
                 continue;
             }
             if exchange.trunks.admit(now, candidate.peer) {
                 let places = [a.media_address, candidate.config.media_address];
                 if let Some(reservation) = exchange.pool.reserve(now, places, heard_from) {
-                    break Some((candidate, reservation));
+                    break Some((candidate, ways, reservation));
                 }
-                refused = crate::admission::Refused::NoMediaCapacity;
+                refused = busy(crate::admission::Refused::NoMediaCapacity);
             }
             exchange.admission.part(*a_id, candidate.peer);
         };
-        let Some((candidate, reservation)) = taken else {
+        let Some((candidate, ways, reservation)) = taken else {
             exchange.admission.leave(*a_id);
-            exchange.counters.refused_busy += 1;
-            return Err(busy(refused));
+            let is_busy = matches!(refused, Refused::Because { retry_after_s: Some(_), .. });
+            exchange.counters.refused_busy += u64::from(is_busy);
+            return Err(refused);
         };
         let caller = (*a_id, Arc::clone(a));
-        // Where we were reached is where we are reached. Behind a name, a peer over UDP is at its configured address.
-        let is_user = exchange.users.as_ref().is_some_and(|users| users.peer == *a_id);
-        let remote = if from.transport == Transport::Udp && !is_user { a.address } else { from.remote };
-        let home = SipPeer { remote, ..from };
-        let mut a = Leg::new(exchange, caller, home, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
-        a.pinned = is_user.then_some(home);
-        let b = callee_leg(exchange, now, (request, &a.peer, record.identity.as_ref()), &candidate, &reservation);
+        let mut a = caller_leg(exchange, caller, from, attempt.caller_dialog.clone(), (&reservation, LegSide::A));
+        let caller = (request, &*a.peer, record.identity.as_ref());
+        let b = callee_leg(exchange, now, caller, (&candidate, ways), &reservation);
         let mut record = record;
         record.routed_uri = candidate.uri.to_string();
         record.callee.peer.clone_from(&b.peer.name);
@@ -209,7 +212,7 @@ impl Call {
         leg.is_up = true;
         leg.early.clear();
         leg.take_timer(now, response);
-        let to = leg.next_hop(exchange);
+        let to = leg.next_hop(exchange, now);
         let dialog = leg.dialog.clone();
         exchange.acknowledge(tx, &dialog, to, response.cseq_number());
         let answered = if response.body().is_empty() && has_early_answer {
@@ -377,15 +380,31 @@ fn plan_of(
     exchange.to_users(now, plan)
 }
 
+/// The side of a caller. Where we were reached is where it is reached; a peer over UDP is at its configured address.
+pub(crate) fn caller_leg(
+    exchange: &mut Exchange,
+    (id, peer): (PeerId, Arc<Peer>),
+    from: SipPeer,
+    dialog: Dialog,
+    place: (&Reservation, LegSide),
+) -> Leg {
+    let is_user = exchange.users.as_ref().is_some_and(|users| users.peer == id);
+    let is_there = from.transport == Transport::Udp && !is_user && peer.host.is_none();
+    let home = SipPeer { remote: if is_there { peer.address } else { from.remote }, ..from };
+    let mut leg = Leg::new(exchange, (id, peer), home, dialog, place);
+    leg.pinned = is_user.then_some(home);
+    leg
+}
+
 /// The side of a callee, before it has spoken: our own identifiers, and of the caller what this peer may know.
 pub(crate) fn callee_leg(
     exchange: &mut Exchange,
     now: Nanos,
     (request, caller, identity): (&Request, &Peer, Option<&IdentityRecord>),
-    candidate: &Candidate,
+    (candidate, ways): (&Candidate, Vec<SipPeer>),
     reservation: &Reservation,
 ) -> Leg {
-    let home = exchange.home_of_candidate(candidate);
+    let home = ways[0];
     let verdict = identity.map(|record| record.verdict);
     let mut presented = presented(request, (caller, verdict), &candidate.config, &home.local.to_string());
     let vouched = exchange.vouch(now, request, (caller, &candidate.config), identity, (&candidate.uri, &presented));
@@ -404,13 +423,14 @@ pub(crate) fn callee_leg(
     };
     let callee = (candidate.peer, Arc::clone(&candidate.config));
     let mut leg = Leg::new(exchange, callee, home, dialog, (reservation, LegSide::B));
+    leg.others = ways;
     leg.lines = presented.lines;
     leg.reach(candidate.contact.as_ref());
     leg
 }
 
 /// The caller's offer; `None` where we are to make it.
-fn offer_of(request: &Request, peer: &Peer) -> Result<Option<SessionDescription>, Refused> {
+pub(crate) fn offer_of(request: &Request, peer: &Peer) -> Result<Option<SessionDescription>, Refused> {
     let is_sdp = request.content_type().is_some_and(|content| content.is_ok_and(|media| media.is(SDP)));
     if request.body().is_empty() || !is_sdp {
         return Ok(None);

@@ -115,9 +115,12 @@ impl Exchange {
         let chosen = call.recorder.clone().or_else(|| call.leg(LegSide::A).peer.recorder.clone());
         let Some(name) = chosen.or_else(|| call.leg(LegSide::B).peer.recorder.clone()) else { return };
         let Some((_, peer)) = self.routing.peer_named(&name) else { return };
-        let home = self.home_of(&peer);
-        let host = peer.domain.clone().unwrap_or_else(|| peer.address.to_string());
-        let Ok(target) = UriBuf::sip(None, &host) else { return };
+        let Ok(ways) = self.ways_to(now, &peer) else {
+            self.counters.recordings_failed += 1;
+            return;
+        };
+        let home = ways[0];
+        let Ok(target) = UriBuf::sip(None, &peer.uri_host()) else { return };
         let identifiers = self.transactions.identifiers();
         let mut dialog = Dialog {
             id: DialogId { call_id: identifiers.call_id(), local_tag: identifiers.tag(), remote_tag: String::new() },
@@ -141,7 +144,7 @@ impl Exchange {
             .header(HeaderName::Accept, "application/sdp, application/rs-metadata")
             .body(&format!("multipart/mixed;boundary={BOUNDARY}"), body);
         let invite = RecordingInvite { call: call.number, dialog: dialog.clone(), home, ack: None };
-        let Some(tx) = self.request(now, home, request, Purpose::Recording(Box::new(invite))) else {
+        let Some(tx) = self.request_to(now, &ways, request, Purpose::Recording(Box::new(invite))) else {
             self.counters.recordings_failed += 1;
             return;
         };
@@ -156,7 +159,7 @@ impl Exchange {
             // A 200 that is on its way is acknowledged and ended when it comes.
             Some(tx) => drop(self.transactions.cancel(instant(now), tx, None)),
             None => {
-                let to = self.next_hop(&session.dialog, session.home);
+                let to = self.next_hop(now, &session.dialog, session.home);
                 self.bye(now, &mut session.dialog, to, "Q.850;cause=16", None);
             }
         }
@@ -187,7 +190,7 @@ impl Exchange {
             // Without a usable Contact, the way the INVITE went is the best guess.
             dialog.state = DialogState::Confirmed;
         }
-        let to = self.next_hop(&dialog, home);
+        let to = self.next_hop(now, &dialog, home);
         let ack = self.transactions.send_ack(to, dialog.ack(response.cseq_number())).ok();
         if let Some(Purpose::Recording(invite)) = self.requests.get_mut(&tx) {
             invite.ack = ack.map(|bytes| (to, bytes));
@@ -260,7 +263,7 @@ impl Exchange {
     pub(crate) fn finish_recording(&mut self, now: Nanos, replica: &SessionReplica) {
         let (transport, local, remote) = replica.home;
         let mut dialog = replica.dialog.clone();
-        let to = self.next_hop(&dialog, SipPeer::new(transport, local, remote));
+        let to = self.next_hop(now, &dialog, SipPeer::new(transport, local, remote));
         self.bye(now, &mut dialog, to, "Q.850;cause=16", None);
     }
 

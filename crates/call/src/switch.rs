@@ -31,9 +31,9 @@ use crate::users::{Caller, StoreTicket, Users};
 /// Every call of this gateway.
 #[derive(Debug)]
 pub struct Switch {
-    exchange: Exchange,
+    pub(crate) exchange: Exchange,
     /// In order of age, so that equal inputs give equal outputs.
-    calls: BTreeMap<CallNumber, Box<Call>>,
+    pub(crate) calls: BTreeMap<CallNumber, Box<Call>>,
     /// Which call has which flow.
     flows: BTreeMap<(WorkerId, u32, u32), CallNumber>,
     bare_flows: BareFlows,
@@ -179,6 +179,7 @@ impl Switch {
         self.exchange.transactions.on_timeout(instant(now));
         self.exchange.look_after_users(now);
         self.pump(now);
+        self.look_after_names(now);
         self.exchange.trunks.on_timeout(now);
         self.exchange.ask_trunks(now);
         self.exchange.register(now);
@@ -342,10 +343,10 @@ impl Switch {
         let wall_clock = self.exchange.config.wall_clock;
         self.exchange.routing = Routing::new(&config);
         self.exchange.connections.set_limits(config.connections);
-        self.exchange.guard.reconfigure(config.guard.clone(), config.peer_networks());
         self.exchange.config = SwitchConfig { wall_clock, ..config };
         self.exchange.trunks.set_peers(self.exchange.routing.peers());
         self.exchange.registrations.set_peers(self.exchange.routing.peers());
+        self.exchange.place_peers();
         if let Some(users) = &mut self.exchange.users {
             users.find_peer(&self.exchange.config);
         }
@@ -363,8 +364,10 @@ impl Switch {
 
     /// What is to be done next; `None` when all is said.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let trunks = self.exchange.trunks.poll_event().map(Output::Trunk);
-        trunks.or_else(|| self.exchange.outputs.pop_front())
+        let exchange = &mut self.exchange;
+        let trunks = exchange.trunks.poll_event().map(Output::Trunk);
+        let questions = || exchange.whereabouts.poll_question().map(Output::Resolve);
+        trunks.or_else(questions).or_else(|| exchange.outputs.pop_front())
     }
 
     /// When [`Switch::on_timeout`] wants to be called.
@@ -378,6 +381,7 @@ impl Switch {
             .chain(users)
             .chain(self.exchange.trunks.next_deadline())
             .chain(self.exchange.registrations.next_deadline())
+            .chain(self.exchange.whereabouts.next_deadline())
             .chain(self.exchange.connections.next_deadline())
             .min()
     }
@@ -496,7 +500,7 @@ impl Switch {
         calls.len()
     }
 
-    fn note_change(&mut self, call: CallNumber) {
+    pub(crate) fn note_change(&mut self, call: CallNumber) {
         if let Some(changed) = &mut self.changed {
             changed.insert(call);
         }
@@ -520,7 +524,11 @@ impl Switch {
         let Exchange { routing, trunks, admission, config, .. } = &self.exchange;
         let own_host = config.listeners[0].advertised.to_string();
         let standing = |id| trunks.standing(id, admission.of(id));
-        routing.explain(enquiry, &own_host, config.wall_clock.unix_millis(now), standing)
+        let mut explained = routing.explain(enquiry, &own_host, config.wall_clock.unix_millis(now), standing)?;
+        for target in &mut explained.targets {
+            target.resolution = self.exchange.whereabouts.explain(now, &target.peer);
+        }
+        Ok(explained)
     }
 
     /// What was counted since the start.
@@ -539,7 +547,11 @@ impl Switch {
     }
 
     /// Lets `act` do something with a call, and looks after the call afterwards.
-    fn with_call<T>(&mut self, number: CallNumber, act: impl FnOnce(&mut Call, &mut Exchange) -> T) -> Option<T> {
+    pub(crate) fn with_call<T>(
+        &mut self,
+        number: CallNumber,
+        act: impl FnOnce(&mut Call, &mut Exchange) -> T,
+    ) -> Option<T> {
         let call = self.calls.get_mut(&number)?;
         let done = act(call, &mut self.exchange);
         if call.is_over() {
@@ -553,7 +565,7 @@ impl Switch {
     }
 
     /// Takes what the transaction layer has to say until it says no more.
-    fn pump(&mut self, now: Nanos) {
+    pub(crate) fn pump(&mut self, now: Nanos) {
         while let Some(output) = self.exchange.transactions.poll_output() {
             match output {
                 transaction::Output::Send { to, bytes } => self.exchange.send(now, to, &bytes),
@@ -568,7 +580,14 @@ impl Switch {
                         self.with_call(number, |call, exchange| call.on_cancel(exchange, now, side));
                     }
                 }
-                transaction::Output::Response { id, response, .. } => self.on_response(now, id, &response),
+                transaction::Output::Response { id, response, .. } => {
+                    if let Some(response) = self.exchange.keep_for_name(now, id, response) {
+                        self.on_response(now, id, &response);
+                    }
+                }
+                transaction::Output::MovedOn { id, target, failure, next } => {
+                    self.on_moved_on(now, id, (target, failure), next);
+                }
                 transaction::Output::Timeout { id: Tx::Client(id) } => self.on_no_response(now, id, Refusal::Silent),
                 transaction::Output::TransportFailed { id: Tx::Client(id) } => {
                     self.on_no_response(now, id, Refusal::Transport);
@@ -597,13 +616,14 @@ impl Switch {
             return;
         }
         if let Some((number, side)) = self.dialog_of(&request) {
+            let named = self.named_by(now, &request);
             self.with_call(number, |call, exchange| {
                 let leg = call.leg_mut(side);
                 // Whoever does not know the dialog's tags does not move it.
                 if request.from_tag() == Some(leg.dialog.id.remote_tag.as_str()) {
                     leg.heard_from(from);
                 }
-                call.on_request(exchange, now, side, (tx, request));
+                call.on_request(exchange, now, side, (tx, request), named);
             });
             return;
         }
@@ -643,6 +663,9 @@ impl Switch {
                 }
             },
         };
+        if request.value(HeaderName::Replaces).is_some() {
+            return self.on_replacing_invite(now, (tx, request), (source, from));
+        }
         // Records that nobody writes must not pile up.
         if exchange.unconfirmed.len() >= exchange.config.limits.max_calls.max(1_000) as usize {
             exchange.counters.refused_busy += 1;
@@ -662,7 +685,7 @@ impl Switch {
         }
     }
 
-    fn on_response(&mut self, now: Nanos, tx: ClientTx, response: &Response) {
+    pub(crate) fn on_response(&mut self, now: Nanos, tx: ClientTx, response: &Response) {
         let status = response.status();
         match self.exchange.requests.get(&tx) {
             Some(Purpose::Invite(invitation)) => {

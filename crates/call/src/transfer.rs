@@ -1,4 +1,5 @@
-//! Blind transfer (RFC 3515, RFC 5589 §6): a peer asks us with REFER to put somebody else in its place.
+//! Transfer (RFC 3515, RFC 5589 §6): a peer asks us with REFER to put somebody else in its place. Whom it talks to already
+//! is found by `replaces`.
 //!
 //! | event | what follows |
 //! | --- | --- |
@@ -11,7 +12,8 @@
 use tandem_contract::{LegSide, Nanos};
 use tandem_sip::header::NameAddr;
 use tandem_sip::{
-    ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Request, Response, ServerTx, StatusCode, unescape,
+    ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx,
+    StatusCode, Uri, unescape,
 };
 
 use crate::call::{Call, Phase, Then};
@@ -20,6 +22,7 @@ use crate::exchange::{Exchange, Purpose, instant, seconds};
 use crate::hunt::Refusal;
 use crate::identity;
 use crate::leg::Leg;
+use crate::replaces::Named;
 use crate::routing::{Candidate, Query};
 use crate::stir::IdentityVerdict;
 
@@ -57,37 +60,40 @@ impl Call {
         now: Nanos,
         side: LegSide,
         (tx, request): (ServerTx, Request),
+        named: Named,
     ) {
         let tag = self.leg(side).tag().to_owned();
         let refuse = |exchange: &mut Exchange, status| exchange.refuse(now, tx, &request, status, &tag);
-        if self.phase != Phase::Answered || self.is_changing() || self.transfer.is_some() {
+        if self.phase != Phase::Answered || self.is_changing() {
             return refuse(exchange, StatusCode::REQUEST_PENDING);
         }
         let Some(refer_to) = request.value(HeaderName::ReferTo).and_then(|value| NameAddr::parse(value).ok()) else {
             return refuse(exchange, StatusCode::BAD_REQUEST);
         };
         let Ok(uri) = refer_to.uri() else { return refuse(exchange, StatusCode::BAD_REQUEST) };
-        // A dialog that is to be replaced is on a flow of its own, which cannot be joined with this one.
-        let has_headers = uri.headers().is_some();
+        let has_headers = uri.headers().is_some() && matches!(named, Named::Somebody);
         if has_headers || uri.param("method").is_some_and(|method| method.value.is_some_and(|value| value != "INVITE"))
         {
             return refuse(exchange, StatusCode::NOT_IMPLEMENTED);
         }
-        let asks = self.leg(side);
-        let user = user_of(&asks.dialog.remote_address).unwrap_or_default();
-        let query = Query {
-            from: asks.id,
-            uri: &uri,
-            caller: &user,
-            identity: IdentityVerdict::None,
-            offered: None,
-            unix_ms: exchange.config.wall_clock.unix_millis(now),
+        let target = match named {
+            Named::Somebody => self.somebody(exchange, now, side, &uri),
+            Named::Consulted(consulted) if consulted.call != self.number => {
+                let target = self.transferee(exchange, now, side, &consulted.candidate, vec![consulted.way]);
+                let target = target.map(|mut leg| {
+                    consulted.apply(&mut leg);
+                    leg
+                });
+                target.ok_or(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            // It ends nothing but this request (RFC 5057 §5.1).
+            Named::Consulted(_) | Named::Nobody => Err(StatusCode::DECLINE),
         };
-        let plan = exchange.plan(&query).and_then(|plan| exchange.to_users(now, plan));
-        let Ok(plan) = plan else { return refuse(exchange, StatusCode::NOT_FOUND) };
+        let mut target = match target {
+            Ok(target) => target,
+            Err(status) => return refuse(exchange, status),
+        };
         let refer = request.cseq_number();
-        let target = plan.candidates.iter().find_map(|candidate| self.transferee(exchange, now, side, candidate));
-        let Some(mut target) = target else { return refuse(exchange, StatusCode::SERVICE_UNAVAILABLE) };
         let (codecs, wish) = (self.codec(side.other()), self.wish_of(side.other()));
         if !target.invite(exchange, now, (self.number, side), (codecs.as_slice(), wish), (HOPS, None)) {
             exchange.admission.part(self.leg(side.other()).id, target.id);
@@ -100,8 +106,36 @@ impl Call {
         self.notify(exchange, now, side, refer, StatusCode::TRYING, "Trying");
     }
 
+    /// A leg for the first of those to whom the rules send a call to `uri`; or the status to answer the REFER with.
+    fn somebody(&self, exchange: &mut Exchange, now: Nanos, side: LegSide, uri: &Uri<'_>) -> Result<Leg, StatusCode> {
+        let asks = self.leg(side);
+        let user = user_of(&asks.dialog.remote_address).unwrap_or_default();
+        let query = Query {
+            from: asks.id,
+            uri,
+            caller: &user,
+            identity: IdentityVerdict::None,
+            offered: None,
+            unix_ms: exchange.config.wall_clock.unix_millis(now),
+        };
+        let plan = exchange.plan(&query).and_then(|plan| exchange.to_users(now, plan));
+        let candidates = plan.map_err(|_| StatusCode::NOT_FOUND)?.candidates;
+        let target = candidates.iter().find_map(|candidate| {
+            let ways = exchange.ways_to_candidate(now, candidate).ok()?;
+            self.transferee(exchange, now, side, candidate, ways)
+        });
+        target.ok_or(StatusCode::SERVICE_UNAVAILABLE)
+    }
+
     /// A leg for one that may take the place of `side`, where it has room and its media can be where the call's is.
-    fn transferee(&self, exchange: &mut Exchange, now: Nanos, side: LegSide, candidate: &Candidate) -> Option<Leg> {
+    fn transferee(
+        &self,
+        exchange: &mut Exchange,
+        now: Nanos,
+        side: LegSide,
+        candidate: &Candidate,
+        ways: Vec<SipPeer>,
+    ) -> Option<Leg> {
         if candidate.config.media_address != self.media.reservation.local(side).ip() {
             return None;
         }
@@ -111,7 +145,7 @@ impl Call {
             exchange.admission.part(other.id, candidate.peer);
             return None;
         }
-        let home = exchange.home_of_candidate(candidate);
+        let home = ways[0];
         let host = home.local.to_string();
         let identifiers = exchange.transactions.identifiers();
         let dialog = Dialog {
@@ -128,6 +162,7 @@ impl Call {
         let referred_by = identity::at_our_host(&self.leg(side).dialog.remote_address, &host);
         let callee = (candidate.peer, candidate.config.clone());
         let mut leg = Leg::new(exchange, callee, home, dialog, (&self.media.reservation, side));
+        leg.others = ways;
         leg.reach(candidate.contact.as_ref());
         leg.lines.push(("Referred-By".to_owned(), referred_by));
         leg.lines.extend(candidate.config.set_headers.iter().cloned());
@@ -183,7 +218,7 @@ impl Call {
         target.is_up = true;
         target.early.clear();
         target.take_timer(now, response);
-        let to = target.next_hop(exchange);
+        let to = target.next_hop(exchange, now);
         exchange.acknowledge(tx, &target.dialog, to, response.cseq_number());
         let answered = response.body().is_empty() && target.negotiation.agreement().is_some();
         if !answered && target.on_answer(response.body()).is_err() {
@@ -277,7 +312,7 @@ impl Call {
             .header(HeaderName::SubscriptionState, state)
             .body("message/sipfrag;version=2.0", format!("SIP/2.0 {status} {reason}\r\n"));
         let request = leg.authorized(exchange, request);
-        let to = leg.next_hop(exchange);
+        let to = leg.next_hop(exchange, now);
         exchange.request(now, to, request, Purpose::Bare);
     }
 }

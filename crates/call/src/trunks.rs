@@ -5,6 +5,7 @@
 //! | any final response to our OPTIONS but 503 | in service; the time it took is noted |
 //! | 503, silence or a broken transport, for OPTIONS or INVITE, [`HealthPolicy::failures`] times in a row | out of service |
 //! | too few of the last calls were answered | out of service for [`HealthPolicy::hold_out_s`], then judged anew |
+//! | its name leads nowhere | out of service until it does |
 //! | out of service, and nobody asks it with OPTIONS | tried again after [`HealthPolicy::hold_out_s`]; one more failure and it is out again |
 
 use std::collections::VecDeque;
@@ -88,6 +89,8 @@ enum Out {
     Unreached(Option<Nanos>),
     /// It answered too few calls.
     Unanswered(Nanos),
+    /// Its name leads nowhere.
+    Nameless,
 }
 
 impl Out {
@@ -95,6 +98,7 @@ impl Out {
         match self {
             Self::Unreached(until) => until,
             Self::Unanswered(until) => Some(until),
+            Self::Nameless => None,
         }
     }
 }
@@ -241,6 +245,18 @@ impl Trunks {
             trunk.status.round_trip_us = Some(smoothed);
         }
         trunk.on_reached(now, reached, events);
+    }
+
+    /// A peer's name leads nowhere, for this reason; or somewhere again.
+    pub(crate) fn on_name(&mut self, name: &str, problem: Option<String>) {
+        let Some((trunk, events)) = self.named(name) else { return };
+        let is_nameless = matches!(trunk.out, Some(Out::Nameless));
+        match problem {
+            Some(why) if trunk.out.is_none() => trunk.take_out(why, Out::Nameless, events),
+            Some(_) => {}
+            None if is_nameless => trunk.bring_back(events),
+            None => {}
+        }
     }
 
     /// Brings back those whose time out of service is over.

@@ -185,6 +185,32 @@ fn an_update_that_crosses_a_change_is_491() {
 }
 
 #[test]
+fn an_update_in_the_callees_early_dialog_is_answered_and_an_offer_in_it_has_to_wait() {
+    let mut stage = Stage::new();
+    let invite = stage.alice_calls(&sdp(ALICE, 4000, "0", ""));
+    bob_answers_with(&mut stage, &invite, 180, "", "");
+    let update = stage.bob.request("UPDATE", "");
+    stage.bob_sends(&update);
+    let ok = stage.bob.expect_status(200);
+    assert!(ok.header("Contact").contains(&GATEWAY.to_string()) && ok.header("Allow").contains("UPDATE"), "{ok:?}");
+    stage.bob.cseq -= 1;
+    let late = stage.bob.request("UPDATE", "");
+    stage.bob_sends(late);
+    stage.bob.expect_status(500);
+    let offers = stage.bob.request("UPDATE", &answer());
+    stage.bob_sends(offers);
+    stage.bob.expect_status(491);
+    let brief = stage.bob.request_with("UPDATE", "", "Supported: timer\r\nSession-Expires: 60\r\n");
+    stage.bob_sends(brief);
+    stage.bob.expect_status(422);
+    let strangers = stage.bob.request("UPDATE", "").replace(";tag=bobtag", ";tag=another");
+    stage.bob_sends(strangers);
+    stage.bob.expect_status(481);
+    bob_answers_with(&mut stage, &invite, 200, &answer(), "");
+    stage.bob.expect_request("ACK");
+}
+
+#[test]
 fn a_caller_that_insists_hears_of_progress_reliably_and_acknowledges_it() {
     let mut stage = Stage::new();
     let invite = alice_calls_with(&mut stage, "Require: 100rel\r\n");

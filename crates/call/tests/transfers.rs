@@ -1,4 +1,4 @@
-//! Blind transfers: who asks is replaced by whom it names, on either side.
+//! Transfers: who asks is replaced by whom it names, on either side; and whoever names a dialog takes it over (RFC 3891).
 #![allow(missing_docs)]
 
 mod support;
@@ -151,7 +151,8 @@ fn what_cannot_be_done_is_refused() {
     stage.ordinary_call();
     for (more, status) in [
         ("", 400),
-        ("Refer-To: <sip:300@10.0.0.1?Replaces=x%3Bto-tag%3Da%3Bfrom-tag%3Db>\r\n", 501),
+        ("Refer-To: <sip:300@10.0.0.1?Replaces=x%3Bto-tag%3Da%3Bfrom-tag%3Db>\r\n", 603),
+        ("Refer-To: <sip:300@10.0.0.1?Subject=x>\r\n", 501),
         ("Refer-To: <sip:900@10.0.0.1>\r\n", 404),
         // Her media is on another of our addresses than Bob's.
         ("Refer-To: <sip:300@10.0.0.1>\r\n", 503),
@@ -197,4 +198,175 @@ fn a_transfer_that_was_under_way_comes_to_its_end_on_the_node_that_takes_over() 
         stage.assert_clean();
         assert_eq!(stage.switch.trunks().iter().map(|trunk| trunk.calls).sum::<u32>(), 0);
     }
+}
+
+/// Alice talks to Bob, and to Carol in a call of its own; her phone for the latter, and Carol's INVITE.
+fn alice_consults(stage: &mut Stage) -> (Phone, Sip) {
+    stage.ordinary_call();
+    let mut consulting = Phone::new("alice", support::ALICE, GATEWAY);
+    consulting.next_call(2);
+    let invite = consulting.invite("300", &sdp(support::ALICE, 4002, "8", ""));
+    stage.alice_sends(invite);
+    let invite = stage.more[0].expect_request("INVITE");
+    carol_answers(stage, &invite, 200, &sdp(CAROL, 7000, "8", ""));
+    stage.more[0].expect_request("ACK");
+    let ok = stage.alice.expect_status(200);
+    let ack = consulting.ack(&ok, "");
+    stage.alice_sends(ack);
+    (consulting, invite)
+}
+
+/// Alice asks for the one that `dialog` names; Carol's INVITE.
+fn alice_refers(stage: &mut Stage, (call_id, ours, theirs): (&str, &str, &str)) {
+    let named = format!("Refer-To: <sip:300@10.0.0.1?Replaces={call_id}%3Bto-tag%3D{ours}%3Bfrom-tag%3D{theirs}>\r\n");
+    let refer = stage.alice.request_with("REFER", "", &named);
+    stage.alice_sends(refer);
+}
+
+fn alice_acknowledges(stage: &mut Stage, request: &Sip) {
+    let ok = stage.alice.answer(request, 200, "OK", "");
+    stage.alice_sends(ok);
+}
+
+#[test]
+fn whom_the_caller_has_consulted_takes_its_place() {
+    let mut stage = stage(ALICES);
+    let (consulting, first) = alice_consults(&mut stage);
+    let tag = consulting.remote_tag.clone().expect("a tag");
+    alice_refers(&mut stage, (&consulting.call_id, &tag, &consulting.tag));
+    stage.alice.expect_status(202);
+    let trying = stage.alice.expect_request("NOTIFY");
+    alice_acknowledges(&mut stage, &trying);
+
+    let invite = stage.more[0].expect_request("INVITE");
+    let own = format!("{};to-tag=caroltag;from-tag={}", first.header("Call-ID"), first.tag("From").expect("a tag"));
+    assert_eq!((invite.header("Replaces"), invite.header("Require")), (own.as_str(), "replaces"));
+    assert_eq!(invite.uri(), format!("sip:carol@{CAROL}"), "where her dialog leads");
+    let text = invite.text();
+    assert!(!text.contains(&consulting.call_id) && !text.contains(&tag), "nothing of the other side: {text}");
+    let goodbye = stage.more[0].request("BYE", "");
+    carol_answers(&mut stage, &invite, 200, &sdp(CAROL, 7002, "8", ""));
+    stage.more[0].expect_request("ACK");
+    let done = stage.alice.expect_request("NOTIFY");
+    assert_eq!(done.body, "SIP/2.0 200 OK\r\n");
+    alice_acknowledges(&mut stage, &done);
+    let bye = stage.alice.expect_request("BYE");
+    assert_eq!(bye.header("Call-ID"), "alice-call-1");
+    alice_acknowledges(&mut stage, &bye);
+
+    stage.datagram(CAROL, goodbye.as_bytes());
+    stage.more[0].expect_status(200);
+    let bye = stage.alice.expect_request("BYE");
+    assert_eq!(bye.header("Call-ID"), "alice-call-2");
+    alice_acknowledges(&mut stage, &bye);
+    assert_eq!(stage.legs()[0].remote, Some(SocketAddr::new(CAROL.ip(), 7002)));
+    let bye = stage.bob.request("BYE", "");
+    stage.bob_sends(bye);
+    stage.bob.expect_status(200);
+    let bye = stage.more[0].expect_request("BYE");
+    carol_answers(&mut stage, &bye, 200, "");
+    stage.assert_clean();
+    assert_eq!(stage.records.len(), 2);
+}
+
+#[test]
+fn where_whom_it_has_consulted_refuses_both_calls_stay_up() {
+    let mut stage = stage(ALICES);
+    let (consulting, _) = alice_consults(&mut stage);
+    let tag = consulting.remote_tag.clone().expect("a tag");
+    alice_refers(&mut stage, (&consulting.call_id, &tag, &consulting.tag));
+    stage.alice.expect_status(202);
+    let trying = stage.alice.expect_request("NOTIFY");
+    alice_acknowledges(&mut stage, &trying);
+    let invite = stage.more[0].expect_request("INVITE");
+    carol_answers(&mut stage, &invite, 420, "");
+    stage.more[0].expect_request("ACK");
+    let told = stage.alice.expect_request("NOTIFY");
+    assert_eq!(told.body, "SIP/2.0 420 Whatever\r\n");
+    alice_acknowledges(&mut stage, &told);
+    stage.bob.expect_silence();
+    assert_eq!((stage.switch.calls_in_progress(), stage.flows.len()), (2, 2));
+}
+
+#[test]
+fn a_refer_to_a_dialog_that_is_not_ours_ends_nothing() {
+    let mut stage = stage(ALICES);
+    let (consulting, _) = alice_consults(&mut stage);
+    let tag = consulting.remote_tag.clone().expect("a tag");
+    let (own_tag, own_call) = (stage.alice.remote_tag.clone().expect("a tag"), stage.alice.call_id.clone());
+    let wrong = [
+        ("nobodys", tag.as_str(), consulting.tag.as_str()),
+        (&consulting.call_id, tag.as_str(), "another"),
+        (&own_call, &own_tag, "alicetag"),
+    ];
+    for dialog in wrong {
+        alice_refers(&mut stage, dialog);
+        stage.alice.expect_status(603);
+    }
+    stage.more[0].expect_silence();
+    assert_eq!(stage.switch.calls_in_progress(), 2);
+}
+
+/// Carol's INVITE for the dialog that Bob has with us, with this offer.
+fn carol_replaces(stage: &mut Stage, from_tag: &str, offer: &str) {
+    let replaces = format!(
+        "Replaces: {};to-tag={};from-tag={from_tag}",
+        stage.bob.call_id,
+        stage.bob.remote_tag.clone().expect("a tag")
+    );
+    let invite = stage.more[0].invite("300", offer).replacen("\r\nCSeq", &format!("\r\n{replaces}\r\nCSeq"), 1);
+    stage.datagram(CAROL, invite.as_bytes());
+}
+
+#[test]
+fn whoever_names_a_dialog_of_ours_takes_it_over() {
+    let mut stage = stage(BOBS);
+    stage.ordinary_call();
+    carol_replaces(&mut stage, "bobtag", &sdp(CAROL, 7000, "8", ""));
+    let ok = stage.more[0].expect_status(200);
+    let ack = stage.more[0].ack(&ok, "");
+    stage.datagram(CAROL, ack.as_bytes());
+    let bye = stage.bob.expect_request("BYE");
+    let done = stage.bob.answer(&bye, 200, "OK", "");
+    stage.bob_sends(done);
+    stage.alice.expect_silence();
+    assert_eq!(stage.legs()[1].remote, Some(SocketAddr::new(CAROL.ip(), 7000)));
+    assert_eq!(stage.switch.trunks().iter().map(|trunk| trunk.calls).collect::<Vec<_>>(), [1, 0, 1]);
+    stage.crash();
+    stage.alice_hangs_up_with(CAROL);
+    stage.assert_clean();
+    assert_eq!(stage.record().callee.peer, "carol");
+}
+
+#[test]
+fn who_names_no_dialog_of_ours_or_cannot_speak_in_it_changes_nothing() {
+    let mut stage = stage(BOBS);
+    stage.ordinary_call();
+    carol_replaces(&mut stage, "another", &sdp(CAROL, 7000, "8", ""));
+    stage.more[0].expect_status(481);
+    stage.more[0].next_call(2);
+    carol_replaces(&mut stage, "bobtag", &sdp(CAROL, 7000, "97", "a=rtpmap:97 iLBC/8000\r\n"));
+    stage.more[0].expect_status(488);
+    stage.more[0].next_call(3);
+    carol_replaces(&mut stage, "bobtag;early-only", &sdp(CAROL, 7000, "8", ""));
+    stage.more[0].expect_status(486);
+    stage.bob.expect_silence();
+    stage.alice_hangs_up();
+    stage.more[0].inbox.clear();
+    stage.assert_clean();
+    assert_eq!(stage.record().callee.peer, "bob");
+}
+
+#[test]
+fn where_the_worker_refuses_whoever_takes_over_the_place_is_kept() {
+    let mut stage = stage(BOBS);
+    stage.ordinary_call();
+    stage.worker = support::Worker::Refusing(tandem_contract::Refusal::TranscodersExhausted);
+    carol_replaces(&mut stage, "bobtag", &sdp(CAROL, 7000, "8", ""));
+    stage.more[0].expect_status(503);
+    stage.worker = support::Worker::Willing;
+    stage.bob.expect_silence();
+    stage.alice_hangs_up();
+    stage.more[0].inbox.clear();
+    stage.assert_clean();
 }

@@ -487,7 +487,7 @@ impl Sections<'_> {
         let first = config.sip.listen.first();
         for (index, peer) in config.peers.iter().enumerate() {
             let is_users = config.registrar.peer.as_deref() == Some(peer.name.as_str());
-            if peer.address.0.ip().is_unspecified() && !is_users {
+            if peer.address.ip().is_some_and(|address| address.is_unspecified()) && !is_users {
                 let message =
                     "where does its SIP go to? Only the peer that `registrar.peer` names needs none".to_owned();
                 self.problem(path!["peers", index, "address"], message);
@@ -500,7 +500,7 @@ impl Sections<'_> {
                 let message = format!("listener `{}` accepts WebSocket connections and opens none", listener.name);
                 self.problem(path!["peers", index, "listen"], message);
             }
-            if let Some(other) = addresses.insert((peer.address, &peer.listen), peer.name.as_str()) {
+            if let Some(other) = addresses.insert((&peer.address, &peer.listen), peer.name.as_str()) {
                 let message = format!("peer `{other}` has the address {} already", peer.address);
                 self.problem(path!["peers", index, "address"], message);
             }
@@ -515,7 +515,7 @@ impl Sections<'_> {
                 None => config.sip.listen.first(),
             };
             if let Some(listener) = listener
-                && listener.address.0.is_ipv4() != peer.address.0.is_ipv4()
+                && peer.address.ip().is_some_and(|address| address.is_ipv4() != listener.address.0.is_ipv4())
             {
                 let message = format!(
                     "{} cannot be reached from listener `{}`, {}: IPv4 and IPv6 do not meet; name another in `listen`",

@@ -130,7 +130,12 @@ impl Config {
     /// else their first. `None` where no port has an address, which a checked configuration's do.
     pub fn media_address_of(&self, peer: &Peer) -> Option<IpAddr> {
         let ours = || self.ports.iter().flat_map(|port| &port.addresses).map(|cidr| cidr.address);
-        let same_family = |address: &IpAddr| address.is_ipv4() == peer.address.0.is_ipv4();
+        let of_listener = || {
+            let named = self.sip.listen.iter().find(|listener| Some(&listener.name) == peer.listen.as_ref());
+            named.or(self.sip.listen.first()).is_none_or(|listener| listener.address.0.is_ipv4())
+        };
+        let is_ipv4 = peer.address.ip().map_or_else(of_listener, |address| address.is_ipv4());
+        let same_family = |address: &IpAddr| address.is_ipv4() == is_ipv4;
         peer.media_address.or_else(|| ours().find(same_family)).or_else(|| ours().next())
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{is_domain, is_foreign_header, is_foreign_header_line, is_name, is_session_interval};
 use crate::guard::{Guard, Messages};
+use crate::resolver::{PeerAddress, Resolver};
 use crate::routing::Health;
 use crate::stir::StirPeer;
 use crate::transport::{Connections, Listener};
@@ -32,6 +33,10 @@ pub struct Sip {
     #[serde(default)]
     #[garde(dive)]
     pub messages: Messages,
+    /// Who is asked for names.
+    #[serde(default)]
+    #[garde(dive)]
+    pub resolver: Resolver,
     /// How long a callee may ring, in seconds; then it is cancelled and the caller hears 408.
     #[serde(default = "default_no_answer_timeout_s")]
     #[garde(range(min = 1, max = 3600))]
@@ -50,24 +55,27 @@ pub struct Peer {
     #[garde(custom(is_name))]
     #[schemars(example = &"carrier")]
     pub name: String,
-    /// Where its SIP goes to. What comes from the same IP address, whatever the port, is the peer's. Only the peer that
-    /// `registrar.peer` names has none.
+    /// Where its SIP goes to: an address or a host name. What comes from the same IP address, or one that the name leads to,
+    /// is the peer's, whatever the port. A name without a port is looked up by RFC 3263: NAPTR where `listen` leaves the
+    /// transport open, SRV with its priorities and weights, A and AAAA; the next server where one does not answer. Only the
+    /// peer that `registrar.peer` names has none.
     #[serde(default = "nowhere")]
     #[garde(skip)]
     #[schemars(example = &"10.0.1.20:5060", extend("x-usual" = true))]
-    pub address: Endpoint,
+    pub address: PeerAddress,
     /// Networks that its requests come from, beside the IP address above. Where several peers' networks hold an address,
     /// the smallest decides.
     #[serde(default)]
     #[garde(length(max = 64))]
     pub sources: Vec<Cidr>,
-    /// The listener that speaks with it, and so the transport; the first where none is named. It may connect to any.
+    /// The listener that speaks with it, and so the transport; the first where none is named, or of a peer with a host name
+    /// and no port the one that its NAPTR or SRV records prefer. It may connect to any.
     #[serde(default)]
     #[garde(inner(custom(is_name)))]
     #[schemars(example = &"main")]
     pub listen: Option<String>,
-    /// The host part of the Request-URI of calls to it, and by TLS the name that its certificate must have; its address
-    /// where none is given.
+    /// The host part of the Request-URI of calls to it, and by TLS the name that its certificate must have; its address or
+    /// host name where none is given.
     #[serde(default)]
     #[garde(inner(custom(is_domain)))]
     #[schemars(example = &"carrier.example.com")]
@@ -239,8 +247,8 @@ pub enum IdentityHeader {
     RemoteParty,
 }
 
-const fn nowhere() -> Endpoint {
-    Endpoint(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5060))
+const fn nowhere() -> PeerAddress {
+    PeerAddress::At(Endpoint(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5060)))
 }
 
 fn default_codecs() -> Vec<CodecName> {

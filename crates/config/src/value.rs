@@ -1,12 +1,8 @@
 //! Values that have a text form of their own in the file.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Port of SIP over UDP and TCP where none is given (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
@@ -145,9 +141,7 @@ pub struct Endpoint(pub SocketAddr);
 
 /// A text is no [`Endpoint`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "an IP address is wanted, with or without a port, as in 10.0.0.1, 10.0.0.1:5060 or [2001:db8::1]:5060; names are not resolved"
-)]
+#[error("an IP address is wanted, with or without a port, as in 10.0.0.1, 10.0.0.1:5060 or [2001:db8::1]:5060")]
 pub struct EndpointError;
 
 impl FromStr for Endpoint {
@@ -173,21 +167,21 @@ impl fmt::Display for Endpoint {
 /// Serde and the schema see these types as strings.
 macro_rules! as_text {
     ($($type:ident, $description:literal, $example:literal;)+) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(|error| de::Error::custom(format_args!("`{text}`: {error}")))
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(|error| serde::de::Error::custom(format_args!("`{text}`: {error}")))
             }
         }
 
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
 
-        impl JsonSchema for $type {
-            fn schema_name() -> Cow<'static, str> {
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($type).into()
             }
 
@@ -195,12 +189,13 @@ macro_rules! as_text {
                 true
             }
 
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "title": $description, "examples": [$example] })
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "title": $description, "examples": [$example] })
             }
         }
     )+};
 }
+pub(crate) use as_text;
 
 as_text! {
     Cidr, "address/prefix length", "10.0.0.10/24";

@@ -99,11 +99,13 @@ fn a_value_of_the_wrong_kind_is_told_with_what_is_wanted() {
 }
 
 #[test]
-fn a_name_that_is_not_resolved_is_told() {
+fn an_address_that_is_neither_address_nor_name_is_told() {
     assert_eq!(
-        told("address: 10.0.1.30", "address: sip.example.com"),
-        ["t.yaml:12:14: peers[1].address: `sip.example.com`: an IP address is wanted, with or without a port, \
-          as in 10.0.0.1, 10.0.0.1:5060 or [2001:db8::1]:5060; names are not resolved"]
+        told("address: 10.0.1.30", "address: sip..example.com"),
+        [
+            "t.yaml:12:14: peers[1].address: `sip..example.com`: an IP address or a host name is wanted, with or without a \
+          port, as in 10.0.0.1, [2001:db8::1]:5060, sip.example.com or sip.example.com:5060"
+        ]
     );
 }
 

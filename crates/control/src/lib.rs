@@ -1,6 +1,6 @@
 //! The slow path's shell: it owns clocks, sockets, threads and files, and drives [`tandem_call::Switch`] with them.
 //!
-//! Nine threads at most, all started by [`Control::start`] and none of them in a packet's way:
+//! Ten threads at most, all started by [`Control::start`] and none of them in a packet's way:
 //!
 //! | thread | does |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | `tandem-streams` | connections of TCP, TLS and WebSocket: their handshakes, octets each way |
 //! | `tandem-cluster` | heartbeats and votes, where the configuration has a cluster |
 //! | `tandem-store` | loads and keeps subscribers and registrations, takes over call records, where the configuration wants it |
+//! | `tandem-resolver` | asks the DNS for the names of peers and next hops |
 //! | `tandem-records` | writes call detail records, then confirms them |
 //! | `tandem-recorder` | writes recorded calls to files, where the configuration has a place for them |
 //! | `tandem-aws` | waits for what the process of that name says, where the configuration wants one; `tandem-aws-log` for what it logs |
@@ -35,6 +36,7 @@ mod ports;
 mod recorder;
 mod records;
 mod replication;
+mod resolver;
 mod shell;
 mod sockets;
 mod start;

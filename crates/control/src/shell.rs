@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tandem_call::{
-    CallNumber, FlowsRefused, Output, RegistrationState, SourceNet, Spread, StoreTicket, Switch, Transport, TrunkEvent,
+    Answer, CallNumber, FlowsRefused, Output, RegistrationState, SourceNet, Spread, StoreTicket, Switch, Transport,
+    TrunkEvent,
 };
 use tandem_config::{Cidr, Config, Defence, LoadError, Reload};
 use tandem_contract::{Command, Event, Fence, Nanos, Prefix, SourceLists};
@@ -32,6 +33,7 @@ use crate::ports::PortSpreading;
 use crate::recorder::Recorder;
 use crate::records::RecordWriter;
 use crate::replication::{KernelAddress, Replication};
+use crate::resolver::Resolver;
 use crate::sockets::{Sent, Sockets};
 use crate::start::Ended;
 use crate::status::{ReplicationStatus, SipCounters, SwitchStatus};
@@ -69,6 +71,7 @@ pub(crate) struct Shell {
     pub(crate) functions: Functions,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) records: RecordWriter,
+    pub(crate) resolver: Resolver,
     /// `None` where no store is configured.
     pub(crate) replication: Option<Replication>,
     /// SIP that waits until the kernel has its floating address.
@@ -170,6 +173,9 @@ impl Shell {
                 Some(order) = self.orders.recv() => self.on_order(order),
                 Some(call) = self.records.written.recv() => self.on_written(call),
                 Some(request) = self.requests.recv() => self.on_request(request),
+                Some((question, answer)) = self.resolver.answers.recv() => {
+                    self.switch.on_resolved(self.clock.now(), &question, answer);
+                }
                 Some(news) = next_news(&mut self.database) => self.on_news(news),
                 () = sleep_until(wake) => {}
             }
@@ -353,6 +359,11 @@ impl Shell {
                 RegistrationState::Failed(why) => tracing::warn!(peer, why, "the registration failed"),
                 RegistrationState::Asking | RegistrationState::Ended => tracing::info!(peer, "no longer registered"),
             },
+            Output::Resolve(question) => {
+                if let Err(question) = self.resolver.ask(question) {
+                    self.switch.on_resolved(now, &question, Answer::Failed);
+                }
+            }
             Output::Registrations { ticket, changes } => self.store(now, ticket, changes),
             Output::Record(record) => {
                 tracing::debug!(

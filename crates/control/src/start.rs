@@ -33,6 +33,7 @@ use crate::ports::{PortReader, PortSpreading};
 use crate::recorder::Recorder;
 use crate::records::{RecordWriter, RecordsError};
 use crate::replication::{Replication, ReplicationError};
+use crate::resolver::Resolver;
 use crate::shell::{Phase, Shell};
 use crate::sockets::{self, BindError, Sockets};
 use crate::status::SipCounters;
@@ -166,6 +167,7 @@ impl Control {
         let replication = Replication::start(&config, run, clock, &mut switch, orders.clone())?;
         let hold_music = config.media.hold_music.as_deref().map(clips::load).transpose()?;
         let records = RecordWriter::start(&config.records)?;
+        let resolver = Resolver::start(&config.sip.resolver)?;
         let recorder = config.recording.directory.as_ref().map(|_| Recorder::start(setup.taps)).transpose()?;
         let (recorder, recorder_thread) = recorder.unzip();
 
@@ -262,6 +264,7 @@ impl Control {
                     workers,
                     recorder,
                     records,
+                    resolver,
                     replication,
                     held: None,
                     presence,

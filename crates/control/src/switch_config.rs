@@ -1,16 +1,17 @@
 //! From the configuration file's words to those of `call`.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use tandem_call::{
-    Account, Conditions, ConnectionLimits, Group, GroupId, GuardConfig, HealthPolicy, Hours, HuntMode, HuntPolicy,
-    IdentityHeader, IdentityVerdict, Limits, Listener, ListenerId, MediaPlane, Member, MessageLimits, Order, Pattern,
-    Peer, PeerId, PortRange, Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy, SwitchConfig, Target, Timeouts, Transport,
-    WallClock, WorkerSlots,
+    Account, Conditions, ConnectionLimits, Group, GroupId, GuardConfig, HealthPolicy, Host, Hours, HuntMode,
+    HuntPolicy, IdentityHeader, IdentityVerdict, Limits, Listener, ListenerId, MediaPlane, Member, MessageLimits,
+    Order, Pattern, Peer, PeerId, PortRange, Rewrite, Route, RtcpMux, SourceNet, SrtpPolicy, SwitchConfig, Target,
+    Timeouts, Transport, WallClock, WorkerSlots,
 };
 use tandem_config::{
-    Cidr, ClientCertificates, CodecName, Config, GroupMember, GroupMode, GroupOrder, Source, Srtp, SuiteName,
-    seconds_of_day,
+    Cidr, ClientCertificates, CodecName, Config, GroupMember, GroupMode, GroupOrder, PeerAddress, Source, Srtp,
+    SuiteName, seconds_of_day,
 };
 use tandem_contract::{Codec, CryptoSuite, Learning, SourcePolicy, WorkerId};
 
@@ -74,8 +75,22 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
     let listener = peer.listen.as_deref().and_then(|name| listeners.get(name)).copied().unwrap_or(0);
     Peer {
         name: peer.name.clone(),
-        address: peer.address.0,
-        server_name: peer.domain.clone(),
+        address: match &peer.address {
+            PeerAddress::At(endpoint) => endpoint.0,
+            PeerAddress::Named { .. } => SocketAddr::from(([0, 0, 0, 0], 0)),
+        },
+        host: match &peer.address {
+            PeerAddress::At(_) => None,
+            // A port without a transport means the usual one (RFC 3263 §4.1), and that is the listener's.
+            PeerAddress::Named { name, port } => {
+                Some(Host { name: name.clone(), port: *port, any_listener: peer.listen.is_none() && port.is_none() })
+            }
+        },
+        server_name: peer.domain.clone().or_else(|| match &peer.address {
+            PeerAddress::At(_) => None,
+            // Of the name that is configured, whatever the DNS makes of it (RFC 5922 §4).
+            PeerAddress::Named { name, .. } => Some(name.trim_end_matches('.').to_owned()),
+        }),
         domain: peer.domain.clone(),
         listener: ListenerId(listener),
         sources: peer

@@ -199,6 +199,27 @@ fn two_registered_softphones_call_each_other() {
     let _alone = alone();
     let scratch = Scratch::new();
     let network = Network::up(&scratch.unique());
+    alice_calls_bob(&scratch, &network, "10.77.0.3", Duration::ZERO);
+}
+
+/// Seconds for which the router remembers whom it has translated.
+const NAT_TIMEOUT_S: u32 = 3;
+
+#[test]
+fn a_softphone_behind_address_translation_is_kept_reachable_and_both_hear_each_other() {
+    if !may_make_networks("a_softphone_behind_address_translation_is_kept_reachable_and_both_hear_each_other") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    network.callee_behind_nat(NAT_TIMEOUT_S);
+    // Without the gateway's OPTIONS the way to Bob would be forgotten twice over.
+    alice_calls_bob(&scratch, &network, "192.168.7.2", Duration::from_secs(u64::from(NAT_TIMEOUT_S) * 2 + 1));
+}
+
+/// Bob's softphone, at `bobs_address`, registers and is called after some time; both hear what the other says.
+fn alice_calls_bob(scratch: &Scratch, network: &Network, bobs_address: &str, after: Duration) {
     let configuration = format!(
         r#"
 dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
@@ -206,10 +227,10 @@ ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
 workers: {{ cores: [1] }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
-registrar: {{ realm: example.com, domains: [10.77.0.1], peer: phones, algorithms: [MD5] }}
+registrar: {{ realm: example.com, domains: [10.77.0.1], peer: phones, algorithms: [MD5], keep_alive_s: 1 }}
 store: {{ url: "sqlite://{home}/tandem.db" }}
 peers:
-  - {{ name: phones, codecs: [PCMU] }}
+  - {{ name: phones, codecs: [PCMU], source: latch_any }}
 routes:
   - {{ from: phones, peer: phones }}
 records: {{ directory: "{home}/records" }}
@@ -219,14 +240,14 @@ shutdown: {{ drain_timeout_s: 1 }}
         home = scratch.path().display(),
     );
     let http = "127.0.0.1:9060";
-    let gateway = Gateway::start(&scratch, &configuration, http, Some(&network.gateway()));
-    let (said_by_caller, said_by_callee) = (clip(&scratch, "caller", 8_000), clip(&scratch, "callee", 8_000));
+    let gateway = Gateway::start(scratch, &configuration, http, Some(&network.gateway()));
+    let (said_by_caller, said_by_callee) = (clip(scratch, "caller", 8_000), clip(scratch, "callee", 8_000));
     let mut homes = Vec::new();
     for (user, address, said, mode) in
-        [("alice", "10.77.0.2", &said_by_caller, "manual"), ("bob", "10.77.0.3", &said_by_callee, "auto")]
+        [("alice", "10.77.0.2", &said_by_caller, "manual"), ("bob", bobs_address, &said_by_callee, "auto")]
     {
         add(&gateway, http, Some(&network.gateway()), user);
-        let home = softphone(&scratch, user, address, said, "PCMU", "");
+        let home = softphone(scratch, user, address, said, "PCMU", "");
         let account = format!(
             "<sip:{user}@10.77.0.1>;auth_user={user};auth_pass=secret;regint=60;answermode={mode};audio_codecs=PCMU\n"
         );
@@ -244,6 +265,7 @@ shutdown: {{ drain_timeout_s: 1 }}
         assert!(Instant::now() < until, "bob does not register: {}\n{}", bob.log(), gateway.process.log());
         std::thread::sleep(Duration::from_millis(50));
     }
+    std::thread::sleep(after);
     let time = TALK_S.to_string();
     let mut alice = start(network.caller(), &homes[0], &["-t", &time, "-e", "d sip:bob@10.77.0.1"], "alice.log");
     alice.wait(TALK_S + 20);

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -159,6 +161,71 @@ fn a_caller_is_replaced_by_whom_it_names() {
     callee.expect_success(10);
     takes_its_place.expect_success(10);
     assert_eq!(bench.finish(1)[0]["status"], 200);
+}
+
+/// A SIPp that keeps what it sends and receives.
+fn traced(mut command: Command, name: &str, scratch: &Scratch) -> (Process, PathBuf) {
+    let file = scratch.path().join(format!("{name}.messages"));
+    command.arg("-trace_msg").arg("-message_file").arg(&file);
+    (Process::spawn(name, &mut command, scratch.path().join(format!("{name}.log"))), file)
+}
+
+/// What follows `name` in the first message of `messages` that begins with `start`.
+fn value_of(messages: &str, start: &str, name: &str) -> String {
+    let message = messages.split(start).nth(1).unwrap_or_else(|| panic!("no {start} in {messages}"));
+    let value = message.split(name).nth(1).unwrap_or_else(|| panic!("no {name} in {message}"));
+    value.split([';', '\r', '\n']).next().unwrap_or_default().trim().to_owned()
+}
+
+#[test]
+fn a_caller_is_replaced_by_whom_it_has_consulted() {
+    let bench = Bench::new("order: listed", "");
+    let mut callee = bench.carrier(0, "callee_answers");
+    let mut command = bench.carriers[1].command(&bench.scratch, "callee_answers");
+    command.args(["-m", "2"]);
+    let (mut consulted, heard) = traced(command, "consulted", &bench.scratch);
+    let mut command = Endpoint::new("127.0.0.2").command(&bench.scratch, "caller_waits_for_bye");
+    command.args(["-s", "9100", &format!("{}:{}", bench.sip.address, bench.sip.port)]);
+    let (mut consults, said) = traced(command, "consults", &bench.scratch);
+    while bench.gateway.ctl_json(&["calls"])[0]["state"] != "answered" {
+        assert!(consults.is_running() && consulted.is_running(), "{}{}", consults.log(), consulted.log());
+    }
+    let messages = std::fs::read_to_string(said).expect("its messages");
+    let answer = messages.split("SIP/2.0 200 OK").nth(1).expect("an answer");
+    let tag_in = |header: &str| {
+        let line = answer.lines().find(|line| line.starts_with(header)).expect("the header");
+        line.split("tag=").nth(1).expect("a tag").trim().to_owned()
+    };
+    let replaces = format!(
+        "{}%3Bto-tag%3D{}%3Bfrom-tag%3D{}",
+        value_of(&messages, "SIP/2.0 200 OK", "\nCall-ID:"),
+        tag_in("To:"),
+        tag_in("From:")
+    );
+    let blind = support::repository().join("crates/gateway/tests/sipp/caller_transfers.xml");
+    let blind = std::fs::read_to_string(blind).expect("the scenario");
+    let named = "Refer-To: <sip:9100@[remote_ip]:[remote_port]";
+    let attended = blind.replace(named, &format!("{named}?Replaces={replaces}"));
+    assert_ne!(attended, blind);
+    let file = bench.scratch.path().join("attended.xml");
+    std::fs::write(&file, attended).expect("the scenario is written");
+    let mut command = bench.caller.command(&bench.scratch, "caller_transfers");
+    command.arg("-sf").arg(file).args(["-s", "8100", &format!("{}:{}", bench.sip.address, bench.sip.port)]);
+    Process::spawn("transfers", &mut command, bench.scratch.path().join("transfers.log")).expect_success(30);
+
+    let calls = bench.gateway.ctl_json(&["calls"]);
+    let joined = calls.as_array().and_then(|calls| calls.iter().find(|call| call["source_peer"] == "second"));
+    assert_eq!(joined.map(|call| &call["destination_peer"]), Some(&"first".into()), "{calls}");
+    let heard = std::fs::read_to_string(heard).expect("its messages");
+    let own = value_of(&heard, "INVITE sip:", "\nCall-ID:");
+    assert_eq!(value_of(&heard, "INVITE sip:peer@", "\nReplaces:"), own, "the dialog that it has itself");
+    for call in calls.as_array().into_iter().flatten() {
+        assert!(bench.gateway.ctl(&["hangup", &call["number"].to_string()]).status.success());
+    }
+    callee.expect_success(10);
+    consults.expect_success(10);
+    consulted.expect_success(10);
+    assert_eq!(bench.finish(2).len(), 2);
 }
 
 #[test]

@@ -15,6 +15,7 @@
 //! | [`Transactions`] | RFC 3261 section 17 and RFC 6026 as tables |
 //! | [`Dialog`] | RFC 3261 section 12: plain data that can be replicated |
 //! | [`uas`] | the checks of RFC 3261 section 8.2 |
+//! | [`locate`] | where a host is reached: RFC 3263 over answers of the DNS that somebody else asks for |
 //! | [`digest`] | who somebody is: RFC 3261 section 22, RFC 7616, RFC 8760 |
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ mod error;
 pub mod header;
 mod header_name;
 mod identifiers;
+pub mod locate;
 mod malformed;
 mod message;
 mod method;
@@ -48,7 +50,7 @@ pub use status::{StatusClass, StatusCode};
 pub use stream::{Frame, FramingError, StreamFramer};
 pub use time::Instant;
 pub use transaction::{
-    CancelError, ClientTx, ConnectionId, Output, Peer, RespondError, SendError, ServerTx, TimerValues,
+    CancelError, ClientTx, ConnectionId, Output, Peer, RespondError, SendError, ServerTx, TargetFailure, TimerValues,
     TransactionConfig, TransactionCounters, Transactions, Transport, Tx,
 };
 pub use uri::{Scheme, Uri, UriBuf, escape_user, unescape};

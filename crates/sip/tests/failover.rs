@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tandem_sip::{
     ClientTx, HeaderName, Identifiers, Instant, Message, Method, Output, Peer, Request, RequestBuilder,
-    ResponseBuilder, SeededRandom, StatusCode, TransactionConfig, Transactions, Transport, Tx,
+    ResponseBuilder, SeededRandom, StatusCode, TargetFailure, TransactionConfig, Transactions, Transport, Tx,
 };
 
 struct Stage {
     transactions: Transactions,
     now: Instant,
     tx: ClientTx,
+    /// Targets that were passed over, why, and who came next.
+    moved: Vec<(Peer, TargetFailure, Peer)>,
 }
 
 fn peer(transport: Transport, last: u8) -> Peer {
@@ -32,12 +34,22 @@ impl Stage {
         let now = Instant::from_us(0);
         let [first, others @ ..] = targets;
         let tx = transactions.send_request_to(now, first, &others, request).expect("room");
-        Self { transactions, now, tx }
+        Self { transactions, now, tx, moved: Vec::new() }
+    }
+
+    /// The next output; that another target is tried goes to `moved`.
+    fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            match self.transactions.poll_output()? {
+                Output::MovedOn { target, failure, next, .. } => self.moved.push((target, failure, next)),
+                output => return Some(output),
+            }
+        }
     }
 
     /// What leaves next, with where it goes.
     fn sent(&mut self) -> (Peer, Request) {
-        let Some(Output::Send { to, bytes }) = self.transactions.poll_output() else { panic!("nothing leaves") };
+        let Some(Output::Send { to, bytes }) = self.poll_output() else { panic!("nothing leaves") };
         let message = Message::parse(&bytes, &Default::default()).expect("a message");
         let Message::Request(request) = message else { panic!("a request") };
         (to, request)
@@ -84,6 +96,7 @@ fn a_target_that_cannot_be_reached_is_passed_over_with_a_branch_of_its_own() {
         other => panic!("{other:?}"),
     }
     assert_eq!(stage.transactions.counters().failovers, 1);
+    assert_eq!(stage.moved, [(a, TargetFailure::Unreachable, b)]);
 }
 
 #[test]
@@ -98,6 +111,7 @@ fn a_503_is_acknowledged_and_the_next_target_is_asked() {
     assert_eq!((to, ack.method(), ack.top_via().branch()), (a, &Method::Ack, first.top_via().branch()));
     let (to, second) = stage.sent();
     assert_eq!((to, second.method()), (b, &Method::Invite));
+    assert_eq!(stage.moved, [(a, TargetFailure::Unavailable { retry_after_s: None }, b)]);
 }
 
 #[test]
@@ -117,7 +131,7 @@ fn a_silent_target_has_four_seconds_and_the_last_one_all_the_time() {
     let mut tried = Vec::new();
     for (seconds, expected) in [(4, A), (4, B), (31, C)] {
         let mut to = None;
-        while let Some(Output::Send { to: there, .. }) = stage.transactions.poll_output() {
+        while let Some(Output::Send { to: there, .. }) = stage.poll_output() {
             to = Some(there);
         }
         assert_eq!(to, Some(peer(Transport::Udp, expected)));
@@ -128,6 +142,7 @@ fn a_silent_target_has_four_seconds_and_the_last_one_all_the_time() {
     let reported = std::iter::from_fn(|| stage.transactions.poll_output()).find(|o| !matches!(o, Output::Send { .. }));
     assert_eq!(reported, Some(Output::Timeout { id: Tx::Client(stage.tx) }));
     assert_eq!(tried.len(), 3);
+    assert!(stage.moved.iter().all(|(_, failure, _)| *failure == TargetFailure::Silent));
 }
 
 #[test]

@@ -163,11 +163,12 @@ impl SwitchConfig {
         if matches!(listener.transport, Transport::Ws | Transport::Wss) {
             return Err(SwitchConfigError::OnlyAccepts(name()));
         }
-        if listener.advertised.is_ipv4() != peer.address.is_ipv4() {
+        if peer.host.is_none() && listener.advertised.is_ipv4() != peer.address.is_ipv4() {
             return Err(SwitchConfigError::AddressFamilyMismatch(name()));
         }
         let host_ok = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
-        if let Some(domain) = peer.domain.as_ref().filter(|host| host.is_empty() || !host.bytes().all(host_ok)) {
+        let names = peer.domain.iter().chain(peer.host.as_ref().map(|host| &host.name));
+        if let Some(domain) = names.into_iter().find(|host| host.is_empty() || !host.bytes().all(host_ok)) {
             return Err(SwitchConfigError::RewriteUnusable { by: name(), text: domain.clone() });
         }
         if peer.codecs.is_empty() {

@@ -6,6 +6,7 @@ use tandem_sip::{Uri, escape_user};
 use super::{NoDestination, Query, Routing, Standing};
 use crate::config::{HuntMode, Order, PeerId, Target};
 use crate::stir::IdentityVerdict;
+use crate::whereabouts::Resolution;
 
 /// A call that somebody asks about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct TargetVerdict {
     pub calls: u32,
     /// Its answer to OPTIONS, in microseconds.
     pub round_trip_us: Option<u32>,
+    /// Where its name leads, where it has one.
+    pub resolution: Option<Resolution>,
 }
 
 impl Routing {
@@ -123,6 +126,7 @@ impl Routing {
                                 in_service: !is_out,
                                 calls,
                                 round_trip_us,
+                                resolution: None,
                             })
                         });
                         explained.targets = verdicts.collect();

@@ -7,14 +7,14 @@ mod phone;
 pub mod random;
 pub mod wires;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use phone::{Phone, Sip, sdp};
 use tandem_call::{
-    CallRecord, Conditions, ConnectionLimits, GuardConfig, Limits, Listener, ListenerId, MediaPlane, MessageLimits,
-    Output, Peer, PeerId, PortRange, RegistrationState, Replica, Rewrite, Route, Switch, SwitchConfig, Target,
-    Timeouts, Transport, TrunkEvent, WallClock, WorkerSlots,
+    Answer, CallRecord, Conditions, ConnectionLimits, GuardConfig, Limits, Listener, ListenerId, MediaPlane,
+    MessageLimits, Output, Peer, PeerId, PortRange, Question, RecordKind, RegistrationState, Replica, Rewrite, Route,
+    Switch, SwitchConfig, Target, Timeouts, Transport, TrunkEvent, WallClock, WorkerSlots,
 };
 use tandem_contract::{Codec, Command, Event, FlowId, LegConfig, LegCounters, LegPosition, Nanos, Refusal, WorkerId};
 
@@ -93,6 +93,11 @@ pub struct Stage {
     pub trunk_events: Vec<TrunkEvent>,
     /// What was said of registrations with peers, in order.
     pub registrations: Vec<(String, RegistrationState)>,
+    /// What the DNS knows, and whether it says so at once.
+    pub names: HashMap<(String, RecordKind), Answer>,
+    pub dns_answers: bool,
+    /// What the DNS was asked, in order.
+    pub asked: Vec<Question>,
     /// Phones beside Alice's and Bob's.
     pub more: Vec<Phone>,
     /// Datagrams for nobody on the stage.
@@ -135,6 +140,9 @@ impl Stage {
             disk_works: true,
             trunk_events: Vec::new(),
             registrations: Vec::new(),
+            names: HashMap::new(),
+            dns_answers: true,
+            asked: Vec::new(),
             more: Vec::new(),
             stray: Vec::new(),
             commands: Vec::new(),
@@ -206,6 +214,12 @@ impl Stage {
                 }
                 Output::Trunk(event) => self.trunk_events.push(event),
                 Output::Registration { peer, state } => self.registrations.push((peer, state)),
+                Output::Resolve(question) => {
+                    self.asked.push(question.clone());
+                    if self.dns_answers {
+                        self.answer_name(&question);
+                    }
+                }
                 Output::Registrations { ticket, .. } => {
                     if let Some(ticket) = ticket {
                         self.switch.on_registrations_stored(self.now, ticket, self.disk_works);
@@ -220,6 +234,14 @@ impl Stage {
                 }
             }
         }
+    }
+
+    /// The DNS says what it knows.
+    pub fn answer_name(&mut self, question: &Question) {
+        let known = self.names.get(&(question.name.clone(), question.kind)).cloned();
+        let name_exists = self.names.keys().any(|(name, _)| *name == question.name);
+        let answer = known.unwrap_or(Answer::Absent { name_exists, ttl_s: 60 });
+        self.switch.on_resolved(self.now, question, answer);
     }
 
     /// The disk has caught up with every record.

@@ -107,7 +107,24 @@ fn explanation(answer: &Value) -> String {
     if !targets.is_empty() {
         page += &format!("\n{targets}");
     }
+    rows(&answer["targets"]).filter(|target| target["resolution"].is_object()).for_each(|target| {
+        page += &resolution(&text(&target["peer"]), &target["resolution"]);
+    });
     page
+}
+
+/// Where a peer's name leads.
+fn resolution(peer: &str, found: &Value) -> String {
+    let name = text(&found["name"]);
+    if let Some(problem) = found["problem"].as_str().filter(|problem| !problem.is_empty()) {
+        return format!("\n{peer} is {name}: {problem}\n");
+    }
+    let mut servers = Table::new(&["host", "by", "address", "priority", "weight", "tried last for s"]);
+    for server in rows(&found["servers"]) {
+        let columns = ["host", "transport", "address", "priority", "weight", "dead_for_s"];
+        servers.row(columns.map(|column| text(&server[column])));
+    }
+    format!("\n{peer} is {name}, for {} s:\n{servers}", text(&found["expires_s"]))
 }
 
 pub(super) fn trunks(answer: &Value) -> String {
@@ -171,7 +188,12 @@ mod tests {
                 { "route": "emergency", "takes": false, "because": "the number does not begin with 112" },
                 { "route": "national", "takes": true, "because": "" },
             ],
-            "targets": [{ "peer": "a", "uri": "sip:0301@x", "in_service": true, "calls": 2, "round_trip_us": null }],
+            "targets": [
+                { "peer": "a", "uri": "sip:0301@x", "in_service": true, "calls": 2, "round_trip_us": null, "resolution": null },
+                { "peer": "b", "uri": "sip:0301@y", "in_service": true, "calls": 0, "round_trip_us": null, "resolution": {
+                    "name": "y", "problem": "", "expires_s": 59, "servers": [{ "host": "s.y", "transport": "UDP",
+                    "address": "192.0.2.1:5060", "priority": 10, "weight": 1, "dead_for_s": 30 }] } },
+            ],
         });
         assert_eq!(
             explanation(&answer),
@@ -180,7 +202,11 @@ mod tests {
              national   takes it\n\n\
              0301: to group carriers: as listed, the next where one fails\n\n\
              peer  Request-URI  in service  calls  OPTIONS us\n\
-             a     sip:0301@x   true        2      -\n"
+             a     sip:0301@x   true        2      -\n\
+             b     sip:0301@y   true        0      -\n\n\
+             b is y, for 59 s:\n\
+             host  by   address         priority  weight  tried last for s\n\
+             s.y   UDP  192.0.2.1:5060  10        1       30\n"
         );
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod capture;
+pub mod dns;
 pub mod endpoint;
 pub mod pair;
 pub mod sipp;
@@ -304,6 +305,37 @@ impl Network {
         assert!(command.status().expect("sh runs").success(), "the caller has no IPv6");
     }
 
+    /// Puts the callee behind a router that translates addresses (nftables, masquerade): it has 192.168.7.2, and the world sees
+    /// 10.77.0.3. What was silent for `timeout_s` seconds is forgotten.
+    pub fn callee_behind_nat(&self, timeout_s: u32) {
+        let script = "ip netns add $nat
+            ip -n $nat link set lo up
+            ip -n $callee link set eth0 netns $nat
+            ip -n $nat address add 10.77.0.3/24 dev eth0
+            ip -n $nat link set eth0 up
+            ip -n $nat link add inside type veth peer name eth0 netns $callee
+            ip -n $nat address add 192.168.7.1/24 dev inside
+            ip -n $nat link set inside up
+            ip -n $callee address add 192.168.7.2/24 dev eth0
+            ip netns exec $callee ethtool -K eth0 tx off >/dev/null
+            ip -n $callee link set eth0 up
+            ip -n $callee route add default via 192.168.7.1
+            ip netns exec $nat nft add table ip nat
+            ip netns exec $nat nft 'add chain ip nat out { type nat hook postrouting priority 100 ; }'
+            ip netns exec $nat nft add rule ip nat out oifname eth0 masquerade
+            ip netns exec $nat sh -c \"echo 1 >/proc/sys/net/ipv4/ip_forward
+                echo $timeout >/proc/sys/net/netfilter/nf_conntrack_udp_timeout
+                echo $timeout >/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream\"";
+        let mut command = Command::new("sh");
+        command.args(["-ec", script]).env("nat", self.nat()).env("callee", self.callee());
+        command.env("timeout", timeout_s.to_string());
+        assert!(command.status().expect("sh runs").success(), "the callee has no translated address");
+    }
+
+    fn nat(&self) -> String {
+        format!("tandem-n-{}", self.id)
+    }
+
     pub fn gateway(&self) -> String {
         format!("tandem-gw-{}", self.id)
     }
@@ -320,5 +352,7 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         self.run("down");
+        // There is none where nobody asked for it.
+        let _ = Command::new("ip").args(["netns", "delete", &self.nat()]).stderr(Stdio::null()).status();
     }
 }

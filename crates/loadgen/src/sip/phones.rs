@@ -271,8 +271,9 @@ impl Phones {
                 Transacted::Terminated { id: Tx::Client(id) } => {
                     self.requests.remove(&id);
                 }
-                // Calls are answered at once: there is nothing to cancel.
+                // Calls are answered at once: there is nothing to cancel. Each request has one target.
                 Transacted::Cancel { .. }
+                | Transacted::MovedOn { .. }
                 | Transacted::Timeout { .. }
                 | Transacted::TransportFailed { .. }
                 | Transacted::Terminated { .. } => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::engine::{Armed, Cancelling, Kind};
 use super::table::{self, Action, Event, State, Timer};
-use super::{Output, Peer, Slot, Transactions, Tx};
+use super::{ClientTx, Output, Peer, Slot, TargetFailure, Transactions, Tx};
 use crate::build::{ack_for_failure, cancel_for};
 use crate::{Instant, Message, Request, Response, ResponseBuilder, StatusCode};
 
@@ -24,7 +24,9 @@ impl Transactions {
     pub(super) fn step(&mut self, now: Instant, slot: Slot, event: Event, mut input: Input) {
         let Some(transaction) = self.get_mut(slot) else { return };
         let Some(row) = table::find(transaction.kind.table(), transaction.state, event) else { return };
-        if transaction.gives_up_on(event, input.response.as_ref()) && self.move_on(now, slot, input.response.as_ref()) {
+        if let Some(failure) = transaction.gives_up_on(event, input.response.as_ref())
+            && self.move_on(now, slot, failure, input.response.as_ref())
+        {
             return;
         }
         let Some(transaction) = self.get_mut(slot) else { return };
@@ -128,7 +130,7 @@ impl Transactions {
     }
 
     /// Tries the next target with a branch of its own (RFC 3263 section 4.3); `false` where there is none.
-    fn move_on(&mut self, now: Instant, slot: Slot, response: Option<&Response>) -> bool {
+    fn move_on(&mut self, now: Instant, slot: Slot, failure: TargetFailure, response: Option<&Response>) -> bool {
         if response.is_some() && self.get(slot).is_some_and(|transaction| transaction.kind == Kind::InviteClient) {
             self.send_failure_ack(slot, response);
         }
@@ -139,11 +141,12 @@ impl Transactions {
         self.counters.failovers += 1;
         self.rename_client(slot, &branch, request.method());
         let Some(transaction) = self.get_mut(slot) else { return false };
-        transaction.peer = next;
+        let target = core::mem::replace(&mut transaction.peer, next);
         transaction.wire = Some(request.to_bytes());
         transaction.invite = (transaction.kind == Kind::InviteClient).then(|| Box::new(request));
         transaction.state = State::Initial;
         (transaction.ack, transaction.repeat, transaction.limit) = (None, None, None);
+        self.outputs.push_back(Output::MovedOn { id: ClientTx(slot), target, failure, next });
         self.step(now, slot, Event::Start, Input::default());
         true
     }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::table::{self, Event, Row, State, Timer};
-use super::{ClientTx, Peer, ServerTx, Slot, Tx};
+use super::{ClientTx, Peer, ServerTx, Slot, TargetFailure, Tx};
 use crate::{Instant, Request, Response, StatusCode};
 
 /// A timer that runs.
@@ -108,17 +108,25 @@ impl Transaction {
         }
     }
 
-    /// Whether `event` means that another target is to be tried, where there is one: nothing was heard yet, or 503.
-    pub(super) fn gives_up_on(&self, event: Event, response: Option<&Response>) -> bool {
+    /// Why another target is to be tried, where there is one: nothing was heard yet, or 503.
+    pub(super) fn gives_up_on(&self, event: Event, response: Option<&Response>) -> Option<TargetFailure> {
         if self.others.is_empty() || self.cancel != Cancelling::No {
-            return false;
+            return None;
         }
         match event {
-            Event::TransportError | Event::Fires(Timer::B | Timer::F) => {
-                matches!(self.state, State::Calling | State::Trying)
+            Event::TransportError | Event::Fires(Timer::B | Timer::F)
+                if !matches!(self.state, State::Calling | State::Trying) =>
+            {
+                None
             }
-            Event::Failure => response.is_some_and(|response| response.status() == StatusCode::SERVICE_UNAVAILABLE),
-            _ => false,
+            Event::TransportError => Some(TargetFailure::Unreachable),
+            Event::Fires(Timer::B | Timer::F) => Some(TargetFailure::Silent),
+            Event::Failure => {
+                let response = response.filter(|response| response.status() == StatusCode::SERVICE_UNAVAILABLE)?;
+                let retry_after_s = response.retry_after().and_then(Result::ok).map(|after| after.delay_s);
+                Some(TargetFailure::Unavailable { retry_after_s })
+            }
+            _ => None,
         }
     }
 

@@ -105,6 +105,17 @@ pub enum Output {
         /// Which transaction; it terminates.
         id: Tx,
     },
+    /// A target could not be had for a request of ours, and the next is tried (RFC 3263 section 4.3).
+    MovedOn {
+        /// The transaction.
+        id: ClientTx,
+        /// Who could not be had.
+        target: Peer,
+        /// What was wrong.
+        failure: TargetFailure,
+        /// Who is tried now.
+        next: Peer,
+    },
     /// Sending failed. For a client this counts as a 503 (section 8.1.3.1).
     TransportFailed {
         /// Which transaction; a client's terminates.
@@ -114,6 +125,20 @@ pub enum Output {
     Terminated {
         /// Which transaction.
         id: Tx,
+    },
+}
+
+/// Why a target could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetFailure {
+    /// It said nothing at all.
+    Silent,
+    /// It could not be sent to.
+    Unreachable,
+    /// It answered 503, and perhaps for how many seconds it is not to be asked again.
+    Unavailable {
+        /// `Retry-After`, in seconds.
+        retry_after_s: Option<u32>,
     },
 }
 

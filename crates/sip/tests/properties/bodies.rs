@@ -245,7 +245,7 @@ impl Run {
                     assert!(self.alive.insert(Tx::Server(id)), "a name came back");
                     self.servers.push((id, request));
                 }
-                Output::Response { id, .. } => self.must_live(Tx::Client(id)),
+                Output::Response { id, .. } | Output::MovedOn { id, .. } => self.must_live(Tx::Client(id)),
                 Output::Cancel { invite, .. } => self.must_live(Tx::Server(invite)),
                 Output::Timeout { id } | Output::TransportFailed { id } => self.must_live(id),
                 Output::Terminated { id } => {

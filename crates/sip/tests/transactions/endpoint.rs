@@ -154,6 +154,7 @@ pub(crate) fn kind(output: &Output) -> String {
         Output::Ack { .. } => "ack".to_owned(),
         Output::Cancel { .. } => "cancel".to_owned(),
         Output::Response { response, .. } => format!("response {}", response.status()),
+        Output::MovedOn { next, .. } => format!("moved on to {next}"),
         Output::Timeout { .. } => "timeout".to_owned(),
         Output::TransportFailed { .. } => "transport failed".to_owned(),
         Output::Terminated { .. } => "terminated".to_owned(),
