@@ -198,7 +198,7 @@ impl Stir {
         let call = tandem_stir::Call {
             origins: &origins,
             destinations: &destinations,
-            date: request.value(HeaderName::Date).and_then(|date| unix_seconds(date)),
+            date: request.value(HeaderName::Date).and_then(unix_seconds),
             now: unix_s,
             freshness_s: self.freshness_s.into(),
         };

@@ -251,8 +251,8 @@ mod tests {
     #[test]
     fn late_and_lost_packets_belong_to_the_slot_in_which_they_left() {
         let mut timeline = timeline(0, 0);
-        [100, 100, 500].map(at).map(|left| timeline.late(left));
-        [99, 100, 121, 122].map(at).map(|left| timeline.lost(left));
+        [100, 100, 500].map(at).into_iter().for_each(|left| timeline.late(left));
+        [99, 100, 121, 122].map(at).into_iter().for_each(|left| timeline.lost(left));
         let without = timeline.undisturbed(&[Stop { from: at(100), until: at(101) }]).unwrap();
         assert_eq!((without.late, without.lost_left_out), (1, 2));
     }

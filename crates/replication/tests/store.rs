@@ -109,6 +109,7 @@ impl Copy {
                 Change::Gone { node, subject, call } => {
                     self.known.remove(&(node.to_string(), subject, call));
                 }
+                Change::Complete(_) => {}
             }
         }
     }

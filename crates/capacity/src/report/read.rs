@@ -174,7 +174,7 @@ mod tests {
         let error = read("a.json", text.as_bytes()).unwrap_err().to_string();
         assert_eq!(
             error,
-            "a.json: version 7 of the format, made by tandem 3.2.0; this one reads up to 2: use tandem 3.2.0 or newer"
+            "a.json: version 7 of the format, made by tandem 3.2.0; this one reads up to 3: use tandem 3.2.0 or newer"
         );
     }
 
