@@ -128,7 +128,7 @@ fn a_call_goes_to_the_second_server_when_the_first_is_dead_and_a_name_that_does_
 
     let found = bench.wait_for("8400", |resolution| resolution["problem"] != "it is being looked up");
     assert_eq!(found["problem"], "there is no such name");
-    let mut refused = bench.call("caller_expects_503", "8400");
+    let mut refused = bench.call("caller_expects_plain_503", "8400");
     refused.expect_success(30);
     let records = bench.finish(2);
     let statuses: Vec<_> = records.iter().map(|record| record["status"].as_u64()).collect();
