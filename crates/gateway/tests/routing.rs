@@ -209,8 +209,8 @@ fn a_caller_is_replaced_by_whom_it_has_consulted() {
     assert_ne!(attended, blind);
     let file = bench.scratch.path().join("attended.xml");
     std::fs::write(&file, attended).expect("the scenario is written");
-    let mut command = bench.caller.command(&bench.scratch, "caller_transfers");
-    command.arg("-sf").arg(file).args(["-s", "8100", &format!("{}:{}", bench.sip.address, bench.sip.port)]);
+    let mut command = bench.caller.command_of(&bench.scratch, &file);
+    command.args(["-s", "8100", &format!("{}:{}", bench.sip.address, bench.sip.port)]);
     Process::spawn("transfers", &mut command, bench.scratch.path().join("transfers.log")).expect_success(30);
 
     let calls = bench.gateway.ctl_json(&["calls"]);

@@ -1,6 +1,7 @@
 //! SIPp as an endpoint.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use std::path::Path;
 use std::process::Command;
 
 use super::{Process, Scratch, repository};
@@ -19,7 +20,11 @@ impl Endpoint {
 
     /// `sipp/SCENARIO.xml` at this endpoint, for one call.
     pub fn command(self, scratch: &Scratch, scenario: &str) -> Command {
-        let file = repository().join(format!("crates/gateway/tests/sipp/{scenario}.xml"));
+        self.command_of(scratch, &repository().join(format!("crates/gateway/tests/sipp/{scenario}.xml")))
+    }
+
+    /// The scenario in `file` at this endpoint, for one call.
+    pub fn command_of(self, scratch: &Scratch, file: &Path) -> Command {
         let mut command = Command::new("sipp");
         command.arg("-sf").arg(file);
         command.args(["-i", self.address, "-mi", self.address, "-p", &self.port.to_string()]);
