@@ -198,7 +198,7 @@ fn a_caller_is_replaced_by_whom_it_has_consulted() {
     };
     let replaces = format!(
         "{}%3Bto-tag%3D{}%3Bfrom-tag%3D{}",
-        value_of(&messages, "SIP/2.0 200 OK", "\nCall-ID:"),
+        value_of(&messages, "SIP/2.0 200 OK", "\nCall-ID:").replace('@', "%40"),
         tag_in("To:"),
         tag_in("From:")
     );
