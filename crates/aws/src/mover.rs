@@ -27,6 +27,9 @@ enum Step<'a> {
     Route(&'a RouteEntry),
 }
 
+/// Each with the interface that it is about.
+type Steps<'a> = Vec<(&'a str, Step<'a>)>;
+
 impl Mover {
     /// Moves to each interface what belongs to it.
     pub fn new(client: Client, here: Vec<(String, Floating)>) -> Self {
@@ -61,7 +64,7 @@ impl Mover {
     }
 
     /// What can be done at once, and what waits for it: an Elastic IP on a private address that has to be here first.
-    fn steps(&self) -> (Vec<(&str, Step<'_>)>, Vec<(&str, Step<'_>)>) {
+    fn steps(&self) -> (Steps<'_>, Steps<'_>) {
         let (mut first, mut after) = (Vec::new(), Vec::new());
         for (interface, floating) in &self.here {
             let Floating { private, elastic, routes, .. } = floating;
@@ -79,7 +82,7 @@ impl Mover {
     }
 
     /// All steps at the same time.
-    fn perform(&self, steps: Vec<(&str, Step<'_>)>, deadline: Instant) -> Result<Spent, CallError> {
+    fn perform(&self, steps: Steps<'_>, deadline: Instant) -> Result<Spent, CallError> {
         let run = |(interface, step): (&str, Step<'_>)| {
             let ec2 = Ec2(&self.client);
             until_done(deadline, || match step {

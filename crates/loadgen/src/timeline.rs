@@ -3,6 +3,9 @@
 
 use tandem_contract::{LatencyHistogram, Nanos, Stop};
 
+/// No bucket yet: the range that any bucket widens to itself.
+const NOTHING: std::ops::Range<usize> = std::ops::Range { start: usize::MAX, end: 0 };
+
 /// A slot of time: 2^20 ns, about a millisecond.
 const SLOT_BITS: u32 = 20;
 /// What was faster is counted, and not told apart.
@@ -66,7 +69,7 @@ impl Timeline {
             came: vec![0; slots],
             slow: Vec::with_capacity((16 * slots).min(MOST_ENTRIES)),
             buckets: vec![0; LatencyHistogram::BUCKETS],
-            touched: usize::MAX..0,
+            touched: NOTHING,
             ..Self::default()
         }
     }
@@ -97,7 +100,7 @@ impl Timeline {
 
     fn end_slot(&mut self) {
         let slot = self.slot;
-        for bucket in std::mem::replace(&mut self.touched, usize::MAX..0) {
+        for bucket in std::mem::replace(&mut self.touched, NOTHING) {
             let packets = std::mem::take(&mut self.buckets[bucket]);
             if packets == 0 {
                 continue;

@@ -223,11 +223,14 @@ impl Prepared {
     }
 
     /// What [`serve`] takes, beside what can be changed while it serves.
-    pub(crate) fn split(self) -> ((TcpListener, Option<watch::Receiver<Arc<ServerConfig>>>), Gate, Certificates) {
+    pub(crate) fn split(self) -> (Door, Gate, Certificates) {
         let reader = self.certificates.as_ref().map(watch::Sender::subscribe);
         ((self.socket, reader), self.gate, self.certificates)
     }
 }
+
+/// Where connections come in, and the certificates of those that come next, where it is HTTPS.
+pub(crate) type Door = (TcpListener, Option<watch::Receiver<Arc<ServerConfig>>>);
 
 /// Reads certificates again, for connections from now on. Where that fails, the old ones stay.
 pub(crate) fn reload_certificates(certificates: &Certificates, tls: Option<&HttpTls>) -> Result<(), TlsError> {
@@ -239,11 +242,7 @@ pub(crate) fn reload_certificates(certificates: &Certificates, tls: Option<&Http
 }
 
 /// Serves until `stop` is sent or dropped; on a thread of its own.
-pub(crate) fn serve(
-    (socket, certificates): (TcpListener, Option<watch::Receiver<Arc<ServerConfig>>>),
-    node: Arc<Node>,
-    stop: oneshot::Receiver<()>,
-) -> io::Result<()> {
+pub(crate) fn serve((socket, certificates): Door, node: Arc<Node>, stop: oneshot::Receiver<()>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let socket = tokio::net::TcpListener::from_std(socket)?;

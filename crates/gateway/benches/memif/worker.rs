@@ -179,7 +179,7 @@ pub(crate) fn memory(calls: u32, secured: bool) -> Result<()> {
     for slot in 0..calls {
         let keys = || {
             let key = master_key(CryptoSuite::AesCm128HmacSha1_80);
-            secured.then(|| LegCrypto { send: key, receive: key })
+            secured.then_some(LegCrypto { send: key, receive: key })
         };
         let legs = legs(Path::MuToG729, slot).map(|leg| LegConfig { crypto: keys(), ..leg });
         let install = Command::InstallFlow { flow: FlowId { slot, generation: 1 }, epoch: Epoch(1), legs };
