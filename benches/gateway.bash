@@ -82,3 +82,35 @@ answering() {
 column() {
     awk -F';' -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i } END { print $c }' "$work/stat.csv"
 }
+
+# rate_options ARGUMENT...: --bin, --seconds and --rates of a bench whose rate grows
+rate_options() {
+    while (($#)); do
+        case $1 in
+            --bin) bin=${2:?}; shift 2 ;;
+            --seconds) seconds=${2:?}; shift 2 ;;
+            --rates) rates=${2:?}; shift 2 ;;
+            *) usage ;;
+        esac
+    done
+}
+
+# climb UNIT REQUESTS RUN: `RUN RATE` for each of $rates, $seconds of SIPp with -trace_stat, until one fails or more than 1 % of its messages,
+# so many REQUESTS each, have to be sent again. The highest rate that held is in $best, 0 where none did.
+climb() {
+    local unit=$1 requests=$2 run=$3 rate made good bad again elapsed verdict
+    best=0
+    printf '%15s %10s %10s %8s %16s %s\n' "$unit" made answered failed retransmissions verdict
+    for rate in $rates; do
+        rm -f "$work"/*stat.csv
+        "$run" "$rate"
+        made=$(column 'TotalCallCreated') good=$(column 'SuccessfulCall(C)') bad=$(column 'FailedCall(C)') again=$(column 'Retransmissions(C)')
+        elapsed=$(column 'ElapsedTime(C)')
+        verdict=held
+        if ((bad > 0 || good < rate * seconds)); then verdict=failed
+        elif ((again * 100 > made * requests)); then verdict=retransmitting; fi
+        printf '%15s %10s %10s %8s %16s %s (%s)\n' "$rate" "$made" "$good" "$bad" "$again" "$verdict" "${elapsed%.*}"
+        [[ $verdict == held ]] || break
+        best=$rate
+    done
+}

@@ -12,14 +12,7 @@ source benches/gateway.bash
 seconds=5 rates="500 1000 1500 2000 2500 3000 4000" port=25066 users=1000
 # All of them have one address here.
 messages_per_s=0
-while (($#)); do
-    case $1 in
-        --bin) bin=${2:?}; shift 2 ;;
-        --seconds) seconds=${2:?}; shift 2 ;;
-        --rates) rates=${2:?}; shift 2 ;;
-        *) usage ;;
-    esac
-done
+rate_options "$@"
 need sipp curl
 start_gateway $port <<YAML
 limits: { max_calls: 10, max_transactions: 1000000 }
@@ -37,20 +30,12 @@ for user in $(seq $users); do
         "$http" "$user"
 done | sed 1d | curl -sS --config -
 scenario=$PWD/crates/gateway/tests/sipp/phone_registers.xml
-printf '%15s %10s %10s %8s %16s %s\n' registrations/s made answered failed retransmissions verdict
-best=0
-for rate in $rates; do
-    rm -f "$work/stat.csv"
-    (cd "$work" && exec "${peer[@]}" sipp -sf "$scenario" -inf accounts.csv -i 127.0.0.1 -p 25070 -r "$rate" -m $((rate * seconds)) \
+registrations() { # RATE
+    (cd "$work" && exec "${peer[@]}" sipp -sf "$scenario" -inf accounts.csv -i 127.0.0.1 -p 25070 -r "$1" -m $(($1 * seconds)) \
         -l 100000 -auth_uri example.com -trace_stat -stf "$work/stat.csv" -fd 1 -nostdin -timeout $((seconds + 15))s 127.0.0.1:$port >/dev/null 2>&1) || true
-    made=$(column 'TotalCallCreated') good=$(column 'SuccessfulCall(C)') bad=$(column 'FailedCall(C)') again=$(column 'Retransmissions(C)')
-    verdict=held
-    if ((bad > 0 || good < rate * seconds)); then verdict=failed
-    elif ((again * 100 > made * 2)); then verdict="retransmitting"; fi
-    printf '%15s %10s %10s %8s %16s %s (%s)\n' "$rate" "$made" "$good" "$bad" "$again" "$verdict" "$(column 'ElapsedTime(C)')"
-    [[ $verdict == held ]] || break
-    best=$rate
-done
+}
+# Two requests a registration.
+climb registrations/s 2 registrations
 echo "highest rate held: $best registrations/s, $((best * 2)) REGISTERs/s"
 curl -fsS "http://$http/metrics" | grep -E '^tandem_(registers_accepted|digest_challenges|database_failures|sip_retransmissions)' || true
 kill -TERM "$gateway"

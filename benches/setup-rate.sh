@@ -9,14 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source benches/gateway.bash
 seconds=5 rates="300 600 1000 1500 2000 2500 3000 4000" port=25060
-while (($#)); do
-    case $1 in
-        --bin) bin=${2:?}; shift 2 ;;
-        --seconds) seconds=${2:?}; shift 2 ;;
-        --rates) rates=${2:?}; shift 2 ;;
-        *) usage ;;
-    esac
-done
+rate_options "$@"
 need sipp
 start_gateway $port < <(two_sipps $port 4000)
 # One callee for the whole run: SIPp ends its calls by itself.
@@ -30,20 +23,9 @@ calls() { # RATE SERVER OPTIONS...
         -m $((rate * seconds)) -l 4000 -trace_stat -stf "$work/stat.csv" -fd 1 -nostdin -timeout $((seconds + 15))s "$@" \
         "$server" >/dev/null 2>&1) || true
 }
-printf '%10s %10s %10s %8s %16s %s\n' 'calls/s' made answered failed retransmissions verdict
-best=0
-for rate in $rates; do
-    calls "$rate" 127.0.0.1:$port
-    made=$(column 'TotalCallCreated') good=$(column 'SuccessfulCall(C)') bad=$(column 'FailedCall(C)') again=$(column 'Retransmissions(C)')
-    elapsed=$(column 'ElapsedTime(C)')
-    verdict=held
-    # Three requests a call.
-    if ((bad > 0 || good < rate * seconds)); then verdict=failed
-    elif ((again * 100 > made * 3)); then verdict="retransmitting"; fi
-    printf '%10s %10s %10s %8s %16s %s (%s)\n' "$rate" "$made" "$good" "$bad" "$again" "$verdict" "${elapsed%.*}"
-    [[ $verdict == held ]] || break
-    best=$rate
-done
+at_gateway() { calls "$1" 127.0.0.1:$port; }
+# Three requests a call.
+climb calls/s 3 at_gateway
 echo "highest rate held: $best calls/s"
 ((best)) || exit 1
 
