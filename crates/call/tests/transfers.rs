@@ -228,17 +228,23 @@ fn alice_acknowledges(stage: &mut Stage, request: &Sip) {
     stage.alice_sends(ok);
 }
 
+/// Alice consults Carol and refers to that dialog; her phone for it, Carol's INVITE of it, and the one that replaces it.
+fn alice_wants_carol_in_her_place(stage: &mut Stage) -> (Phone, Sip, Sip) {
+    let (consulting, first) = alice_consults(stage);
+    let tag = consulting.remote_tag.clone().expect("a tag");
+    alice_refers(stage, (&consulting.call_id, &tag, &consulting.tag));
+    stage.alice.expect_status(202);
+    let trying = stage.alice.expect_request("NOTIFY");
+    alice_acknowledges(stage, &trying);
+    let invite = stage.more[0].expect_request("INVITE");
+    (consulting, first, invite)
+}
+
 #[test]
 fn whom_the_caller_has_consulted_takes_its_place() {
     let mut stage = stage(ALICES);
-    let (consulting, first) = alice_consults(&mut stage);
+    let (consulting, first, invite) = alice_wants_carol_in_her_place(&mut stage);
     let tag = consulting.remote_tag.clone().expect("a tag");
-    alice_refers(&mut stage, (&consulting.call_id, &tag, &consulting.tag));
-    stage.alice.expect_status(202);
-    let trying = stage.alice.expect_request("NOTIFY");
-    alice_acknowledges(&mut stage, &trying);
-
-    let invite = stage.more[0].expect_request("INVITE");
     let own = format!("{};to-tag=caroltag;from-tag={}", first.header("Call-ID"), first.tag("From").expect("a tag"));
     assert_eq!((invite.header("Replaces"), invite.header("Require")), (own.as_str(), "replaces"));
     assert_eq!(invite.uri(), format!("sip:carol@{CAROL}"), "where her dialog leads");
@@ -272,13 +278,7 @@ fn whom_the_caller_has_consulted_takes_its_place() {
 #[test]
 fn where_whom_it_has_consulted_refuses_both_calls_stay_up() {
     let mut stage = stage(ALICES);
-    let (consulting, _) = alice_consults(&mut stage);
-    let tag = consulting.remote_tag.clone().expect("a tag");
-    alice_refers(&mut stage, (&consulting.call_id, &tag, &consulting.tag));
-    stage.alice.expect_status(202);
-    let trying = stage.alice.expect_request("NOTIFY");
-    alice_acknowledges(&mut stage, &trying);
-    let invite = stage.more[0].expect_request("INVITE");
+    let (_, _, invite) = alice_wants_carol_in_her_place(&mut stage);
     carol_answers(&mut stage, &invite, 420, "");
     stage.more[0].expect_request("ACK");
     let told = stage.alice.expect_request("NOTIFY");
