@@ -14,35 +14,44 @@ use crate::{Result, WORKER_CORE};
 const CALLS: usize = 1_000;
 const BATCH: usize = 32;
 
+/// All calls in one direction: from G.711 to G.729, or back.
+struct Side {
+    calls: Vec<Transcoder>,
+    payloads: Vec<Vec<u8>>,
+}
+
+impl Side {
+    fn new(from: Codec) -> Self {
+        let to = if from == Codec::G729 { Codec::Pcmu } else { Codec::G729 };
+        Self { calls: (0..CALLS).map(|_| Transcoder::new(from, to)).collect(), payloads: speech::payloads(from) }
+    }
+}
+
 /// Prints packets per second.
 pub(crate) fn run(path: Path, seconds: u64) -> Result<()> {
     let mut core = CpuSet::new();
     core.set(WORKER_CORE);
     sched_setaffinity(None, &core)?;
-    let (from, to) = match path {
-        Path::G729ToMu => (Codec::G729, Codec::Pcmu),
-        _ => (Codec::Pcmu, Codec::G729),
-    };
-    let payloads = speech::payloads(from);
     let level = Level::detect();
-    let mut calls: Vec<Transcoder> = (0..CALLS).map(|_| Transcoder::new(from, to)).collect();
+    let mut sides: Vec<Side> = path.spoken().iter().map(|codec| Side::new(*codec)).collect();
     let mut outputs = [[0; SAMPLES]; BATCH];
     let (start, mut packets, mut round) = (Instant::now(), 0_u64, 0);
     while start.elapsed() < Duration::from_secs(seconds) {
-        for (nth, group) in calls.chunks_mut(BATCH).enumerate() {
-            let mut jobs: Vec<TranscodeJob<'_>> = group
-                .iter_mut()
-                .zip(&mut outputs)
-                .enumerate()
-                .map(|(call, (state, output))| TranscodeJob {
-                    state,
-                    input: Input::Payload(&payloads[(round + nth * BATCH + call) % PACKETS]),
-                    output,
-                    made: Ok(Made::default()),
-                })
-                .collect();
-            transcode_batch(level, &mut jobs);
-            packets += jobs.len() as u64;
+        for first in (0..CALLS).step_by(BATCH) {
+            for Side { calls, payloads } in &mut sides {
+                let last = CALLS.min(first + BATCH);
+                let batch = calls[first..last].iter_mut().zip(&mut outputs).zip(first..);
+                let mut jobs: Vec<TranscodeJob<'_>> = batch
+                    .map(|((state, output), call)| TranscodeJob {
+                        state,
+                        input: Input::Payload(&payloads[(round + call) % PACKETS]),
+                        output,
+                        made: Ok(Made::default()),
+                    })
+                    .collect();
+                transcode_batch(level, &mut jobs);
+                packets += jobs.len() as u64;
+            }
         }
         round += 1;
     }

@@ -38,6 +38,8 @@ pub(crate) enum Path {
     MuToG722,
     MuToG729,
     G729ToMu,
+    /// Both directions of calls of these two.
+    MuAndG729,
     CmToPlain,
     PlainToCm,
     GcmToPlain,
@@ -55,11 +57,21 @@ impl Path {
             Self::MuToG722 => "mu-to-g722",
             Self::MuToG729 => "mu-to-g729",
             Self::G729ToMu => "g729-to-mu",
+            Self::MuAndG729 => "mu-and-g729",
             Self::CmToPlain => "cm-to-plain",
             Self::PlainToCm => "plain-to-cm",
             Self::GcmToPlain => "gcm-to-plain",
             Self::PlainToGcm => "plain-to-gcm",
             Self::Flood => "flood",
+        }
+    }
+
+    /// What the legs that the source plays speak: the callers', and the callees' where they send as well.
+    pub(crate) fn spoken(self) -> &'static [Codec] {
+        match self {
+            Self::G729ToMu => &[Codec::G729],
+            Self::MuAndG729 => &[Codec::Pcmu, Codec::G729],
+            _ => &[Codec::Pcmu],
         }
     }
 
@@ -90,20 +102,26 @@ pub(crate) fn leg_port(leg: u32) -> u16 {
     FIRST_PORT + 2 * leg as u16
 }
 
-/// What the source sends: the callers' side of every flow in turn, and junk between.
+/// What the source sends: every leg's stream in turn, and junk between.
 pub(crate) struct Traffic {
-    flows: Vec<Flow>,
-    payloads: Vec<Vec<u8>>,
+    /// Of the first flow for each voice, then of the second, ...
+    streams: Vec<Stream>,
+    voices: Vec<Voice>,
     /// What is only passed on may hold anything, and a source that copies it measures itself.
     speaks: bool,
     tag_len: usize,
-    payload_type: u8,
     junk: Option<[u8; HEADERS]>,
     junk_due: u32,
     next: usize,
 }
 
-struct Flow {
+/// What all legs of one side say.
+struct Voice {
+    payload_type: u8,
+    payloads: Vec<Vec<u8>>,
+}
+
+struct Stream {
     headers: [u8; HEADERS],
     sequence: u32,
     sender: Option<Box<Sender>>,
@@ -111,31 +129,30 @@ struct Flow {
 
 impl Traffic {
     pub(crate) fn new(path: Path, flows: u16, gateway: MacAddress) -> Self {
-        let codec = if path == Path::G729ToMu { Codec::G729 } else { Codec::Pcmu };
-        let payloads = speech::payloads(codec);
+        let voices: Vec<Voice> = path.spoken().iter().map(|codec| Voice::new(*codec)).collect();
         let suite = path.sealed_with();
         let tag_len = suite.map_or(0, CryptoSuite::tag_len);
-        let len = UDP + RTP + payloads[0].len() + tag_len;
-        let flow = |number: u16| Flow {
-            headers: headers(gateway, leg_port(2 * u32::from(number)), len),
+        let datagram_len = |voice: &Voice| UDP + RTP + voice.payloads[0].len() + tag_len;
+        let stream = |flow: u16, side: usize, voice: &Voice| Stream {
+            headers: headers(gateway, leg_port(2 * u32::from(flow) + side as u32), datagram_len(voice)),
             sequence: 0,
-            sender: suite.map(|suite| Box::new(Sender::new(&master_key(suite), number.into()))),
+            sender: suite.map(|suite| Box::new(Sender::new(&master_key(suite), flow.into()))),
         };
+        let of_flow = |flow| voices.iter().enumerate().map(move |(side, voice)| stream(flow, side, voice));
         Self {
-            flows: (0..flows).map(flow).collect(),
-            payloads,
-            speaks: matches!(path, Path::MuToG722 | Path::MuToG729 | Path::G729ToMu),
+            streams: (0..flows).flat_map(of_flow).collect(),
+            speaks: matches!(path, Path::MuToG722 | Path::MuToG729 | Path::G729ToMu | Path::MuAndG729),
             tag_len,
-            payload_type: if codec == Codec::G729 { 18 } else { 0 },
-            junk: (path == Path::Flood).then(|| headers(gateway, NOBODYS_PORT, len)),
+            junk: (path == Path::Flood).then(|| headers(gateway, NOBODYS_PORT, datagram_len(&voices[0]))),
             junk_due: 0,
             next: 0,
+            voices,
         }
     }
 
-    /// Octets of each frame.
-    pub(crate) fn frame_len(&self) -> usize {
-        HEADERS + RTP + self.payloads[0].len() + self.tag_len
+    /// Octets of the next frame.
+    pub(crate) fn next_len(&self) -> usize {
+        HEADERS + RTP + self.voices[self.next % self.voices.len()].payloads[0].len() + self.tag_len
     }
 
     /// Writes the next frame; whether it is of a call.
@@ -148,29 +165,36 @@ impl Traffic {
             return false;
         }
         self.junk_due = JUNK_PER_PACKET;
-        let flow = &mut self.flows[self.next];
+        let voice = &self.voices[self.next % self.voices.len()];
+        let stream = &mut self.streams[self.next];
         let (headers, rest) = frame.split_at_mut(HEADERS);
-        headers.copy_from_slice(&flow.headers);
-        let sequence = flow.sequence;
-        flow.sequence += 1;
+        headers.copy_from_slice(&stream.headers);
+        let sequence = stream.sequence;
+        stream.sequence += 1;
         let fields = RtpFields {
             marker: false,
-            payload_type: self.payload_type,
+            payload_type: voice.payload_type,
             sequence: sequence as u16,
             timestamp: sequence.wrapping_mul(160),
             ssrc: self.next as u32,
         };
         let (rtp, room) = rest.split_first_chunk_mut().expect("room");
         fields.write(rtp);
-        let payload = &self.payloads[(sequence as usize + self.next) % speech::PACKETS];
+        let payload = &voice.payloads[(sequence as usize + self.next) % speech::PACKETS];
         if self.speaks {
             room[..payload.len()].copy_from_slice(payload);
         }
-        if let Some(sender) = &mut flow.sender {
+        if let Some(sender) = &mut stream.sender {
             sender.protect(rest, RTP + payload.len()).expect("numbers go up");
         }
-        self.next = if self.next + 1 == self.flows.len() { 0 } else { self.next + 1 };
+        self.next = if self.next + 1 == self.streams.len() { 0 } else { self.next + 1 };
         true
+    }
+}
+
+impl Voice {
+    fn new(codec: Codec) -> Self {
+        Self { payload_type: if codec == Codec::G729 { 18 } else { 0 }, payloads: speech::payloads(codec) }
     }
 }
 

@@ -123,6 +123,7 @@ fn measure_all(seconds: u64, wanted: &str) -> Result<()> {
         ("G.711 to G.722, 1,000 flows", Path::MuToG722, 1_000),
         ("G.711 to G.729, 1,000 flows", Path::MuToG729, 1_000),
         ("G.729 to G.711, 1,000 flows", Path::G729ToMu, 1_000),
+        ("G.711 and G.729 both ways, 1,000 flows", Path::MuAndG729, 1_000),
         ("SRTP to RTP, AES-CM-128 HMAC-SHA1-80", Path::CmToPlain, 1_000),
         ("RTP to SRTP, AES-CM-128 HMAC-SHA1-80", Path::PlainToCm, 1_000),
         ("SRTP to RTP, AES-GCM-128", Path::GcmToPlain, 1_000),
@@ -134,7 +135,7 @@ fn measure_all(seconds: u64, wanted: &str) -> Result<()> {
         let measured = measure(path, flows, seconds, 0)?;
         let share = measured.rate / floor;
         println!("{name:<42}{:>12.0}{share:>12.2}{:>14.4}", measured.rate, measured.allocations);
-        if matches!(path, Path::MuToG729 | Path::G729ToMu) {
+        if matches!(path, Path::MuToG729 | Path::G729ToMu | Path::MuAndG729) {
             // In turn, so that both had the same machine, which is not the same all the time.
             let mut shares = Vec::new();
             let (mut alone, mut with_packets) = (0.0, measured.rate);

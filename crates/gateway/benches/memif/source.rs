@@ -42,7 +42,7 @@ struct Counts {
 pub(crate) fn run(socket: &str, flows: u16, path: Path, seconds: u64, rate: u64) -> Result<()> {
     let End { eal, _port, mut queue } = End::open("client", socket, SOURCE_CORE, path.ring_log2())?;
     let _lcore = lcore::enter(&eal, SOURCE_CORE)?;
-    // Legs of one side alone: what the others would send is the other direction of the same work.
+    // Mostly legs of one side alone: what the others would send is the other direction of the same work.
     let traffic = Traffic::new(path, flows, resolve(&mut queue)?);
     let (out, back, counts) = (Burst::new(), Burst::new(), Counts::default());
     let mut source = Source { queue, traffic, clock: TscClock::new(), out, insists: path != Path::Flood, back, counts };
@@ -125,9 +125,8 @@ impl Source {
         } else {
             self.out.extend((0..frames).map_while(|_| self.queue.mempool().allocate()));
         }
-        let len = self.traffic.frame_len();
         for frame in &mut self.out[waiting..] {
-            if frame.set_len(len).is_ok() {
+            if frame.set_len(self.traffic.next_len()).is_ok() {
                 self.counts.sent += u64::from(self.traffic.fill(frame.data_mut()));
             }
         }

@@ -200,7 +200,7 @@ fn legs(path: Path, slot: u32) -> [LegConfig; 2] {
     let [a, b] = match path {
         Path::MuToA => [Codec::Pcmu, Codec::Pcma],
         Path::MuToG722 => [Codec::Pcmu, Codec::G722],
-        Path::MuToG729 => [Codec::Pcmu, Codec::G729],
+        Path::MuToG729 | Path::MuAndG729 => [Codec::Pcmu, Codec::G729],
         Path::G729ToMu => [Codec::G729, Codec::Pcmu],
         _ => [Codec::Pcmu, Codec::Pcmu],
     };
