@@ -19,5 +19,6 @@ pub mod prices;
 pub mod report;
 pub mod scrape;
 pub mod search;
+mod set_up;
 pub mod sizing;
 mod stops;

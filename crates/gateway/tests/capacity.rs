@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use support::Scratch;
-use tandem_capacity::report::{self, Ended, Limit, Quantity, Report, Status, Verdict};
+use tandem_capacity::report::{self, Ended, Limit, Quantity, Report, Status, Step, Verdict};
 
 /// Each measurement wants both cores: one at a time.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -74,7 +74,7 @@ fn a_slowed_gateway_is_found_lower_and_two_runs_agree_within_their_ranges() {
         assert!(said.contains("bad.json") && said.contains(because), "{said}");
     };
     refused(&whole[..whole.len() / 2], "ends in the middle");
-    refused(&whole.replacen("\"version\": 3,", "\"version\": 99,", 1), "version 99 of the format");
+    refused(&whole.replacen("\"version\": 4,", "\"version\": 99,", 1), "version 99 of the format");
     refused(&whole.replacen("\"held\":", "\"hold\":", 1), "the report was changed or damaged");
     refused("{\"format\": \"something-else\"}", "not a capacity report");
 }
@@ -119,8 +119,19 @@ fn calls_per_second_are_measured_over_sip_and_are_in_the_report_the_page_and_the
     assert_eq!((point.traffic.calls_up, point.traffic.calls_failed), (30, 0), "{set_up:?}");
     assert_eq!(set_up.answered_after.as_ref().unwrap().count, 30);
     assert!(set_up.control_busy.is_some());
+    // The callee's part is a part of it.
+    let added = [point, measurement.half_load.as_ref().unwrap()].map(|point| {
+        let set_up = point.set_up.as_ref().unwrap();
+        let [added, whole] = [&set_up.added, &set_up.answered_after].map(|delay| delay.as_ref().unwrap());
+        assert!(added.count == whole.count && added.p50_us <= whole.p50_us, "{set_up:?}");
+        (point.calls, point.step, added.count)
+    });
+    assert_eq!(added.map(|(calls, ..)| calls), [30, 15]);
+    assert_eq!(added[1], (15, Step::HalfLoad, 15));
+    assert!(said.contains("Added to the set-up of a call (RFC 6076): p50"), "{said}");
     let page = std::fs::read_to_string(scratch.path().join("rate.html")).unwrap();
     assert!(page.contains("calls per second") && page.contains("From INVITE to 200"));
+    assert!(page.contains("Added to the set-up of a call"));
     let beside = tandem(&["capacity", "compare", out, out]);
     let told = String::from_utf8_lossy(&beside.stdout);
     assert!(beside.status.success() && told.contains("calls per second"), "{told}");

@@ -87,7 +87,10 @@ fn calls_set_up_over_sip_carry_each_mix_and_leave_a_record_each() {
     let over_sip = ["--sip", gateway, "--sip-caller", caller, "--sip-callee", callee];
     let mixes = ["pcmu-pcmu", "pcma-g729@40,pcmu-g722", "pcmu+srtp-pcmu+srtp,pcma+gcm-pcmu,g722-g729+srtp"];
     for mix in mixes {
-        all_is_well(mix, 60, &bench.load(mix, 60, &over_sip));
+        let output = bench.load(mix, 60, &over_sip);
+        all_is_well(mix, 60, &output);
+        let added = &outcome(&output)["set_up_added"];
+        assert!(added["count"] == 60 && added["p99_ns"].as_u64() >= added["p50_ns"].as_u64(), "{added}");
     }
     let records = bench.gateway.records(60 * mixes.len());
     assert_eq!(records.len(), 60 * mixes.len());

@@ -323,6 +323,7 @@ impl<B: PacketBuf> Engine<B> {
             latency: Latency::of(&self.receiver.latency),
             calls,
             source,
+            set_up_added: None,
             timeline: self.timeline.clone(),
         }
     }

@@ -159,6 +159,9 @@ pub struct LoadOutcome {
     pub calls: CallCounts,
     /// The source itself.
     pub source: SourceUse,
+    /// What the gateway added to the set-up of each call ([`crate::SipCalls::added`]), where calls were set up over SIP.
+    #[serde(default)]
+    pub set_up_added: Option<Latency>,
     /// How it went by time; not in JSON.
     #[serde(skip)]
     pub timeline: Timeline,
@@ -253,6 +256,7 @@ mod tests {
             latency: Latency::from_buckets(vec![(100, 18)]),
             calls: CallCounts { running: 10, ..CallCounts::default() },
             source: SourceUse::default(),
+            set_up_added: Some(Latency::from_buckets(vec![(300, 10)])),
             timeline: Timeline::default(),
         };
         let again: LoadOutcome = serde_json::from_str(&serde_json::to_string(&outcome).unwrap()).unwrap();

@@ -45,6 +45,12 @@ fn measurement_holds_together(measurement: &Measurement) -> Result<(), Wrong> {
             return wrong(format!("points[{nth}].set_up"), "only a run of calls per second has it");
         }
     }
+    if let Some(point) = &measurement.half_load {
+        within("half_load", point_holds_together(point))?;
+        if measurement.quantity != Quantity::CallsPerSecond {
+            return wrong("half_load", "only a measurement of calls per second has it");
+        }
+    }
     within("answer", answer(&measurement.answer, &measurement.points))
 }
 
@@ -119,6 +125,9 @@ fn stops_hold_together(stops: &Stops) -> Result<(), Wrong> {
 fn set_up_holds_together(set_up: &SetUp, traffic: &Traffic) -> Result<(), Wrong> {
     if let Some(latency) = &set_up.answered_after {
         within("answered_after", latency_holds_together(latency))?;
+    }
+    if let Some(latency) = &set_up.added {
+        within("added", latency_holds_together(latency))?;
     }
     let failed = set_up.failures.iter().try_fold(0_u64, |sum, failure| sum.checked_add(failure.count));
     if failed != Some(traffic.calls_failed) {

@@ -21,6 +21,9 @@ pub struct Measurement {
     pub answer: Answer,
     /// What stands in the way of more; none where nothing broke or nothing was read.
     pub binding: Option<Binding>,
+    /// One further run with half of what held, of calls per second alone; none where the search was ended early, or nothing held.
+    #[serde(default)]
+    pub half_load: Option<Point>,
 }
 
 /// What a search looked for the largest number of.

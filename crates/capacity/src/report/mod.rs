@@ -28,8 +28,9 @@ pub use read::{MAX_FILE_BYTES, ReadError, read};
 /// What [`Report::format`] says.
 pub const FORMAT: &str = "tandem-capacity-report";
 /// The version of the format that this program writes, and the newest that it reads. Version 1 knew nothing of calls set up per
-/// second, of bursts and of SRTP, version 2 nothing of stops; what they left out is read as what it meant.
-pub const VERSION: u32 = 3;
+/// second, of bursts and of SRTP, version 2 nothing of stops, version 3 nothing of what the gateway adds to a set-up; what they
+/// left out is read as what it meant.
+pub const VERSION: u32 = 4;
 
 /// A capacity report.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

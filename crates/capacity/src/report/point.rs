@@ -67,6 +67,10 @@ pub struct Stops {
 pub struct SetUp {
     /// From a caller's INVITE to its 200, of every call that was answered; none where none was.
     pub answered_after: Option<Latency>,
+    /// The same without the callee's own part, from its INVITE to its 200, by the source's clock: what the gateway adds to the session
+    /// request delay (RFC 6076 section 4.3), networks included. None where nobody looked.
+    #[serde(default)]
+    pub added: Option<Latency>,
     /// SIP messages that were sent again, by the source or by the gateway.
     pub repeated: u64,
     /// Calls that failed, by reason: `503 Service Unavailable`.
@@ -87,6 +91,8 @@ pub enum Step {
     Bisect,
     /// Again at a number that held, to be sure of it.
     Edge,
+    /// Behind the search, with half of what held.
+    HalfLoad,
 }
 
 /// What came of a run.

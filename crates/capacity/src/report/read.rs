@@ -129,6 +129,7 @@ mod tests {
         without("/level", &["max_set_up_p99_us", "max_repeated_ppm", "discount_stops"]);
         without("/mix", &["loss_burst", "bursts"]);
         without("/mix/codecs/0", &["suites"]);
+        without("", &["half_load"]);
         (0..5).for_each(|nth| without(&format!("/points/{nth}"), &["set_up", "given_up", "stops"]));
         let old = read("old.json", value.to_string().as_bytes()).unwrap();
         assert_eq!(old, Report { version: 1, ..sample::report() });
@@ -141,6 +142,10 @@ mod tests {
         report.measurements[0].points[0].traffic.calls_failed = 3;
         let error = read_again(&report).unwrap_err().to_string();
         assert!(error.contains("points[0].set_up.failures: do not add up to the 3 calls that failed"), "{error}");
+        let mut other = sample::report();
+        other.measurements[0].half_load = report.measurements[0].half_load.clone();
+        let error = read_again(&other).unwrap_err().to_string();
+        assert!(error.contains("half_load: only a measurement of calls per second has it"), "{error}");
         let mut other = sample::report();
         other.measurements[0].points[0].set_up = Some(Default::default());
         let error = read_again(&other).unwrap_err().to_string();
@@ -169,12 +174,12 @@ mod tests {
 
     #[test]
     fn a_newer_report_says_which_program_reads_it() {
-        let text = sample::report().to_json().replacen("\"version\": 3", "\"version\": 7", 1);
+        let text = sample::report().to_json().replacen("\"version\": 4", "\"version\": 7", 1);
         let text = text.replacen("\"program\": \"0.1.0\"", "\"program\": \"3.2.0\"", 1);
         let error = read("a.json", text.as_bytes()).unwrap_err().to_string();
         assert_eq!(
             error,
-            "a.json: version 7 of the format, made by tandem 3.2.0; this one reads up to 3: use tandem 3.2.0 or newer"
+            "a.json: version 7 of the format, made by tandem 3.2.0; this one reads up to 4: use tandem 3.2.0 or newer"
         );
     }
 

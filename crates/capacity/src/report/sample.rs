@@ -82,6 +82,7 @@ pub(crate) fn measurement(name: &str, held: u64) -> Measurement {
             extrapolation: None,
         },
         binding: None,
+        half_load: None,
     }
 }
 
@@ -151,10 +152,13 @@ pub(crate) fn rate(name: &str, held: u64) -> Measurement {
         let calls = point.calls * 30;
         point.traffic = Traffic { calls_up: calls, ..Traffic::default() };
         let answered_after = point.latency.take();
-        point.set_up = Some(SetUp { answered_after, control_busy: Some(0.5), ..SetUp::default() });
+        let added = answered_after.clone();
+        point.set_up = Some(SetUp { answered_after, added, control_busy: Some(0.5), ..SetUp::default() });
         if point.verdict == Verdict::Breaks {
             point.breaches = vec![Breach::SetUpDelay];
         }
     }
+    let half = rate.points.iter().find(|point| point.calls == held / 2).cloned();
+    rate.half_load = half.map(|half| Point { step: Step::HalfLoad, at_s: 200.0, ..half });
     rate
 }

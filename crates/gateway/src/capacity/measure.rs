@@ -85,6 +85,7 @@ impl Bench<'_> {
             points: Vec::new(),
             answer: search.answer(),
             binding: None,
+            half_load: None,
         };
         let stop = self.stop;
         let run = |next: &Next<'_>, news: &mut dyn FnMut(News<'_>)| {
@@ -243,8 +244,8 @@ pub(super) fn summary(measurement: &Measurement) -> String {
     if let Some(binding) = &measurement.binding {
         text += &format!("\n  {}", binding.summary);
     }
-    if let Some(stops) = measurement.stops_text() {
-        text += &format!("\n  {stops}");
+    for more in [measurement.set_up_text(), measurement.stops_text()].into_iter().flatten() {
+        text += &format!("\n  {more}");
     }
     match answer.ended {
         Ended::Budget => text += "\n  As many runs were made as were allowed: more would narrow it down.",

@@ -109,6 +109,7 @@ impl LoadRunner for Pair {
             latency: Latency::from_buckets(vec![(waits as u64, packets - lost)]),
             calls: CallCounts { running: spec.calls, ..CallCounts::default() },
             source: SourceUse { utilisation: source, ..SourceUse::default() },
+            set_up_added: None,
             timeline: Timeline::default(),
         })
     }

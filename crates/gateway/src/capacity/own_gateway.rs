@@ -210,6 +210,9 @@ media:
 sip:
   listen:
     - address: {listen}
+  # It is to be measured to its end: what it does about overload would come first, sooner still where the source has its core too.
+  guard:
+    max_load_percent: 100
 limits:
   max_calls: {calls}
   max_transactions: 10000000
@@ -249,5 +252,6 @@ mod tests {
         let config = tandem_config::parse("made.yaml", &text).unwrap();
         assert_eq!((config.limits.max_calls, config.workers.cores.as_slice()), (60_000, [1].as_slice()));
         assert_eq!(config.ports[0].addresses.len(), GATEWAY_ADDRESSES as usize);
+        assert_eq!(config.sip.guard.max_load_percent, 100, "nothing is refused because of its load");
     }
 }

@@ -187,6 +187,7 @@ pub(super) fn of_rate(
     let traffic = Traffic { calls_up: outcome.completed, calls_failed: outcome.failures(), ..Traffic::default() };
     let set_up = SetUp {
         answered_after: latency(&outcome.answered_after),
+        added: latency(&outcome.added),
         repeated: outcome.repeated,
         failures,
         control_busy: control.busy,
@@ -292,6 +293,7 @@ mod tests {
             latency: Latency::from_buckets(vec![(40_000, 900), (40_100, 90), (900_000, 10)]),
             calls: CallCounts { running: 10, ..CallCounts::default() },
             source: SourceUse { utilisation: 0.25, worst_lateness_ns: 7_000, ..SourceUse::default() },
+            set_up_added: None,
             timeline: Timeline::default(),
         }
     }

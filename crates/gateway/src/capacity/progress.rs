@@ -98,6 +98,7 @@ const fn step(step: Step) -> &'static str {
         Step::Ramp => "upwards",
         Step::Bisect => "narrowing down",
         Step::Edge => "once more at the edge",
+        Step::HalfLoad => "at half load",
     }
 }
 
@@ -137,6 +138,9 @@ fn line(point: &Point, since: Duration) -> String {
         }
         if let Some(after) = &set_up.answered_after {
             text += &format!("  answered after {:.1} ms, p99 {:.1} ms", after.p50_us / 1e3, after.p99_us / 1e3);
+        }
+        if let Some(added) = &set_up.added {
+            text += &format!(", added p99 {:.2} ms", added.p99_us / 1e3);
         }
         if let Some(busy) = set_up.control_busy {
             text += &format!("  call thread {:.0} %", 100.0 * busy);

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use tandem_capacity::report::{Measurement, Quantity, ServiceLevel, Step};
-use tandem_capacity::search::{Plan, Search};
+use tandem_capacity::report::{Measurement, Point, Quantity, ServiceLevel, Step, Verdict};
+use tandem_capacity::search::{Plan, Probe, Search};
 use tandem_loadgen::{
     Impairments, LoadError, RateOutcome, RateProgress, RateSpec, SipEndpoints, SourceNetwork, measure_rate,
 };
 
-use super::measure::{Measured, News, Next, searched};
+use super::measure::{EndedBy, Measured, News, Next, searched};
 use super::mixes::NamedMix;
 use super::point::{self, ControlLoad};
 use super::threads::Threads;
@@ -84,10 +84,11 @@ impl RateBench<'_> {
             points: Vec::new(),
             answer: search.answer(),
             binding: None,
+            half_load: None,
         };
         let kind = mix.mix.kinds()[0];
         let (stop, shares_core) = (self.stop, self.shares_core);
-        let run = |next: &Next<'_>, news: &mut dyn FnMut(News<'_>)| {
+        let mut run = |next: &Next<'_>, news: &mut dyn FnMut(News<'_>)| {
             let probe = next.probe;
             let seconds = if probe.step == Step::Ramp { method.ramp_seconds } else { method.seconds };
             news(News::Begins { probe, nth: next.nth, seconds, range: next.range });
@@ -120,8 +121,40 @@ impl RateBench<'_> {
                 }
             }
         };
-        Ok(searched(search, measurement, stop, &mut news, run))
+        let mut measured = searched(search, measurement, stop, &mut news, &mut run);
+        if matches!(measured.ended_by, EndedBy::Itself) {
+            match at_half_load(&measured.measurement, &mut news, &mut run) {
+                Ok(point) => measured.measurement.half_load = point,
+                Err(error) => measured.ended_by = EndedBy::Error(error),
+            }
+        }
+        Ok(measured)
     }
+}
+
+/// One more run with half of what held, made again once where it is void; none where nothing held, or it was stopped.
+fn at_half_load(
+    measurement: &Measurement,
+    news: &mut dyn FnMut(News<'_>),
+    run: &mut dyn FnMut(&Next<'_>, &mut dyn FnMut(News<'_>)) -> anyhow::Result<Option<Point>>,
+) -> anyhow::Result<Option<Point>> {
+    let calls = measurement.answer.held.div_ceil(2);
+    let at_s = measurement.points.last().map_or(0.0, |last| last.at_s + last.seconds);
+    let mut found = None;
+    for again in 0..2 {
+        let nth = measurement.points.len() + 1 + again;
+        let probe = Probe { calls, step: Step::HalfLoad };
+        let next = Next { probe, nth, range: measurement.answer.range, at_s, level: &measurement.level };
+        let point = if calls > 0 { run(&next, news)? } else { None };
+        let Some(point) = point else { break };
+        news(News::Ended { point: &point, so_far: measurement });
+        let is_void = point.verdict == Verdict::Void;
+        found = Some(point);
+        if !is_void {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -171,6 +204,7 @@ mod tests {
                 failed: if refused > 0 { BTreeMap::from([reason]) } else { BTreeMap::new() },
                 repeated: if answered_ns > 5e8 { begun } else { 0 },
                 answered_after: Latency::from_buckets(vec![(answered_ns as u64, begun - refused)]),
+                added: Latency::from_buckets(vec![(answered_ns as u64 - 100_000, begun - refused)]),
                 utilisation: (rate / self.source).min(1.0),
                 late: 0,
                 worst_lateness_ns: 0,
@@ -205,6 +239,21 @@ mod tests {
         assert!(range.low as f64 <= edge && edge <= range.high as f64 + 1.0, "{range:?}");
         assert!(found.points.iter().any(|point| point.breaches.contains(&Breach::SetUpDelay)));
         assert!(summary(&found).contains("calls a second held"), "{}", summary(&found));
+    }
+
+    #[test]
+    fn what_the_gateway_adds_is_measured_once_more_at_half_of_what_held() {
+        let found = measured(model()).measurement;
+        let half = found.half_load.as_ref().unwrap();
+        let held = found.answer.held;
+        assert_eq!((half.calls, half.step, half.seconds), (held.div_ceil(2), Step::HalfLoad, 30.0));
+        // At half load a queue before one server takes twice the time of an empty one.
+        let added = half.set_up.as_ref().unwrap().added.as_ref().unwrap();
+        assert!((300.0..500.0).contains(&added.p99_us), "{added:?}");
+        let text = summary(&found);
+        assert!(text.contains("Added to the set-up of a call") && text.contains("half of that"), "{text}");
+        let nothing = measured(Model { room: 0, ..model() }).measurement;
+        assert_eq!((nothing.answer.held, nothing.half_load), (0, None));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl LoadRunner for DeviceSource {
         let outcome =
             set_up.during(|| on_a_thread_of_its_own(progress, |seconds| this.send(&plan, &remotes, &seconds, stop)))?;
         set_up.remove()?;
-        Ok(outcome)
+        Ok(LoadOutcome { set_up_added: set_up.added(), ..outcome })
     }
 }
 

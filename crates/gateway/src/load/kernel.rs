@@ -90,7 +90,7 @@ impl LoadRunner for KernelSource {
         };
         let outcome = set_up.during(|| on_a_thread_of_its_own(progress, send))?;
         set_up.remove()?;
-        Ok(outcome)
+        Ok(LoadOutcome { set_up_added: set_up.added(), ..outcome })
     }
 }
 

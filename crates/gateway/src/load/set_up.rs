@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tandem_loadgen::{LoadError, PlannedCall, RemoteLeg, Rtpengine, SipCalls, SipEndpoints};
+use tandem_loadgen::{Latency, LoadError, PlannedCall, RemoteLeg, Rtpengine, SipCalls, SipEndpoints};
 
 use super::control::Control;
 use super::source::SourceArgs;
@@ -44,6 +44,14 @@ impl SetUp {
             remotes.push([a, b].map(RemoteLeg::plain));
         }
         Ok(remotes)
+    }
+
+    /// What the gateway added to the set-up of each call; none where that was not over SIP.
+    pub(super) fn added(&self) -> Option<Latency> {
+        match self {
+            Self::Sip(sip) => Some(sip.added()),
+            Self::Http(_) | Self::Rtpengine(..) => None,
+        }
     }
 
     /// Does `work` while the calls are up. Over SIP the gateway may have something to say meanwhile.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tandem_loadgen::{LoadOutcome, Progress};
+use tandem_loadgen::{Latency, LoadOutcome, Progress};
 
 /// A second of a run.
 pub(super) fn line(progress: &Progress) -> String {
@@ -45,9 +45,10 @@ pub(super) fn table(outcome: &LoadOutcome) -> String {
             outcome.calls.with_loss, outcome.calls.wrong_audio, outcome.calls.one_way
         ),
     );
-    let quantiles = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]
-        .map(|(name, quantile)| format!("{name} {}", duration(outcome.latency.quantile_ns(quantile))));
-    row("latency", format!("{}, most {}", quantiles.join(", "), duration(outcome.latency.max_ns())));
+    row("latency", quantiles(&outcome.latency));
+    if let Some(added) = &outcome.set_up_added {
+        row("added to set-ups", format!("{}, INVITE to 200 without the callee's part", quantiles(added)));
+    }
     let source = &outcome.source;
     row(
         "source",
@@ -61,6 +62,12 @@ pub(super) fn table(outcome: &LoadOutcome) -> String {
         ),
     );
     text
+}
+
+fn quantiles(latency: &Latency) -> String {
+    let told = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]
+        .map(|(name, quantile)| format!("{name} {}", duration(latency.quantile_ns(quantile))));
+    format!("{}, most {}", told.join(", "), duration(latency.max_ns()))
 }
 
 /// Nanoseconds in the unit that suits them.

@@ -5,13 +5,14 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as StdInstant};
 
+use hdrhistogram::Histogram;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tandem_sip::Instant;
 
 use super::phones::{NUMBERS, Output, Phones};
-use super::rate::{Rate, RateOutcome, RateProgress, RateSpec};
+use super::rate::{AT_A_TIME, Rate, RateOutcome, RateProgress, RateSpec, histogram_of_delays};
 use super::{Failure, Happened, SipEndpoints};
-use crate::{LoadError, PlannedCall, RemoteLeg, SourceNetwork};
+use crate::{Latency, LoadError, PlannedCall, RemoteLeg, SourceNetwork};
 
 /// Calls that are being set up, or taken down, at once.
 const AT_ONCE: usize = 64;
@@ -70,22 +71,34 @@ impl Line {
         let _ = poll(&mut fds, Some(&wait));
     }
 
-    /// Hands what waits in the sockets to callers and callees, a batch of each; says whether there was anything.
-    fn receive(&mut self, now: Instant, phones: &mut Phones) -> bool {
+    /// Takes what waits in the sockets, a batch of each; says whether there was anything. `hear` gets the socket's address, the
+    /// sender's and the octets.
+    fn receive(&mut self, mut hear: impl FnMut(&Self, SocketAddr, SocketAddr, &[u8])) -> bool {
         let mut any = false;
+        let mut buffer = std::mem::take(&mut self.buffer);
         for (own, socket) in &self.sockets {
             for _ in 0..BATCH {
-                match socket.recv_from(&mut self.buffer) {
+                match socket.recv_from(&mut buffer) {
                     Ok((length, from)) => {
                         any = true;
-                        phones.on_datagram(now, *own, from, &self.buffer[..length]);
+                        hear(self, *own, from, &buffer[..length]);
                     }
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                     Err(_) => break,
                 }
             }
         }
+        self.buffer = buffer;
         any
+    }
+
+    /// Sends what a run at a steady rate has to send, each datagram at the time that it is told.
+    fn flush(&self, rate: &mut Rate) {
+        while let Some(output) = rate.poll(self.now()) {
+            if let Output::Send { from, to, bytes } = output {
+                self.send(from, to, &bytes);
+            }
+        }
     }
 
     /// Datagrams that the kernel dropped because one of these sockets was full.
@@ -132,6 +145,8 @@ pub struct SipCalls {
     /// The number of the first call of a run: those of an earlier one may still be answered.
     first: u32,
     up: Vec<u32>,
+    /// What the gateway added to the set-up of each call.
+    added: Histogram<u64>,
 }
 
 impl SipCalls {
@@ -142,7 +157,14 @@ impl SipCalls {
     pub fn open(mut endpoints: SipEndpoints) -> Result<Self, LoadError> {
         let line = Line::open(&mut endpoints)?;
         let gateway = endpoints.gateway;
-        Ok(Self { line, phones: Phones::new(endpoints, fastrand::u64(..)), gateway, first: 0, up: Vec::new() })
+        let phones = Phones::new(endpoints, fastrand::u64(..));
+        Ok(Self { line, phones, gateway, first: 0, up: Vec::new(), added: histogram_of_delays()? })
+    }
+
+    /// From the INVITE of each caller to its 200 without the callee's own part: what the gateway adds to the session request delay (RFC 6076
+    /// section 4.3), of all calls that came about so far.
+    pub fn added(&self) -> Latency {
+        Latency::of(&self.added)
     }
 
     /// Sets each call up. Answers where its legs send to.
@@ -169,8 +191,9 @@ impl SipCalls {
             for (reached, happened) in self.round() {
                 let call = ((reached + NUMBERS - first) % NUMBERS) as usize;
                 match happened {
-                    Happened::Up { remotes: legs, .. } if call < calls.len() => {
+                    Happened::Up { remotes: legs, added, .. } if call < calls.len() => {
                         self.up.push(reached);
+                        self.added.saturating_record(added.as_nanos() as u64);
                         missing -= usize::from(remotes[call].replace(*legs).is_none());
                     }
                     Happened::Failed(Failure::Refused(503, _)) if StdInstant::now() < give_up => {
@@ -250,9 +273,11 @@ impl SipCalls {
         if news.is_empty() {
             self.line.wait(self.phones.next_deadline());
         }
-        let now = self.line.now();
-        self.line.receive(now, &mut self.phones);
-        flush(&mut self.phones, &self.line, &mut news);
+        let phones = &mut self.phones;
+        self.line.receive(|line, own, from, bytes| {
+            phones.on_datagram(line.now(), own, from, bytes);
+            flush(phones, line, &mut news);
+        });
         news
     }
 }
@@ -279,13 +304,18 @@ pub fn measure_rate(
         if rate.is_over(began) {
             break;
         }
-        rate.advance(began);
-        while let Some(output) = rate.poll(began) {
-            if let Output::Send { from, to, bytes } = output {
-                line.send(from, to, &bytes);
+        for _ in 0..AT_A_TIME {
+            if !rate.begin(line.now()) {
+                break;
             }
+            line.flush(&mut rate);
         }
-        let any = line.receive(began, rate.phones());
+        rate.advance(line.now());
+        line.flush(&mut rate);
+        let any = line.receive(|line, own, from, bytes| {
+            rate.phones().on_datagram(line.now(), own, from, bytes);
+            line.flush(&mut rate);
+        });
         let ended = line.now();
         rate.was_busy(ended - began);
         if ended >= second {

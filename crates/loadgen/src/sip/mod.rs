@@ -44,8 +44,8 @@ pub struct SipEndpoints {
 /// What came about in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Happened {
-    /// It is answered and acknowledged at both ends; the caller had its answer after `took`.
-    Up { remotes: Box<[RemoteLeg; 2]>, took: Duration },
+    /// It is answered and acknowledged at both ends; the caller had its answer after `took`, of which the callee had all but `added`.
+    Up { remotes: Box<[RemoteLeg; 2]>, took: Duration, added: Duration },
     /// It has ended, at both ends, as the caller wished.
     Down,
     /// It did not come about, or not to its proper end.

@@ -51,6 +51,10 @@ pub(super) struct Phones {
     happened: VecDeque<(u32, Happened)>,
     /// 2xx to an INVITE that were sent or received once more; transactions do not count them.
     repeated_2xx: u64,
+    /// When the last datagram came.
+    arrived: Instant,
+    /// The call whose callee's 2xx is the next datagram to leave.
+    answering: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +104,9 @@ struct Callee {
     remote: Option<RemoteLeg>,
     /// The 2xx that waits for its ACK.
     accepted: Option<(ServerTx, Invite2xx)>,
+    /// When the INVITE came, and how long the 2xx took from there to the wire.
+    asked: Instant,
+    own: Duration,
     has_ended: bool,
 }
 
@@ -126,6 +133,8 @@ impl Phones {
             unacknowledged: BinaryHeap::new(),
             happened: VecDeque::new(),
             repeated_2xx: 0,
+            arrived: Instant::ZERO,
+            answering: None,
         }
     }
 
@@ -146,6 +155,8 @@ impl Phones {
                 dialog: None,
                 remote: None,
                 accepted: None,
+                asked: now,
+                own: Duration::ZERO,
                 has_ended: false,
             },
         };
@@ -194,8 +205,10 @@ impl Phones {
         }
     }
 
-    /// Takes a datagram that came to `local`. What is no SIP is counted by the transactions, and answered where that is possible.
+    /// Takes a datagram that came to `local`; what it leads to has to be polled before the next one, or times are wrong by as much.
+    /// What is no SIP is counted by the transactions, and answered where that is possible.
     pub(super) fn on_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+        self.arrived = now;
         let _ = self.transactions.on_bytes(now, Peer::udp(local, from), bytes);
     }
 
@@ -246,8 +259,13 @@ impl Phones {
         self.calls.contains_key(&number)
     }
 
-    /// The next thing to do or to know.
+    /// The next thing to do or to know. A datagram is to leave at `now`.
     pub(super) fn poll(&mut self, now: Instant) -> Option<Output> {
+        if let Some(callee) =
+            self.answering.take().and_then(|number| self.calls.get_mut(&number)).map(|call| &mut call.callee)
+        {
+            callee.own = now.saturating_since(callee.asked);
+        }
         loop {
             if let Some((number, happened)) = self.happened.pop_front() {
                 return Some(Output::Call { number, happened });
@@ -325,7 +343,7 @@ impl Phones {
         let Ok(ack) = self.transactions.send_ack(to, dialog.ack(response.cseq_number())) else { return };
         let Some(call) = self.calls.get_mut(&number) else { return };
         call.caller.dialog = Some(dialog);
-        let took = now.saturating_since(call.begun);
+        let took = self.arrived.saturating_since(call.begun);
         match call.caller.talk.on_answer(response.body()) {
             Ok(remote) => {
                 call.caller.answered = Some(Answered { took, remote, to, ack });
@@ -387,6 +405,7 @@ impl Phones {
         };
         call.callee.dialog = Some(dialog);
         call.callee.remote = Some(remote);
+        call.callee.asked = self.arrived;
         let contact = self.contact(from.local);
         let responding = |status| ResponseBuilder::new(request, status).to_tag(&tag).contact(contact.as_str());
         let ringing = responding(StatusCode::RINGING).build();
@@ -394,6 +413,7 @@ impl Phones {
         let (Ok(ringing), Ok(accepted)) = (ringing, accepted) else { return };
         let _ = self.transactions.respond(now, tx, &ringing);
         let _ = self.transactions.respond(now, tx, &accepted);
+        self.answering = Some(number);
         let waits = Invite2xx::new(now, accepted, &self.timers);
         self.unacknowledged.push(Reverse((waits.deadline(), number)));
         if let Some(call) = self.calls.get_mut(&number) {
@@ -441,7 +461,8 @@ impl Phones {
                 let acknowledged = call.callee.remote.filter(|_| call.callee.accepted.is_none());
                 let Some((answered, callee)) = call.caller.answered.as_ref().zip(acknowledged) else { return };
                 call.state = State::Up;
-                Happened::Up { remotes: Box::new([answered.remote, callee]), took: answered.took }
+                let added = answered.took.saturating_sub(call.callee.own);
+                Happened::Up { remotes: Box::new([answered.remote, callee]), took: answered.took, added }
             }
             State::Ending if call.caller.has_ended && call.callee.has_ended => {
                 self.calls.remove(&number);

@@ -24,10 +24,10 @@ fn every_call_comes_up_with_the_others_address_and_ends_when_the_caller_hangs_up
     let (mut phones, mut now, news) = called("pcmu-pcmu", 50, wire, SOON);
     assert_eq!(news.len(), 50);
     for (_, happened) in &news {
-        let Happened::Up { remotes, took } = happened else { panic!("{happened:?}") };
+        let Happened::Up { remotes, took, added } = happened else { panic!("{happened:?}") };
         // The gateway has no media of its own here: each side is told where the other one is.
         assert_eq!(remotes.map(|leg| leg.address.port()), [10_002, 10_000]);
-        assert_eq!(*took, 2 * WAY);
+        assert_eq!((*took, *added), (2 * WAY, 2 * WAY));
     }
     (0..50).for_each(|number| phones.hang_up(now, number));
     let end = now + SOON;
@@ -35,6 +35,33 @@ fn every_call_comes_up_with_the_others_address_and_ends_when_the_caller_hangs_up
     assert_eq!(over.len(), 50);
     assert!(over.iter().all(|(_, happened)| *happened == Happened::Down), "{over:?}");
     assert_eq!((phones.calls(), phones.repeated()), (0, 0));
+}
+
+#[test]
+fn the_time_that_a_callee_takes_for_its_answer_is_not_what_the_gateway_adds() {
+    let mut phones = Phones::new(super::super::wire::endpoints(), 7);
+    let (mut wire, mut now) = (faithful(), Instant::from_ms(1));
+    phones.call(now, 0, &planned("pcmu-pcmu"));
+    // Whatever leaves takes so long to be made.
+    let slowly = |phones: &mut Phones, wire: &mut Wire, now: &mut Instant| {
+        let mut news = Vec::new();
+        while let Some(output) = phones.poll(*now) {
+            match output {
+                Output::Send { from, to, bytes } => wire.carry(*now, from, to, &bytes),
+                Output::Call { happened, .. } => news.push(happened),
+            }
+            *now = *now + Duration::from_micros(300);
+        }
+        news
+    };
+    let mut news = slowly(&mut phones, &mut wire, &mut now);
+    while let Some(next) = wire.next() {
+        now = next.max(now);
+        wire.deliver(now, &mut phones);
+        news.extend(slowly(&mut phones, &mut wire, &mut now));
+    }
+    let [Happened::Up { took, added, .. }] = &news[..] else { panic!("{news:?}") };
+    assert_eq!((*took - *added, *added), (Duration::from_micros(300), 2 * WAY));
 }
 
 #[test]

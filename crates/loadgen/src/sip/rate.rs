@@ -22,6 +22,8 @@ const BUSY_LIMIT: f64 = 0.98;
 const LINGER: Duration = Duration::from_secs(33);
 /// The slowest answer that the histogram tells apart, in nanoseconds.
 const SLOWEST_NS: u64 = 60_000_000_000;
+/// Calls that begin, and calls that end, before what has arrived is looked at.
+pub(super) const AT_A_TIME: usize = 16;
 /// Reasons that are told apart; more are counted under the first.
 const MOST_REASONS: usize = 20;
 
@@ -88,6 +90,9 @@ pub struct RateOutcome {
     pub repeated: u64,
     /// From a caller's INVITE to its 200.
     pub answered_after: Latency,
+    /// The same without the callee's own part, from its INVITE to its 200: what the gateway adds to the session request delay (RFC 6076
+    /// section 4.3), networks included.
+    pub added: Latency,
     /// The share of the time that the source's thread had work, 0 to 1.
     pub utilisation: f64,
     /// INVITEs that left more than 20 ms after their time.
@@ -138,6 +143,7 @@ pub(super) struct Rate {
     failed: BTreeMap<String, u64>,
     failed_in_warm_up: u64,
     answers: Histogram<u64>,
+    added: Histogram<u64>,
     late: u64,
     worst_lateness: Duration,
     busy: Duration,
@@ -160,7 +166,7 @@ impl Rate {
         }
         let rate = u64::from(spec.per_second);
         let first = (u64::from(spec.warm_up_ms) * rate).div_ceil(1_000);
-        let answers = Histogram::new_with_bounds(1_000, SLOWEST_NS, 2);
+        let answers = histogram_of_delays()?;
         Ok(Self {
             spec: *spec,
             phones,
@@ -174,7 +180,8 @@ impl Rate {
             completed: 0,
             failed: BTreeMap::new(),
             failed_in_warm_up: 0,
-            answers: answers.map_err(|error| LoadError::Port(error.to_string()))?,
+            added: answers.clone(),
+            answers,
             late: 0,
             worst_lateness: Duration::ZERO,
             busy: Duration::ZERO,
@@ -197,33 +204,36 @@ impl Rate {
         self.start + Duration::from_nanos(call * 1_000_000_000 / u64::from(self.spec.per_second))
     }
 
-    /// Begins and ends the calls whose time has come, a few at a time: what arrives must not wait for long.
-    pub(super) fn advance(&mut self, now: Instant) {
-        for _ in 0..16 {
-            let due = self.due(self.begun);
-            if self.begun >= self.wanted || due > now {
-                break;
-            }
-            if self.begun >= self.first && self.repeated_before.is_none() {
-                self.repeated_before = Some(self.phones.repeated());
-            }
-            let number = (self.begun % u64::from(NUMBERS)) as u32;
-            if self.phones.has(number) {
-                // A million calls ago, and still not over.
-                self.note_failure(self.begun, &Failure::Unfinished);
-            } else {
-                let local = self.locals[self.begun as usize % self.locals.len()];
-                self.phones.call(now, number, &PlannedCall { kind: self.spec.kind, local });
-            }
-            if self.begun >= self.first {
-                let lateness = now.saturating_since(due);
-                self.late += u64::from(lateness > LATE);
-                self.worst_lateness = self.worst_lateness.max(lateness);
-            }
-            self.begun += 1;
-            self.last_begun_at = now;
+    /// Begins the call whose time has come the longest; says whether there was one. What it sends has to be polled before the next.
+    pub(super) fn begin(&mut self, now: Instant) -> bool {
+        let due = self.due(self.begun);
+        if self.begun >= self.wanted || due > now {
+            return false;
         }
-        for _ in 0..16 {
+        if self.begun >= self.first && self.repeated_before.is_none() {
+            self.repeated_before = Some(self.phones.repeated());
+        }
+        let number = (self.begun % u64::from(NUMBERS)) as u32;
+        if self.phones.has(number) {
+            // A million calls ago, and still not over.
+            self.note_failure(self.begun, &Failure::Unfinished);
+        } else {
+            let local = self.locals[self.begun as usize % self.locals.len()];
+            self.phones.call(now, number, &PlannedCall { kind: self.spec.kind, local });
+        }
+        if self.begun >= self.first {
+            let lateness = now.saturating_since(due);
+            self.late += u64::from(lateness > LATE);
+            self.worst_lateness = self.worst_lateness.max(lateness);
+        }
+        self.begun += 1;
+        self.last_begun_at = now;
+        true
+    }
+
+    /// Ends calls whose time has come, a few at a time: what arrives must not wait for long. Does what else is due.
+    pub(super) fn advance(&mut self, now: Instant) {
+        for _ in 0..AT_A_TIME {
             let Some((at, number)) = self.up.front().copied().filter(|(at, _)| *at <= now) else { break };
             debug_assert!(at <= now);
             self.up.pop_front();
@@ -248,10 +258,11 @@ impl Rate {
         let call = u64::from(number) + rounds * u64::from(NUMBERS);
         let is_measured = call >= self.first;
         match happened {
-            Happened::Up { took, .. } => {
+            Happened::Up { took, added, .. } => {
                 self.up.push_back((now + Duration::from_millis(self.spec.hold_ms.into()), number));
                 if is_measured {
                     self.answers.saturating_record(took.as_nanos() as u64);
+                    self.added.saturating_record(added.as_nanos() as u64);
                 }
             }
             Happened::Down => self.completed += u64::from(is_measured),
@@ -359,11 +370,17 @@ impl Rate {
             repeated: self.phones.repeated() - self.repeated_before.unwrap_or_else(|| self.phones.repeated()),
             failed: self.failed,
             answered_after: Latency::of(&self.answers),
+            added: Latency::of(&self.added),
             utilisation,
             late: self.late,
             worst_lateness_ns: self.worst_lateness.as_nanos() as u64,
         }
     }
+}
+
+/// Delays up to [`SLOWEST_NS`], exact to 1 %.
+pub(super) fn histogram_of_delays() -> Result<Histogram<u64>, LoadError> {
+    Histogram::new_with_bounds(1_000, SLOWEST_NS, 2).map_err(|error| LoadError::Port(error.to_string()))
 }
 
 #[cfg(test)]

@@ -31,6 +31,11 @@ impl Run {
         rate.start(now);
         while !rate.is_over(now) {
             wire.deliver(now, rate.phones());
+            while rate.begin(now) {
+                while let Some(Output::Send { from, to, bytes }) = rate.poll(now) {
+                    wire.carry(now, from, to, &bytes);
+                }
+            }
             rate.advance(now);
             while let Some(Output::Send { from, to, bytes }) = rate.poll(now) {
                 wire.carry(now, from, to, &bytes);
@@ -55,6 +60,7 @@ fn each_second_has_as_many_calls_as_asked_and_all_of_them_end() {
     assert_eq!((outcome.repeated, outcome.void.len(), outcome.seconds), (0, 0, 2.0));
     assert_eq!(outcome.answered_after.count(), 300);
     assert!((1_900_000..2_300_000).contains(&outcome.answered_after.quantile_ns(0.99)), "{outcome:?}");
+    assert_eq!(outcome.added, outcome.answered_after, "callees answer at once here");
     let again: RateOutcome = serde_json::from_str(&serde_json::to_string(&outcome).unwrap()).unwrap();
     assert_eq!(again, outcome);
 }

@@ -239,6 +239,25 @@ pub(super) fn histogram(measurement: &Measurement) -> String {
     card(title, &small, &(svg + &keys))
 }
 
+/// What the gateway adds to the set-up of a call, at the number that held and at half of it.
+pub(super) fn set_up(measurement: &Measurement) -> String {
+    let delays = measurement.set_up_delays();
+    if delays.is_empty() {
+        return String::new();
+    }
+    let mut html = "<div class=\"scroll\"><table><thead><tr><th class=\"left\">calls per second</th><th>answered</th><th>p50</th><th>p99</th><th>p99.9</th><th>most</th></tr></thead><tbody>\n".to_owned();
+    for (point, added) in delays {
+        let half = if point.step == Step::HalfLoad { ", half load" } else { ", the most that held" };
+        let _ = write!(html, "<tr><td class=\"left\">{}{half}</td><td>{}</td>", whole(point.calls), whole(added.count));
+        for us in [added.p50_us, added.p99_us, added.p99_9_us, added.max_us] {
+            let _ = write!(html, "<td>{}</td>", micros(us));
+        }
+        html += "</tr>\n";
+    }
+    html += "</tbody></table></div>";
+    card("Added to the set-up of a call", "from INVITE to 200 without the callee's part (RFC 6076)", &html)
+}
+
 /// A core's busy time by stage, against calls.
 pub(super) fn stages(measurement: &Measurement) -> String {
     let cores = |point: &Point| point.gateway.as_ref().map_or(0, |gateway| gateway.cores.len());

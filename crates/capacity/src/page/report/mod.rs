@@ -200,6 +200,7 @@ fn section(measurement: &Measurement) -> String {
         html += &charts::loss(measurement);
     }
     html += &charts::histogram(measurement);
+    html += &charts::set_up(measurement);
     html += &charts::stages(measurement);
     html += &charts::cores(measurement);
     if let Some(binding) = &measurement.binding {
@@ -231,7 +232,7 @@ fn binding_card(binding: &Binding) -> String {
 fn every_point(measurement: &Measurement) -> String {
     let mut html = format!(
         "<details><summary>Every run ({})</summary><div class=\"scroll\"><table><thead><tr>",
-        measurement.points.len()
+        measurement.points.len() + usize::from(measurement.half_load.is_some())
     );
     for head in ["at", "step"] {
         let _ = write!(html, "<th class=\"left\">{head}</th>");
@@ -268,7 +269,7 @@ fn every_point(measurement: &Measurement) -> String {
         let _ = write!(html, "<th>{head}</th>");
     }
     html += "<th class=\"left\">verdict</th></tr></thead><tbody>\n";
-    for point in &measurement.points {
+    for point in measurement.points.iter().chain(&measurement.half_load) {
         html += &row(point);
     }
     html + "</tbody></table></div></details>"
@@ -279,6 +280,7 @@ fn row(point: &Point) -> String {
         Step::Ramp => "ramp",
         Step::Bisect => "bisect",
         Step::Edge => "edge",
+        Step::HalfLoad => "half load",
     };
     let quantile =
         |of: fn(&crate::report::Latency) -> f64| point.delay().map_or("–".to_owned(), |delay| micros(of(delay)));
@@ -430,7 +432,9 @@ mod tests {
     fn calls_per_second_have_their_own_words() {
         let report = Report { measurements: vec![sample::rate("g711", 1000)], ..sample::report() };
         let page = report_page(&report);
-        for there in ["calls per second", "From INVITE to 200", "sent again", "p99 from INVITE to 200 ≤ 100 ms"] {
+        let added = ["Added to the set-up of a call", "<td>400 µs</td>", "<td class=\"left\">half load</td>"];
+        let words = ["calls per second", "From INVITE to 200", "sent again", "p99 from INVITE to 200 ≤ 100 ms"];
+        for there in words.into_iter().chain(added) {
             assert!(page.contains(there), "{there}");
         }
         assert!(!page.contains("packets lost of each million") && !page.contains("NaN"));
