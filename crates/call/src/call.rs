@@ -424,6 +424,7 @@ impl Call {
             self.settle(exchange, now);
         }
         self.look_after_silence(exchange, now);
+        exchange.look_after_recording(now, self);
         if is_due(self.media.removal_due) {
             // The record does without the counters. The place stays reserved until the worker gives it back.
             self.media.removal_due = None;
@@ -450,7 +451,7 @@ impl Call {
 
     /// Notes when this call wants to be woken.
     pub(crate) fn set_alarm(&mut self, exchange: &mut Exchange) {
-        let next = self.next_deadline();
+        let next = self.next_deadline().into_iter().chain(exchange.recordings.deadline(self.number)).min();
         if next != self.alarm {
             if let Some(old) = self.alarm {
                 exchange.alarms.remove(&(old, self.number));

@@ -46,6 +46,8 @@ pub(crate) struct Leg {
     pub(crate) holds: bool,
     /// What of the other side's wish this peer knows.
     pub(crate) told: Direction,
+    /// It took the place of who was there first.
+    pub(crate) stands_in: bool,
     /// Our media is at another address than this peer knows.
     pub(crate) has_moved: bool,
     /// The direction of our latest offer.
@@ -182,6 +184,7 @@ impl Leg {
             wish: Direction::SendRecv,
             holds: false,
             told: Direction::SendRecv,
+            stands_in: false,
             has_moved: false,
             offered: Direction::SendRecv,
             incoming: None,

@@ -173,10 +173,16 @@ pub struct SwitchCounters {
     pub identities_signed: u64,
     /// Recording sessions that a recording server took (RFC 7866).
     pub recordings_begun: u64,
-    /// Calls that were to be recorded, and whose recording server refused or did not answer.
+    /// How often a recording server was told of a change of its call, and took it.
+    pub recordings_changed: u64,
+    /// How often it did not.
+    pub recording_changes_refused: u64,
+    /// Sessions for calls that were to be recorded, and whose recording server refused or did not answer.
     pub recordings_failed: u64,
     /// Recording sessions that the server ended before their call.
     pub recordings_lost: u64,
+    /// Calls that are up and are to be recorded by a server, and are not.
+    pub recordings_missing: u64,
     /// INVITEs from addresses of no peer, answered 403 and not counted as attempts.
     pub refused_strangers: u64,
     /// Datagrams that are not SIP messages we can answer.

@@ -187,6 +187,7 @@ impl Call {
         exchange.admission.join(other, (source, &peer)).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         let mut leg = caller_leg(exchange, (source, peer), from, dialog, (&self.media.reservation, side));
         leg.is_up = true;
+        leg.stands_in = true;
         let review = offer.as_ref().and_then(|offer| leg.negotiation.review(offer).ok());
         if let Some(review) = review {
             leg.wish = mirrored(review.direction);

@@ -45,6 +45,9 @@ pub struct Replica {
     pub(crate) change: Option<Change>,
     pub(crate) then: ThenReplica,
     pub(crate) record: CallRecord,
+    /// The peer that the route has the call recorded by.
+    #[serde(default)]
+    pub(crate) recorder: Option<String>,
     /// The session with a recording server.
     #[serde(default)]
     pub(crate) recording: Option<SessionReplica>,
@@ -143,6 +146,8 @@ pub(crate) struct LegReplica {
     #[serde(default)]
     pub(crate) holds: bool,
     pub(crate) told: Direction,
+    #[serde(default)]
+    pub(crate) stands_in: bool,
     #[serde(default)]
     pub(crate) has_moved: bool,
     pub(crate) offered: Direction,

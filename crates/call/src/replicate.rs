@@ -49,6 +49,7 @@ impl Call {
             change: self.change,
             then,
             record: self.record.clone(),
+            recorder: self.recorder.clone(),
             recording: exchange.recordings.replica(self.number),
             is_recorded,
             legs: [a.replica(exchange), b.replica(exchange)],
@@ -111,6 +112,7 @@ impl Leg {
             wish: self.wish,
             holds: self.holds,
             told: self.told,
+            stands_in: self.stands_in,
             has_moved: self.has_moved,
             offered: self.offered,
             incoming: self.incoming.as_ref().map(|incoming| IncomingReplica {

@@ -168,9 +168,8 @@ impl Call {
             exchange.dialogs.insert(call.leg(side).dialog_key(), (number, side));
         }
         call.resume_media(exchange, now, replica, position);
-        if let Some(recording) = &replica.recording {
-            exchange.restore_recording(&call, recording);
-        }
+        call.recorder.clone_from(&replica.recorder);
+        exchange.restore_recording(now, &call, replica.recording.as_ref());
         let mut is_whole = true;
         for side in LegSide::BOTH {
             let leg = &replica.legs[side.index()];
@@ -377,6 +376,7 @@ fn leg(exchange: &Exchange, now: Nanos, (id, peer): (PeerId, Arc<Peer>), replica
     leg.wish = replica.wish;
     leg.holds = replica.holds;
     leg.told = replica.told;
+    leg.stands_in = replica.stands_in;
     leg.has_moved = replica.has_moved;
     leg.offered = replica.offered;
     leg.pinned = replica.pinned.map(peer_at);

@@ -1,38 +1,46 @@
 //! Recording sessions: a call's media copied to a recording server, which is called for it with both streams and a description of
 //! who is in the call (SIPREC: RFC 7866, with metadata of RFC 7865).
 //!
-//! | state of the session | what is awaited |
-//! | --- | --- |
-//! | invited | the server's final answer; until then nothing is copied |
-//! | up | the end of the call, or the server's BYE |
+//! | state of the session | what is awaited | what follows |
+//! | --- | --- | --- |
+//! | invited | the server's final answer | until then nothing is copied |
+//! | up | a change of the call: of a codec, a direction, an address, a party | re-INVITE with offer and metadata anew; copies go on meanwhile |
+//! | up | the end of the call, or the server's BYE | BYE, or the copies end |
+//! | missing | its time: `FIRST_AGAIN_S`, twice that, and so on up to `LAST_AGAIN_S` | another INVITE |
+//! | given up | nothing: the server said that it does not want the call | |
 //!
 //! The call never waits for any of it: a server that is silent, refuses or goes away leaves the call as it is.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+mod copies;
+mod description;
+mod metadata;
+mod takeover;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
-use tandem_contract::{Command, FlowId, ForkTarget, Function, LegSide, Nanos, WorkerId};
-use tandem_sdp::SessionDescription;
+use tandem_contract::{FlowId, LegSide, Nanos, WorkerId};
 use tandem_sip::{
-    ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Peer as SipPeer, Request, Response, ServerTx,
-    StatusCode, UriBuf,
+    ClientTx, Dialog, DialogId, DialogState, HeaderName, Method, Peer as SipPeer, Request, RequestBuilder, Response,
+    ServerTx, StatusCode, UriBuf,
 };
 
-use crate::call::Call;
-use crate::exchange::{Exchange, Purpose, instant};
-use crate::leg::Leg;
+use crate::call::{Call, Phase};
+use crate::exchange::{Exchange, Purpose, instant, seconds};
 use crate::output::CallNumber;
 use crate::record::UnixMillis;
 
-/// What a worker confirms the copies' beginning and end with; nobody waits for it.
-const REQUEST: u32 = u32::MAX;
-/// Between the parts of the INVITE's body; it occurs in none of them.
-const BOUNDARY: &str = "tandem-recording-session";
+use copies::Copied;
+use description::{BOUNDARY, Description, Protection, Told};
+pub(crate) use takeover::SessionReplica;
+
+/// Seconds until a server that could not be had, or left, is called again: the first time, and at most.
+const FIRST_AGAIN_S: u32 = 5;
+const LAST_AGAIN_S: u32 = 60;
+/// The longest time that a server may ask for.
+const MAX_RETRY_AFTER_S: u32 = 3_600;
 
 /// Every call's recording session.
 #[derive(Debug, Default)]
@@ -40,6 +48,10 @@ pub(crate) struct Recordings {
     sessions: HashMap<CallNumber, Session>,
     /// By Call-ID and our tag.
     dialogs: HashMap<(String, String), CallNumber>,
+    /// Calls that are to be recorded and are not, from the first failure until a session is up.
+    missing: HashMap<CallNumber, Missing>,
+    /// Calls with a session or without the one they are to have, of which something is new.
+    touched: BTreeSet<CallNumber>,
 }
 
 #[derive(Debug)]
@@ -49,16 +61,21 @@ struct Session {
     /// The INVITE under way.
     invite: Option<ClientTx>,
     place: (WorkerId, FlowId),
-    /// Where the copies of both legs go; `None` for what the server does not want.
-    targets: [Option<ForkTarget>; 2],
+    description: Description,
+    /// The server knows the description, or has refused it.
+    is_told: bool,
+    /// Not before this time is it told anew, after a glare.
+    again_at: Option<Nanos>,
+    /// What is copied of both legs; `None` for what the server does not want.
+    copies: [Option<Copied>; 2],
 }
 
-/// A session as another node goes on with it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SessionReplica {
-    dialog: Dialog,
-    home: (tandem_sip::Transport, SocketAddr, SocketAddr),
-    targets: [Option<(SocketAddr, u32)>; 2],
+/// A session that there should be.
+#[derive(Clone, Copy, Debug, Default)]
+struct Missing {
+    attempts: u32,
+    /// When it is tried again; `None` while it is being tried, or for good.
+    again_at: Option<Nanos>,
 }
 
 /// An INVITE to a recording server.
@@ -86,6 +103,8 @@ impl Recordings {
     /// Forgets a call's session, and says nothing to its server.
     pub(crate) fn forget(&mut self, call: CallNumber) {
         self.remove(call);
+        self.missing.remove(&call);
+        self.touched.remove(&call);
     }
 
     fn remove(&mut self, call: CallNumber) -> Option<Session> {
@@ -94,14 +113,43 @@ impl Recordings {
         Some(session)
     }
 
-    /// What another node has to know of a call's session; nothing before it is up.
-    pub(crate) fn replica(&self, call: CallNumber) -> Option<SessionReplica> {
-        let session = self.sessions.get(&call).filter(|session| session.invite.is_none())?;
-        Some(SessionReplica {
-            dialog: session.dialog.clone(),
-            home: (session.home.transport, session.home.local, session.home.remote),
-            targets: session.targets.map(|target| target.map(|target| (target.remote, target.ssrc))),
-        })
+    /// Something happened in a call.
+    pub(crate) fn touch(&mut self, call: CallNumber) {
+        if self.sessions.contains_key(&call) || self.missing.contains_key(&call) {
+            self.touched.insert(call);
+        }
+    }
+
+    /// A call to look after.
+    pub(crate) fn take_touched(&mut self) -> Option<CallNumber> {
+        self.touched.pop_first()
+    }
+
+    /// When a call is to be looked after in any case.
+    pub(crate) fn deadline(&self, call: CallNumber) -> Option<Nanos> {
+        let again = self.missing.get(&call).and_then(|missing| missing.again_at);
+        again.or_else(|| self.sessions.get(&call)?.again_at)
+    }
+
+    /// The call is changing: its server is told of what comes of that, or called, later.
+    fn postpone(&mut self, now: Nanos, call: CallNumber) {
+        if let Some(at) = self.missing.get_mut(&call).and_then(|missing| missing.again_at.as_mut()) {
+            *at = (*at).max(now.plus(seconds(1)));
+        }
+        if let Some(session) = self.sessions.get_mut(&call) {
+            session.again_at.take_if(|at| *at <= now);
+        }
+    }
+
+    /// Calls that are to be recorded and are not.
+    pub(crate) fn missing(&self) -> u64 {
+        self.missing.len() as u64
+    }
+}
+
+impl Session {
+    fn is_up(&self) -> bool {
+        self.dialog.state == DialogState::Confirmed
     }
 }
 
@@ -109,20 +157,26 @@ fn key(dialog: &Dialog) -> (String, String) {
     (dialog.id.call_id.clone(), dialog.id.local_tag.clone())
 }
 
+impl Call {
+    /// The peer that records it: the route's choice, else the caller's peer's, else the callee's.
+    fn recorded_by(&self) -> Option<String> {
+        let of = |side| self.leg(side).peer.recorder.clone();
+        self.recorder.clone().or_else(|| of(LegSide::A)).or_else(|| of(LegSide::B))
+    }
+}
+
 impl Exchange {
-    /// The call was answered: the server that it is to be recorded by is called.
+    /// The call was answered, or a session with its server failed before: the server that it is to be recorded by is called.
     pub(crate) fn begin_recording(&mut self, now: Nanos, call: &Call) {
-        let chosen = call.recorder.clone().or_else(|| call.leg(LegSide::A).peer.recorder.clone());
-        let Some(name) = chosen.or_else(|| call.leg(LegSide::B).peer.recorder.clone()) else { return };
-        let Some((_, peer)) = self.routing.peer_named(&name) else { return };
-        let Ok(ways) = self.ways_to(now, &peer) else {
-            self.counters.recordings_failed += 1;
-            return;
+        let found = call.recorded_by().and_then(|name| self.routing.peer_named(&name));
+        let Some((_, peer)) = found else { return };
+        let target = UriBuf::sip(None, &peer.uri_host());
+        let (Ok(ways), Ok(target)) = (self.ways_to(now, &peer), target) else {
+            return self.on_unrecorded(now, call.number, Some(0));
         };
         let home = ways[0];
-        let Ok(target) = UriBuf::sip(None, &peer.uri_host()) else { return };
         let identifiers = self.transactions.identifiers();
-        let mut dialog = Dialog {
+        let dialog = Dialog {
             id: DialogId { call_id: identifiers.call_id(), local_tag: identifiers.tag(), remote_tag: String::new() },
             state: DialogState::Early,
             local_address: format!("<sip:{}>", home.local),
@@ -133,92 +187,175 @@ impl Exchange {
             remote_cseq: None,
             is_secure: false,
         };
+        let protection = Protection::new(&peer, || self.key_seed());
         let started = UnixMillis(self.config.wall_clock.unix_millis(now));
-        let ids = [(); 5].map(|()| self.unique());
-        let body = body(call, &ids, started);
+        let description = Description::new(Told::of(call), protection, || self.unique(), started);
+        let place = (call.media.reservation.worker, call.media.reservation.flow);
+        let mut session = Session {
+            dialog,
+            home,
+            invite: None,
+            place,
+            description,
+            is_told: false,
+            again_at: None,
+            copies: [None; 2],
+        };
+        if self.describe(now, call.number, &mut session, &ways) {
+            self.recordings.insert(call.number, session);
+        } else {
+            self.on_unrecorded(now, call.number, Some(0));
+        }
+    }
+
+    /// Sends the server of a session the offer and the metadata as they are now; `false` where there is no room for it.
+    fn describe(&mut self, now: Nanos, call: CallNumber, session: &mut Session, ways: &[SipPeer]) -> bool {
+        let home = session.home;
         let transport = home.transport.uri_param().map(|name| format!(";transport={name}")).unwrap_or_default();
-        let request = dialog.request(Method::Invite);
+        let body = session.description.body(call);
+        let request: RequestBuilder = session.dialog.request(Method::Invite);
         let request = request
             .header(HeaderName::Contact, &format!("<sip:{}{transport}>;+sip.src", home.local))
             .header(HeaderName::Require, "siprec")
             .header(HeaderName::Accept, "application/sdp, application/rs-metadata")
             .body(&format!("multipart/mixed;boundary={BOUNDARY}"), body);
-        let invite = RecordingInvite { call: call.number, dialog: dialog.clone(), home, ack: None };
-        let Some(tx) = self.request_to(now, &ways, request, Purpose::Recording(Box::new(invite))) else {
-            self.counters.recordings_failed += 1;
+        let invite = RecordingInvite { call, dialog: session.dialog.clone(), home, ack: None };
+        session.invite = self.request_to(now, ways, request, Purpose::Recording(Box::new(invite)));
+        session.is_told = session.invite.is_some();
+        session.again_at = None;
+        session.is_told
+    }
+
+    /// Tells a call's server what has changed, and calls it again where that is due.
+    pub(crate) fn look_after_recording(&mut self, now: Nanos, call: &Call) {
+        let is_due = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
+        if call.phase != Phase::Answered || call.is_changing() {
+            return self.recordings.postpone(now, call.number);
+        }
+        if let Some(missing) = self.recordings.missing.get_mut(&call.number).filter(|missing| is_due(missing.again_at))
+        {
+            missing.again_at = None;
+            self.begin_recording(now, call);
             return;
-        };
-        let place = (call.media.reservation.worker, call.media.reservation.flow);
-        self.recordings.insert(call.number, Session { dialog, home, invite: Some(tx), place, targets: [None; 2] });
+        }
+        let Some(session) = self.recordings.sessions.get(&call.number) else { return };
+        let waits = session.invite.is_some() || session.again_at.is_some_and(|at| at > now);
+        let told = Told::of(call);
+        if waits || session.is_told && session.description.told == told {
+            return;
+        }
+        let Some(mut session) = self.recordings.remove(call.number) else { return };
+        let at = UnixMillis(self.config.wall_clock.unix_millis(now));
+        session.description.change(told, || self.unique(), at);
+        let to = self.next_hop(now, &session.dialog, session.home);
+        if !self.describe(now, call.number, &mut session, &[to]) {
+            session.again_at = Some(now.plus(seconds(FIRST_AGAIN_S)));
+        }
+        self.recordings.insert(call.number, session);
     }
 
     /// The call is over, and its session with it. Its flow takes the copies along.
     pub(crate) fn end_recording(&mut self, now: Nanos, call: CallNumber) {
+        self.recordings.missing.remove(&call);
         let Some(mut session) = self.recordings.remove(call) else { return };
         match session.invite {
             // A 200 that is on its way is acknowledged and ended when it comes.
-            Some(tx) => drop(self.transactions.cancel(instant(now), tx, None)),
-            None => {
+            Some(tx) if !session.is_up() => drop(self.transactions.cancel(instant(now), tx, None)),
+            _ => {
                 let to = self.next_hop(now, &session.dialog, session.home);
                 self.bye(now, &mut session.dialog, to, "Q.850;cause=16", None);
             }
         }
     }
 
-    /// The server answered our INVITE; what it was sent to be recorded with, where it is now.
-    pub(crate) fn on_recording_answer(&mut self, now: Nanos, tx: ClientTx, response: &Response) -> Option<CallNumber> {
+    /// The server answered our INVITE.
+    pub(crate) fn on_recording_answer(&mut self, now: Nanos, tx: ClientTx, response: &Response) {
         let status = response.status();
-        let Some(Purpose::Recording(invite)) = self.requests.get_mut(&tx) else { return None };
+        let Some(Purpose::Recording(invite)) = self.requests.get_mut(&tx) else { return };
         if let Some((to, bytes)) = &invite.ack {
             if status.is_success() {
                 let (to, bytes) = (*to, Arc::clone(bytes));
                 self.transactions.resend(to, bytes);
             }
-            return None;
+            return;
         }
-        if status.is_provisional() {
-            return None;
+        if status.is_success() {
+            self.on_recording_accepted(now, tx, response);
+        } else if status.is_final() {
+            self.on_recording_refused(now, tx, Some(response));
         }
-        let (call, home) = (invite.call, invite.home);
-        if !status.is_success() {
-            self.on_recording_failure(tx);
-            return None;
-        }
-        let mut dialog = invite.dialog.clone();
-        response.to_tag().unwrap_or_default().clone_into(&mut dialog.id.remote_tag);
-        if dialog.confirm(response).is_err() {
-            // Without a usable Contact, the way the INVITE went is the best guess.
-            dialog.state = DialogState::Confirmed;
+    }
+
+    fn on_recording_accepted(&mut self, now: Nanos, tx: ClientTx, response: &Response) {
+        let Some(Purpose::Recording(invite)) = self.requests.get(&tx) else { return };
+        let (call, home, mut dialog) = (invite.call, invite.home, invite.dialog.clone());
+        let is_change = dialog.state == DialogState::Confirmed;
+        if is_change {
+            dialog.on_response(response);
+        } else {
+            response.to_tag().unwrap_or_default().clone_into(&mut dialog.id.remote_tag);
+            if dialog.confirm(response).is_err() {
+                // Without a usable Contact, the way the INVITE went is the best guess.
+                dialog.state = DialogState::Confirmed;
+            }
         }
         let to = self.next_hop(now, &dialog, home);
         let ack = self.transactions.send_ack(to, dialog.ack(response.cseq_number())).ok();
         if let Some(Purpose::Recording(invite)) = self.requests.get_mut(&tx) {
             invite.ack = ack.map(|bytes| (to, bytes));
         }
-        let targets = self.targets_of(response);
-        let is_wanted = self.recordings.sessions.contains_key(&call);
-        let Some(targets) = targets.filter(|_| is_wanted) else {
-            self.recordings.remove(call);
-            self.counters.recordings_failed += u64::from(is_wanted);
-            self.bye(now, &mut dialog, to, "SIP;cause=487", None);
-            return None;
+        let is_ours = self.recordings.sessions.get(&call).is_some_and(|session| session.invite == Some(tx));
+        let Some(mut session) = is_ours.then(|| self.recordings.remove(call)).flatten() else {
+            // The call is over. What was up before has had its BYE.
+            if !is_change {
+                self.bye(now, &mut dialog, to, "SIP;cause=487", None);
+            }
+            return;
         };
-        let session = self.recordings.sessions.get_mut(&call)?;
         session.dialog = dialog;
         session.invite = None;
-        session.targets = targets;
-        self.counters.recordings_begun += 1;
-        self.copy(call);
-        Some(call)
+        let copies = self.copies_of(&mut session, response);
+        session.copies = copies.unwrap_or_default();
+        if copies.is_none() {
+            self.copy_of(&session);
+            self.bye(now, &mut session.dialog, to, "SIP;cause=487", None);
+            return self.on_unrecorded(now, call, None);
+        }
+        let counter =
+            if is_change { &mut self.counters.recordings_changed } else { &mut self.counters.recordings_begun };
+        *counter += 1;
+        self.recordings.missing.remove(&call);
+        self.copy_of(&session);
+        self.recordings.insert(call, session);
+        self.recordings.touch(call);
     }
 
-    /// The server refused, or does not answer.
-    pub(crate) fn on_recording_failure(&mut self, tx: ClientTx) {
+    /// The server refused an INVITE, or does not answer it (`None`).
+    pub(crate) fn on_recording_refused(&mut self, now: Nanos, tx: ClientTx, response: Option<&Response>) {
         let Some(Purpose::Recording(invite)) = self.requests.get(&tx) else { return };
         let call = invite.call;
-        if self.recordings.sessions.get(&call).is_some_and(|session| session.invite == Some(tx)) {
+        let random = self.random();
+        let Some(session) = self.recordings.sessions.get_mut(&call).filter(|session| session.invite == Some(tx)) else {
+            return;
+        };
+        session.invite = None;
+        let status = response.map(Response::status);
+        let is_gone = matches!(status, None | Some(StatusCode::REQUEST_TIMEOUT | StatusCode::CALL_DOES_NOT_EXIST));
+        if session.is_up() && !is_gone {
+            // RFC 3261 §14.1: the session is as it was. The Call-ID is ours.
+            if status == Some(StatusCode::REQUEST_PENDING) {
+                session.is_told = false;
+                session.again_at = Some(now.plus((2_100 + random % 1_900) * 1_000_000));
+            } else {
+                self.counters.recording_changes_refused += 1;
+            }
+            return self.recordings.touch(call);
+        }
+        if session.is_up() {
+            self.lose_recording(now, call);
+        } else {
             self.recordings.remove(call);
-            self.counters.recordings_failed += 1;
+            self.on_unrecorded(now, call, response.map_or(Some(0), again_after_s));
         }
     }
 
@@ -235,67 +372,32 @@ impl Exchange {
         };
         self.refuse(now, tx, request, status, &tag);
         if *request.method() == Method::Bye {
-            self.counters.recordings_lost += 1;
-            if let Some(session) = self.recordings.sessions.get_mut(&call) {
-                session.targets = [None; 2];
-            }
-            self.copy(call);
-            self.recordings.remove(call);
+            self.lose_recording(now, call);
         }
         true
     }
 
-    /// Another node's session goes on here, once the worker has the call's flow.
-    pub(crate) fn restore_recording(&mut self, call: &Call, replica: &SessionReplica) {
-        let (transport, local, remote) = replica.home;
-        let targets = replica.targets.map(|target| target.map(|(remote, ssrc)| self.target(remote, Some(ssrc))));
-        let session = Session {
-            dialog: replica.dialog.clone(),
-            home: SipPeer::new(transport, local, remote),
-            invite: None,
-            place: (call.media.reservation.worker, call.media.reservation.flow),
-            targets,
-        };
-        self.recordings.insert(call.number, session);
+    /// The server left a session that was up: the copies end, and it is called again later.
+    fn lose_recording(&mut self, now: Nanos, call: CallNumber) {
+        let Some(mut session) = self.recordings.remove(call) else { return };
+        session.copies = [None; 2];
+        self.copy_of(&session);
+        self.counters.recordings_lost += 1;
+        self.put_off(now, call, Some(0));
     }
 
-    /// A call was over on another node, whose server may not have heard.
-    pub(crate) fn finish_recording(&mut self, now: Nanos, replica: &SessionReplica) {
-        let (transport, local, remote) = replica.home;
-        let mut dialog = replica.dialog.clone();
-        let to = self.next_hop(now, &dialog, SipPeer::new(transport, local, remote));
-        self.bye(now, &mut dialog, to, "Q.850;cause=16", None);
+    /// A session did not come about. `after_s` is what the server asks to wait; `None` where it does not want the call at all.
+    fn on_unrecorded(&mut self, now: Nanos, call: CallNumber, after_s: Option<u32>) {
+        self.counters.recordings_failed += 1;
+        self.put_off(now, call, after_s);
     }
 
-    /// Has the worker copy, or not copy any more, as the session says.
-    pub(crate) fn copy(&mut self, call: CallNumber) {
-        let Some(session) = self.recordings.sessions.get(&call) else { return };
-        let ((worker, flow), targets) = (session.place, session.targets);
-        for leg in LegSide::BOTH {
-            let function = Function::Fork { leg, to: targets[leg.index()] };
-            self.command(worker, Command::Function { flow, request: REQUEST, function });
-        }
-    }
-
-    /// Where the answer wants both streams; `None` where it wants neither.
-    fn targets_of(&mut self, response: &Response) -> Option<[Option<ForkTarget>; 2]> {
-        let answer = SessionDescription::parse(response.body()).ok()?;
-        let mut targets = [None; 2];
-        for (target, media) in targets.iter_mut().zip(&answer.media) {
-            let is_wanted = media.port != 0 && media.direction.receives();
-            *target = media.remote().filter(|_| is_wanted).map(|remote| self.target(remote, None));
-        }
-        targets.iter().any(Option::is_some).then_some(targets)
-    }
-
-    fn target(&mut self, remote: SocketAddr, ssrc: Option<u32>) -> ForkTarget {
-        let random = self.random();
-        ForkTarget {
-            remote,
-            ssrc: ssrc.unwrap_or((random >> 32) as u32),
-            first_sequence: random as u16 & 0x7fff,
-            first_timestamp: self.random() as u32,
-        }
+    fn put_off(&mut self, now: Nanos, call: CallNumber, after_s: Option<u32>) {
+        let missing = self.recordings.missing.entry(call).or_default();
+        let wait_s = (FIRST_AGAIN_S << missing.attempts.min(8)).min(LAST_AGAIN_S);
+        missing.attempts += 1;
+        missing.again_at = after_s.map(|asked| now.plus(seconds(wait_s.max(asked.min(MAX_RETRY_AFTER_S)))));
+        self.recordings.touch(call);
     }
 
     /// An identifier of RFC 7865 §6.10: a random UUID in base64.
@@ -309,86 +411,11 @@ impl Exchange {
     }
 }
 
-/// What the server is told: the streams, and whose they are.
-fn body(call: &Call, ids: &[String; 5], started: UnixMillis) -> String {
-    let parts = [
-        ("application/sdp", "", offer(call)),
-        ("application/rs-metadata+xml", "Content-Disposition: recording-session\r\n", metadata(call, ids, started)),
-    ];
-    let mut body = String::new();
-    for (kind, more, content) in parts {
-        // Writing to a string does not fail.
-        let _ = write!(body, "--{BOUNDARY}\r\nContent-Type: {kind}\r\n{more}\r\n{content}\r\n");
-    }
-    body + "--" + BOUNDARY + "--\r\n"
-}
-
-/// Two streams that are only sent (RFC 7866 §7.1.1), labelled 1 and 2: the caller's voice and the callee's.
-fn offer(call: &Call) -> String {
-    let host = |address: IpAddr| format!("IN IP{} {address}", if address.is_ipv4() { 4 } else { 6 });
-    let [a, b] = LegSide::BOTH.map(|side| call.media.reservation.local(side));
-    let mut sdp = format!("v=0\r\no=- {} 1 {}\r\ns=-\r\nt=0 0\r\n", call.number.0, host(a.ip()));
-    for ((leg, local), label) in call.legs.iter().zip([a, b]).zip(1..) {
-        let _ = write!(sdp, "{}", stream(leg, local, &host(local.ip()), label));
-    }
-    sdp
-}
-
-/// The copies have the payload types that the leg's peer uses.
-fn stream(leg: &Leg, local: SocketAddr, host: &str, label: u8) -> String {
-    let Some(format) = leg.negotiation.agreement().map(|agreed| agreed.format) else {
-        return format!("m=audio 0 RTP/AVP 0\r\nc={host}\r\na=label:{label}\r\n");
-    };
-    let codec = format.codec;
-    let events = format.receive_telephone_event.or(format.telephone_event).map(u8::from);
-    let number = u8::from(format.receive_payload_type);
-    let clock = codec.clock_rate_hz();
-    let mut formats = number.to_string();
-    // Opus is always said to have two channels (RFC 7587 §7).
-    let channels = if codec.encoding_name().eq_ignore_ascii_case("opus") { "/2" } else { "" };
-    let mut lines = format!("a=rtpmap:{number} {}/{clock}{channels}\r\n", codec.encoding_name());
-    if let Some(events) = events {
-        let _ = write!(formats, " {events}");
-        let _ = write!(lines, "a=rtpmap:{events} telephone-event/{clock}\r\n");
-    }
-    format!("m=audio {} RTP/AVP {formats}\r\nc={host}\r\n{lines}a=sendonly\r\na=label:{label}\r\n", local.port())
-}
-
-fn metadata(call: &Call, [session, caller, callee, first, second]: &[String; 5], started: UnixMillis) -> String {
-    let time = serde_json::to_value(started).ok().and_then(|time| time.as_str().map(str::to_owned)).unwrap_or_default();
-    let [from, to] = [&call.record.from, &call.record.to].map(|uri| escaped(uri));
-    let participant =
-        |id: &str, aor: &str| format!("<participant participant_id=\"{id}\"><nameID aor=\"{aor}\"/></participant>");
-    let stream = |id: &str, label: u8| {
-        format!("<stream stream_id=\"{id}\" session_id=\"{session}\"><label>{label}</label></stream>")
-    };
-    let in_session = |id: &str| {
-        format!(
-            "<participantsessionassoc participant_id=\"{id}\" session_id=\"{session}\"><associate-time>{time}</associate-time></participantsessionassoc>"
-        )
-    };
-    let in_streams = |id: &str, sends: &str, receives: &str| {
-        format!(
-            "<participantstreamassoc participant_id=\"{id}\"><send>{sends}</send><recv>{receives}</recv></participantstreamassoc>"
-        )
-    };
-    [
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<recording xmlns=\"urn:ietf:params:xml:ns:recording:1\"><datamode>complete</datamode>"
-            .to_owned(),
-        format!("<session session_id=\"{session}\"><start-time>{time}</start-time></session>"),
-        participant(caller, &from),
-        participant(callee, &to),
-        stream(first, 1),
-        stream(second, 2),
-        in_session(caller),
-        in_session(callee),
-        in_streams(caller, first, second),
-        in_streams(callee, second, first),
-        "</recording>".to_owned(),
-    ]
-    .concat()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// How many seconds after a refusal it is worth another try; `None` where the server said that it does not want the call.
+fn again_after_s(refusal: &Response) -> Option<u32> {
+    let status = refusal.status();
+    let passes =
+        matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TEMPORARILY_UNAVAILABLE | StatusCode::BUSY_HERE);
+    let asked = refusal.retry_after().and_then(Result::ok).map(|after| after.delay_s);
+    (passes || asked.is_some() || (500..600).contains(&status.as_u16())).then(|| asked.unwrap_or(0))
 }

@@ -541,6 +541,7 @@ impl Switch {
             failovers: sip.failovers,
             retransmissions: sip.request_retransmissions_received + sip.retransmissions_sent,
             connections: self.exchange.connections.counters(),
+            recordings_missing: self.exchange.recordings.missing(),
             guard: self.exchange.guard.counters,
             ..self.exchange.counters
         }
@@ -558,14 +559,27 @@ impl Switch {
             call.forget(&mut self.exchange);
             self.calls.remove(&number);
         } else {
+            self.exchange.recordings.touch(number);
             call.set_alarm(&mut self.exchange);
         }
         self.note_change(number);
         Some(done)
     }
 
-    /// Takes what the transaction layer has to say until it says no more.
+    /// Takes what the transaction layer has to say until it says no more, and tells recording servers what came of it.
     pub(crate) fn pump(&mut self, now: Nanos) {
+        self.pump_transactions(now);
+        while let Some(number) = self.exchange.recordings.take_touched() {
+            if let Some(call) = self.calls.get_mut(&number) {
+                self.exchange.look_after_recording(now, call);
+                call.set_alarm(&mut self.exchange);
+                self.note_change(number);
+            }
+            self.pump_transactions(now);
+        }
+    }
+
+    fn pump_transactions(&mut self, now: Nanos) {
         while let Some(output) = self.exchange.transactions.poll_output() {
             match output {
                 transaction::Output::Send { to, bytes } => self.exchange.send(now, to, &bytes),
@@ -711,11 +725,7 @@ impl Switch {
                     }
                 });
             }
-            Some(Purpose::Recording(_)) => {
-                if let Some(call) = self.exchange.on_recording_answer(now, tx, response) {
-                    self.note_change(call);
-                }
-            }
+            Some(Purpose::Recording(_)) => self.exchange.on_recording_answer(now, tx, response),
             Some(Purpose::Ping(name, asked)) if status.is_final() => {
                 let is_refusing = status == StatusCode::SERVICE_UNAVAILABLE;
                 let reached = if is_refusing { Reached::Refusing } else { Reached::Yes };
@@ -748,7 +758,7 @@ impl Switch {
                     }
                 });
             }
-            Some(Purpose::Recording(_)) => self.exchange.on_recording_failure(tx),
+            Some(Purpose::Recording(_)) => self.exchange.on_recording_refused(now, tx, None),
             Some(Purpose::Relay { .. }) => self.on_relay_end(now, tx, None),
             Some(Purpose::Key { .. }) => self.on_key_end(tx),
             Some(Purpose::Register(..)) => self.on_registered(now, tx, None),

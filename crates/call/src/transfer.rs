@@ -216,6 +216,7 @@ impl Call {
             target.dialog.state = DialogState::Confirmed;
         }
         target.is_up = true;
+        target.stands_in = true;
         target.early.clear();
         target.take_timer(now, response);
         let to = target.next_hop(exchange, now);

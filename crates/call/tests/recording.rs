@@ -137,7 +137,8 @@ fn a_server_that_refuses_or_says_nothing_leaves_the_call_up() {
         assert_eq!(stage.flows.len(), 1, "the call is up");
         stage.alice_hangs_up();
         stage.assert_clean();
-        stage.more[0].expect_silence();
+        // Another try may have been under way.
+        assert_eq!(stage.more[0].drain("INVITE") > 0, !refuses);
     }
 }
 

@@ -1,6 +1,6 @@
 use core::net::SocketAddr;
 
-use crate::{ClipId, EventCode, LegSide};
+use crate::{ClipId, EventCode, LegSide, MasterKey};
 
 /// What a worker does with a flow's media beside passing it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,4 +53,7 @@ pub struct ForkTarget {
     pub first_sequence: u16,
     /// Its first timestamp, random.
     pub first_timestamp: u32,
+    /// What protects it (SRTP, RFC 3711); in the clear without one. With a key the source must be a new one for every target: the
+    /// same key, source and sequence number never protect two packets.
+    pub key: Option<MasterKey>,
 }

@@ -29,7 +29,8 @@ pub(crate) type FunctionAnswer = oneshot::Sender<Result<(), Denied>>;
 pub(crate) fn fork_to(remote: SocketAddr) -> io::Result<ForkTarget> {
     let random = random_seed()?;
     let word = |at: usize| u32::from_ne_bytes([random[at], random[at + 1], random[at + 2], random[at + 3]]);
-    Ok(ForkTarget { remote, ssrc: word(0), first_sequence: word(4) as u16 & 0x7fff, first_timestamp: word(8) })
+    let (first_sequence, first_timestamp) = (word(4) as u16 & 0x7fff, word(8));
+    Ok(ForkTarget { remote, ssrc: word(0), first_sequence, first_timestamp, key: None })
 }
 
 /// Why it was not done.

@@ -34,6 +34,7 @@ peers:
   - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU] }}
   - {{ name: callee, address: "10.77.0.3:5060", codecs: [PCMA], telephone_events: false, info_dtmf: true }}
   - {{ name: recorder, address: "10.77.0.3:5070" }}
+  - {{ name: safe, address: "10.77.0.3:5071", srtp: required, srtp_suites: [AES_CM_128_HMAC_SHA1_80] }}
 routes:
   - {{ from: caller, prefix: "8", peer: callee{route} }}
 records: {{ directory: "{records}" }}
@@ -182,6 +183,16 @@ fn a_key_is_an_event_on_one_side_and_an_info_on_the_other() {
     assert_eq!(ends, ["1600"; 3], "200 ms, and the end three times");
 }
 
+/// SIPp as a recording server at this port.
+fn recording_server(scratch: &Scratch, network: &Network, scenario: &str, port: &str) -> Process {
+    let scenario = repository().join(format!("crates/gateway/tests/sipp/{scenario}.xml"));
+    let mut command = inside(Some(&network.callee()), "sipp");
+    command.arg("-sf").arg(fs::canonicalize(scenario).expect("the scenario"));
+    command.args(["-i", "10.77.0.3", "-p", port, "-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"]);
+    command.args(["-trace_logs", "-log_file", "server.notes"]).current_dir(scratch.path());
+    Process::spawn("the recording server", &mut command, scratch.path().join("server.log"))
+}
+
 #[test]
 fn a_recording_server_gets_both_voices_for_as_long_as_the_call_lasts() {
     if !may_make_networks("a_recording_server_gets_both_voices_for_as_long_as_the_call_lasts") {
@@ -193,12 +204,7 @@ fn a_recording_server_gets_both_voices_for_as_long_as_the_call_lasts() {
     let gateway = start_with(&scratch, &network, Path::new("beeps"), ", recorder: recorder");
     sipp::write_clips(&scratch, 6);
     let capture = Capture::start(&scratch, &network.callee());
-    let scenario = repository().join("crates/gateway/tests/sipp/recording_server.xml");
-    let mut command = inside(Some(&network.callee()), "sipp");
-    command.arg("-sf").arg(fs::canonicalize(scenario).expect("the scenario"));
-    command.args(["-i", "10.77.0.3", "-p", "5070", "-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"]);
-    command.current_dir(scratch.path());
-    let mut server = Process::spawn("the recording server", &mut command, scratch.path().join("server.log"));
+    let mut server = recording_server(&scratch, &network, "recording_server", "5070");
     let mut callees = sipp::callees(&scratch, &network.callee(), "10.77.0.3", 1);
     let mut callers = sipp::callers(&scratch, &network.caller(), ("10.77.0.2", "10.77.0.1:5060"), 1, 5);
     callers.expect_success(60);
@@ -215,4 +221,56 @@ fn a_recording_server_gets_both_voices_for_as_long_as_the_call_lasts() {
         let copied = sipp::packets_of(&said, payloads(&capture, &format!("udp.dstport == {port}")));
         assert!(copied > 150, "{copied} packets of {clip} were copied");
     }
+}
+
+#[test]
+fn a_recording_server_is_told_of_hold_and_resumption_and_gets_srtp_under_the_key_it_chose() {
+    if !may_make_networks("a_recording_server_is_told_of_hold_and_resumption_and_gets_srtp_under_the_key_it_chose") {
+        return;
+    }
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let network = Network::up(&scratch.unique());
+    let gateway = start_with(&scratch, &network, Path::new("beeps"), ", recorder: safe");
+    sipp::write_clips(&scratch, 6);
+    let capture = Capture::start(&scratch, &network.callee());
+    let mut server = recording_server(&scratch, &network, "recording_server_follows", "5071");
+    // The caller speaks from the answer on, through hold and resumption.
+    let scenarios = repository().join("crates/gateway/tests/sipp");
+    let holds = fs::read_to_string(scenarios.join("caller_holds_and_resumes.xml")).expect("the scenario");
+    let pause = "<pause milliseconds=\"200\"/>";
+    let speaks = "<nop><action><exec rtp_stream=\"caller.ulaw,1,0\"/></action></nop>";
+    let speaks = holds.replacen(pause, &format!("{speaks}{pause}"), 1).replace(pause, "<pause milliseconds=\"1200\"/>");
+    let scenario = scratch.path().join("caller_speaks.xml");
+    fs::write(&scenario, speaks).expect("the scenario is written");
+    let callee = scenarios.join("callee_is_held.xml");
+    let mut callee = plays(&scratch, &network.callee(), &callee, "10.77.0.3", &[]);
+    let mut caller = plays(&scratch, &network.caller(), &scenario, "10.77.0.2", &CALL);
+    caller.expect_success(60);
+    callee.expect_success(20);
+    server.expect_success(20);
+    let stats = gateway.ctl_json(&["stats"]);
+    let counted = |name: &str| stats["switch"][name].as_u64();
+    assert_eq!((counted("recordings_begun"), counted("recordings_changed")), (Some(1), Some(2)), "{stats}");
+    gateway.assert_idle();
+    gateway.stop();
+
+    let notes = fs::read_to_string(scratch.path().join("server.notes")).expect("the server's notes");
+    let key = notes.lines().find_map(|line| line.split_once("key ")).expect("a key").1.trim();
+    let line = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{key}");
+    let mut receiver = tandem_srtp::Receiver::new(&tandem_sdp::CryptoLine::parse(&line).expect("a line").key);
+    let copies = tshark(&capture.end(), "ip.src == 10.77.0.10 && udp.dstport == 45000", &["udp.payload"]);
+    let opened = copies.into_iter().map(|fields| {
+        let mut packet: Vec<u8> = fields[0].replace(':', "").as_bytes().chunks(2).map(octet).collect();
+        let length = receiver.unprotect(&mut packet).expect("it is protected with that key");
+        packet[12..length].iter().map(|octet| format!("{octet:02x}")).collect::<String>()
+    });
+    let said = fs::read(scratch.path().join("caller.ulaw")).expect("the clip");
+    let copied = sipp::packets_of(&said, opened);
+    assert!(copied > 100, "{copied} packets were copied");
+}
+
+fn octet(pair: &[u8]) -> u8 {
+    let text = std::str::from_utf8(pair).expect("text");
+    u8::from_str_radix(text, 16).expect("hexadecimal")
 }

@@ -2,7 +2,9 @@
 
 use tandem_contract::{Codec, DropReason, ForkTarget, Nanos, Refusal};
 use tandem_packet_io::PacketBuf;
+use tandem_srtp::Sender;
 use tandem_wire::rtp::{self, RtpFields};
+use zeroize::Zeroize as _;
 
 use crate::continuity::{Continuity, Heard, Start};
 use crate::departure::Departure;
@@ -10,18 +12,31 @@ use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::flow::leg_of;
 use crate::port_table::StreamIndex;
+use crate::srtp_path::grown;
 
 /// Legs of one worker that can be copied at once.
 pub(crate) const FORK_CAPACITY: usize = 1024;
 
 /// Where one stream's copies go.
 pub(crate) struct Fork {
+    target: ForkTarget,
     departure: Departure,
     continuity: Continuity,
+    /// What protects it, where it is protected.
+    sender: Option<Sender>,
+}
+
+impl Fork {
+    /// Wipes the key.
+    fn wipe(&mut self) {
+        if let Some(key) = &mut self.target.key {
+            key.zeroize();
+        }
+    }
 }
 
 impl<B: PacketBuf> Engine<B> {
-    /// Begins, changes or ends the copying of a stream.
+    /// Begins, changes or ends the copying of a stream. To be told of the same target again changes nothing: numbers go on.
     pub(crate) fn set_fork<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,
@@ -35,8 +50,9 @@ impl<B: PacketBuf> Engine<B> {
         };
         let (slot, leg) = leg_of(index);
         let flow = self.flows[slot as usize].as_ref().ok_or(Refusal::UnknownFlow)?;
-        let at = match self.streams[index.at()].beside.fork {
-            Some(at) => usize::from(at),
+        let at = match self.streams[index.at()].beside.fork.map(usize::from) {
+            Some(at) if self.forks[at].as_ref().is_some_and(|fork| fork.target == target) => return Ok(()),
+            Some(at) => at,
             None => self.forks.iter().position(Option::is_none).ok_or(Refusal::FunctionsExhausted)?,
         };
         let leg = leg.index();
@@ -46,15 +62,17 @@ impl<B: PacketBuf> Engine<B> {
         let departure = self.departure(now, address, local, target.remote, egress).map_err(|_| Refusal::Unreachable)?;
         let ForkTarget { ssrc, first_sequence, first_timestamp, .. } = target;
         let continuity = Continuity::new(Start { ssrc, first_sequence, first_timestamp }, khz, khz);
+        let sender = target.key.as_ref().map(|key| Sender::new(key, ssrc));
         self.end_fork(index);
-        self.forks[at] = Some(Fork { departure, continuity });
+        self.forks[at] = Some(Fork { target, departure, continuity, sender });
         self.streams[index.at()].beside.fork = Some(at as u16);
         Ok(())
     }
 
     pub(crate) fn end_fork(&mut self, index: StreamIndex) {
         let fork = self.streams[index.at()].beside.fork.take();
-        if let Some(fork) = fork.and_then(|at| self.forks[usize::from(at)].take()) {
+        if let Some(mut fork) = fork.and_then(|at| self.forks[usize::from(at)].take()) {
+            fork.wipe();
             self.neighbours.release(fork.departure.next_hop, &self.counters);
         }
     }
@@ -86,16 +104,21 @@ impl<B: PacketBuf> Engine<B> {
         };
         let rtp_at = departure.header_len();
         let mac = self.neighbours.mac(departure.next_hop);
+        let mut sender = self.forks[usize::from(at)].as_mut().and_then(|fork| fork.sender.as_mut());
         let mut fill = || {
-            frame.set_len(rtp_at + rtp::HEADER_LEN + payload.len()).ok()?;
-            let (header, room) = frame.data_mut()[rtp_at..].split_first_chunk_mut()?;
+            frame.set_len(rtp_at + rtp::HEADER_LEN + payload.len()).map_err(|_| DropReason::FrameTooLong)?;
+            let (header, room) = frame.data_mut()[rtp_at..].split_first_chunk_mut().ok_or(DropReason::FrameTooLong)?;
             fields.write(header);
             room.copy_from_slice(payload);
-            departure.write(&mut frame, mac.unwrap_or_default()).ok()
+            if let Some(sender) = &mut sender {
+                let more = sender.suite().tag_len();
+                grown(&mut frame, rtp_at, more, |packet, len| sender.protect(packet, len))?;
+            }
+            departure.write(&mut frame, mac.unwrap_or_default()).map_err(|_| DropReason::FrameTooLong)
         };
-        if fill().is_none() {
+        if let Err(reason) = fill() {
             self.counters.packets_unforked.add(1);
-            self.drop_frame(DropReason::FrameTooLong);
+            self.drop_frame(reason);
             return;
         }
         self.counters.packets_forked.add(1);

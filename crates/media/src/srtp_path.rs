@@ -186,7 +186,7 @@ fn wiped(mut contexts: Box<Contexts>) -> Box<Contexts> {
 
 /// Makes the frame `more` octets longer and lets `protect` fill them.
 #[inline]
-fn grown<B: PacketBuf>(
+pub(crate) fn grown<B: PacketBuf>(
     frame: &mut B,
     at: usize,
     more: usize,

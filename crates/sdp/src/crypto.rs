@@ -57,6 +57,11 @@ impl KeySeed {
         Self(octets)
     }
 
+    /// One new line for each suite, numbered from 1, for a stream whose keys come from nothing else.
+    pub fn lines(&self, suites: &[CryptoSuite]) -> Vec<CryptoLine> {
+        (1..).zip(suites).map(|(tag, suite)| CryptoLine { tag, key: self.key(tag.into(), *suite) }).collect()
+    }
+
     /// Key number `index` of the leg.
     pub(crate) fn key(&self, index: u64, suite: CryptoSuite) -> MasterKey {
         let mut random = ChaCha20Rng::from_seed(self.0);

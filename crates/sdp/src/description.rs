@@ -169,7 +169,7 @@ impl MediaDescription {
     }
 
     /// SRTP with or without early feedback (RFC 3711 §12, RFC 5124), its keys beside it.
-    pub(crate) fn is_secure_rtp(&self) -> bool {
+    pub fn is_secure_rtp(&self) -> bool {
         self.protocol.eq_ignore_ascii_case("RTP/SAVP") || self.protocol.eq_ignore_ascii_case("RTP/SAVPF")
     }
 

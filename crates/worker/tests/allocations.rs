@@ -233,7 +233,7 @@ fn neither_clips_nor_copies_cost_an_allocation() {
     let codecs = [Codec::Pcmu, Codec::G722];
     let clip = Arc::new(Clip::new(160, codecs.map(|codec| (codec, octets(codec)))).unwrap());
     rig.clips.push(ClipLoad { id: ClipId(1), clip: Some(Arc::clone(&clip)) }).unwrap();
-    let to = ForkTarget { remote: CALLEE.into(), ssrc: 1, first_sequence: 1, first_timestamp: 1 };
+    let to = ForkTarget { remote: CALLEE.into(), ssrc: 1, first_sequence: 1, first_timestamp: 1, key: None };
     let counted = allocations_during(|| {
         for function in [
             Function::Play { leg: LegSide::A, clip: ClipId(1), repeat: true },

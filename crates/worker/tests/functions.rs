@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rig::*;
 use tandem_contract::{
-    Clip, ClipId, ClipLoad, Codec, Command, Direction, DropReason, Epoch, Event, ForkTarget, Format, Function,
-    LegConfig, LegSide, Refusal, TapHeader,
+    Clip, ClipId, ClipLoad, Codec, Command, CryptoSuite, Direction, DropReason, Epoch, Event, ForkTarget, Format,
+    Function, LegConfig, LegSide, MasterKey, Refusal, TapHeader,
 };
 use tandem_testkit::{Endpoint, Received};
 
@@ -418,7 +418,13 @@ fn recorder() -> Endpoint {
 }
 
 fn fork_to(remote: SocketAddrV4) -> Function {
-    let to = ForkTarget { remote: remote.into(), ssrc: 0xf0, first_sequence: 65_535, first_timestamp: u32::MAX - 80 };
+    let to = ForkTarget {
+        remote: remote.into(),
+        ssrc: 0xf0,
+        first_sequence: 65_535,
+        first_timestamp: u32::MAX - 80,
+        key: None,
+    };
     Function::Fork { leg: LegSide::A, to: Some(to) }
 }
 
@@ -454,6 +460,31 @@ fn a_fork_gets_what_the_leg_receives_as_a_stream_of_its_own() {
 
     assert_eq!(ask(&mut rig, Function::Fork { leg: LegSide::A, to: None }), Ok(()));
     assert_eq!(fork_exchange(&mut rig, &a.send(&[1; 160], 160), &b).1, []);
+    assert_eq!(rig.counters.frames_unaccounted(), 0);
+}
+
+#[test]
+fn a_protected_fork_is_opened_by_its_key_and_goes_on_where_it_is_asked_for_again() {
+    let mut rig = Rig::new();
+    rig.install(legs(Codec::Pcmu, Codec::Pcmu));
+    let (mut a, b) = (caller(Codec::Pcmu), callee(Codec::Pcmu));
+    let key = MasterKey::new(CryptoSuite::AeadAes256Gcm, &[9; 44]).unwrap();
+    let Function::Fork { leg, to: Some(to) } = fork_to(RECORDER) else { unreachable!() };
+    let function = Function::Fork { leg, to: Some(ForkTarget { first_sequence: 7, key: Some(key), ..to }) };
+    let mut receiver = tandem_srtp::Receiver::new(&key);
+    for n in 1..4 {
+        assert_eq!(ask(&mut rig, function), Ok(()));
+        rig.cable.put(&a.send(&[n; 160], 160));
+        let sent = rig.settle();
+        let copy = sent.iter().filter_map(|frame| recorder().receive(frame).ok()).next().expect("a copy");
+        assert!(sent.iter().any(|frame| b.receive(frame).is_ok_and(|heard| heard.payload == [n; 160])));
+        assert_eq!((copy.payload.len(), copy.sequence), (160 + 16, 6 + u16::from(n)));
+        let frame = sent.iter().find(|frame| recorder().receive(frame).is_ok()).expect("a copy");
+        // Ethernet, IPv4, UDP.
+        let mut packet = frame[14 + 20 + 8..].to_vec();
+        let length = receiver.unprotect(&mut packet).expect("the key fits");
+        assert_eq!(packet[12..length], [n; 160]);
+    }
     assert_eq!(rig.counters.frames_unaccounted(), 0);
 }
 

@@ -304,7 +304,22 @@ pub(super) const METRICS: &[Metric] = &[
     counter(
         "tandem_recording_sessions_failed",
         Switch(|switch| switch.counters.recordings_failed),
-        "Calls whose recording server refused or did not answer; the calls went on.",
+        "How often a call's recording server refused or did not answer; the calls went on.",
+    ),
+    counter(
+        "tandem_recording_sessions_changed",
+        Switch(|switch| switch.counters.recordings_changed),
+        "Changes of a recorded call, of codec, hold, address or party, that its recording server took.",
+    ),
+    counter(
+        "tandem_recording_changes_refused",
+        Switch(|switch| switch.counters.recording_changes_refused),
+        "Changes of a recorded call that its recording server refused; copies went on as they were agreed before.",
+    ),
+    gauge(
+        "tandem_calls_unrecorded",
+        Switch(|switch| switch.counters.recordings_missing),
+        "Calls that are to be recorded by a server and are not: it refused, was silent, or left.",
     ),
     counter(
         "tandem_recording_sessions_lost",

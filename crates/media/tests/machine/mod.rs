@@ -203,7 +203,7 @@ fn function(choices: &mut Choices<'_>) -> Function {
         3 => Function::Fork { leg, to: None },
         _ => {
             let remote = remote(choices.octet() > 60, choices.below(4));
-            let to = ForkTarget { remote, ssrc: 1, first_sequence: 2, first_timestamp: 3 };
+            let to = ForkTarget { remote, ssrc: 1, first_sequence: 2, first_timestamp: 3, key: None };
             Function::Fork { leg, to: Some(to) }
         }
     }
