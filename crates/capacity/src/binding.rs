@@ -2,12 +2,12 @@
 //!
 //! Looked at are the run that held the most and the lowest one above it that broke. In this order, the first that applies:
 //! the source's own end; an allowance of the instance that was exceeded; buffers, rings and queues that overflowed while
-//! the cores had time; cycles. Cycles come last because a core that is full makes every queue before it overflow, and
-//! before the rest when they alone explain what is seen.
+//! the cores had time; memory that is at its end; cycles. Cycles come last because a core that is full makes every queue before it overflow, and
+//! before the rest when they alone explain what is seen; a core that waits for memory is full as well, so memory comes before them.
 
 use crate::report::{
-    Answer, Binding, Breach, Core, Ended, Evidence, Extrapolation, GatewayReading, Limit, Measurement, Point, SetUp,
-    Verdict,
+    Answer, Binding, Breach, Core, Ended, Evidence, Extrapolation, GatewayReading, Limit, Measurement, MemoryTraffic,
+    Point, SetUp, Verdict,
 };
 
 /// A core this busy has no time left for a burst.
@@ -16,6 +16,8 @@ const FULL: f64 = 0.9;
 const HAS_TIME: f64 = 0.7;
 /// Below this mean load, one full core among several is a hot one.
 const IDLE_OTHERS: f64 = 0.6;
+/// Memory this busy makes whoever asks for more wait: what can be read in order by all cores is never reached by packets and calls.
+const MEMORY_FULL: f64 = 0.8;
 /// Lanes that a batch has.
 const LANES: f64 = 16.0;
 
@@ -56,7 +58,9 @@ pub fn binding(points: &[Point], answer: &Answer) -> Option<Binding> {
         });
     }
     let gateway = broke.gateway.as_ref()?;
-    let mut binding = overflow(gateway).or_else(|| cycles(gateway)).unwrap_or_else(|| unknown(broke, gateway));
+    let found = overflow(gateway).or_else(|| memory_is_full(gateway)).or_else(|| cycles(gateway));
+    let mut binding = found.unwrap_or_else(|| unknown(broke, gateway));
+    binding.evidence.extend(gateway.memory.map(memory_evidence));
     if let Some(held) = held.and_then(|held| held.gateway.as_ref()?.busiest()) {
         let meaning = "the busiest core's share of time with work, at the number that held";
         binding.evidence.push(evidence("busiest core when it held", held, meaning));
@@ -238,6 +242,28 @@ fn overflow(gateway: &GatewayReading) -> Option<Binding> {
     })
 }
 
+fn memory_evidence(memory: MemoryTraffic) -> Evidence {
+    match memory.of_most {
+        Some(share) => {
+            evidence("memory traffic", share, "what all cores moved to and from memory, of what they can read together")
+        }
+        None => evidence("memory traffic", memory.gb_s, "gigabytes per second that all cores moved to and from memory"),
+    }
+}
+
+/// Memory that gives no more.
+fn memory_is_full(gateway: &GatewayReading) -> Option<Binding> {
+    let memory = gateway.memory?;
+    let share = memory.of_most.filter(|share| *share >= MEMORY_FULL)?;
+    let summary = format!(
+        "Memory: {:.1} GB/s went to and from it, {:.0} % of what all cores together can read. More cores would wait as well; faster memory, more channels or \
+         calls spread over sockets would help.",
+        memory.gb_s,
+        100.0 * share
+    );
+    Some(Binding { limit: Limit::MemoryBandwidth, summary, evidence: Vec::new() })
+}
+
 /// A core without time left.
 fn cycles(gateway: &GatewayReading) -> Option<Binding> {
     let full = gateway.cores.iter().max_by(|a, b| a.busy.total_cmp(&b.busy)).filter(|core| core.busy >= FULL)?;
@@ -305,10 +331,11 @@ fn unknown(broke: &Point, gateway: &GatewayReading) -> Binding {
         0 => "No packet was lost, but some took too long or were wrong".to_owned(),
         lost => format!("{lost} of {} packets were lost", broke.traffic.expected),
     };
-    let summary = format!(
-        "{what}, and the gateway's counters do not say why: the network between, a neighbour on the machine, or memory \
-         bandwidth, which is not read (the machine says whether it has counters of it)."
-    );
+    let elsewhere = match gateway.memory {
+        Some(_) => "a neighbour on the machine",
+        None => "a neighbour on the machine, or memory bandwidth, which this machine does not tell",
+    };
+    let summary = format!("{what}, and the gateway's counters do not say why: the network between, {elsewhere}.");
     Binding { limit: Limit::Unknown, summary, evidence: found }
 }
 
@@ -372,6 +399,20 @@ mod tests {
         assert_eq!(with_drop("transmit_queue_full").limit, Limit::TransmitQueue);
         assert_eq!(with_drop("handover_full").limit, Limit::HandoverRing);
         assert_eq!(with_drop("no_flow").limit, Limit::Unknown);
+    }
+
+    #[test]
+    fn memory_at_its_end_is_told_before_the_cores_that_wait_for_it() {
+        let with = |of_most| binds(move |gateway| gateway.memory = Some(MemoryTraffic { gb_s: 41.0, of_most }));
+        let full = with(Some(0.86));
+        assert_eq!(full.limit, Limit::MemoryBandwidth);
+        assert!(full.summary.starts_with("Memory: 41.0 GB/s went to and from it, 86 %"), "{}", full.summary);
+        for (of_most, value) in [(Some(0.5), 0.5), (None, 41.0)] {
+            let found = with(of_most);
+            assert_eq!(found.limit, Limit::CoreCycles);
+            let told = found.evidence.iter().find(|evidence| evidence.what == "memory traffic");
+            assert_eq!(told.map(|evidence| evidence.value), Some(value));
+        }
     }
 
     #[test]

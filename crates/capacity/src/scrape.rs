@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::report::{Core, Count, GatewayReading, StageTime};
+use crate::report::{Core, Count, GatewayReading, MemoryTraffic, StageTime};
 
 /// What a gateway told at one time: its metrics in the text format of OpenMetrics.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,7 +54,9 @@ impl Scrape {
         workers.sort_unstable();
         let cores = workers.into_iter().map(|worker| grown.core(worker, seconds)).collect();
         let port = grown.counts("tandem_port_driver_total", "counter", |_| true);
-        GatewayReading { cores, port, added_p99_9_us: grown.added_latency_us(0.999) }
+        let memory = grown.all("tandem_memory_traffic_bytes_total").next();
+        let memory = memory.map(|(_, octets)| MemoryTraffic { gb_s: octets / (1e9 * seconds), of_most: None });
+        GatewayReading { cores, port, added_p99_9_us: grown.added_latency_us(0.999), memory }
     }
 }
 
@@ -196,6 +198,17 @@ mod tests {
         let idle = Scrape::parse("tandem_busy_nanoseconds_total{worker=\"0\"} 5\n").unwrap();
         let reading = idle.since(&idle, 1.0);
         assert_eq!((reading.cores[0].stages.len(), reading.added_p99_9_us), (0, None));
+        assert_eq!(reading.memory, None);
+    }
+
+    #[test]
+    fn what_a_machine_moved_to_and_from_memory_is_a_rate() {
+        let at = |octets: u64| {
+            let text = "tandem_busy_nanoseconds_total{worker=\"0\"} 5\ntandem_memory_traffic_bytes_total ";
+            Scrape::parse(&format!("{text}{octets}\n")).unwrap()
+        };
+        let memory = at(9_000_000_000).since(&at(1_000_000_000), 2.0).memory;
+        assert_eq!(memory, Some(MemoryTraffic { gb_s: 4.0, of_most: None }));
     }
 
     #[test]

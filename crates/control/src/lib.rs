@@ -29,6 +29,7 @@ mod hep;
 mod http;
 mod load;
 mod logging;
+mod memory_traffic;
 mod metrics;
 mod node;
 mod order;

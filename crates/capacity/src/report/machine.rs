@@ -31,6 +31,10 @@ pub struct Machine {
     /// virtual machines.
     #[serde(default)]
     pub memory_counters: Vec<String>,
+    /// What all cores together could read from memory when nothing else was done, in gigabytes (10^9) per second; measured where memory traffic can be
+    /// read (`/sys/fs/resctrl`), none elsewhere.
+    #[serde(default)]
+    pub memory_gb_s: Option<f64>,
 }
 
 /// A processor.

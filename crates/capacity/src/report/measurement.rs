@@ -259,11 +259,13 @@ pub enum Limit {
     LinkLocalAllowance,
     /// The gateway's configuration allows no more.
     Configuration,
+    /// What the machine can move to and from memory.
+    MemoryBandwidth,
     /// Cycles of the thread that handles calls.
     CallThread,
     /// The traffic source.
     Source,
-    /// None of what was read explains it; memory bandwidth and other tenants of the machine are not read.
+    /// None of what was read explains it; other tenants of the machine are not read, and memory traffic only where the machine tells.
     Unknown,
 }
 

@@ -20,16 +20,16 @@ pub use measurement::{
     ServiceLevel, Status, Violation,
 };
 pub use point::{
-    Breach, Bucket, Core, Count, GatewayReading, Latency, Point, SetUp, SourceReading, StageTime, Step, Stops, Traffic,
-    Verdict,
+    Breach, Bucket, Core, Count, GatewayReading, Latency, MemoryTraffic, Point, SetUp, SourceReading, StageTime, Step,
+    Stops, Traffic, Verdict,
 };
 pub use read::{MAX_FILE_BYTES, ReadError, read};
 
 /// What [`Report::format`] says.
 pub const FORMAT: &str = "tandem-capacity-report";
 /// The version of the format that this program writes, and the newest that it reads. Version 1 knew nothing of calls set up per
-/// second, of bursts and of SRTP, version 2 nothing of stops, version 3 nothing of what the gateway adds to a set-up; what they
-/// left out is read as what it meant.
+/// second, of bursts and of SRTP, version 2 nothing of stops, version 3 nothing of what the gateway adds to a set-up and of
+/// memory traffic; what they left out is read as what it meant.
 pub const VERSION: u32 = 4;
 
 /// A capacity report.

@@ -191,6 +191,20 @@ pub struct GatewayReading {
     pub port: Vec<Count>,
     /// What 999 of 1,000 packets did not exceed from receive burst to transmit, by the gateway's own clock, in microseconds.
     pub added_p99_9_us: Option<f64>,
+    /// What the whole machine moved to and from memory; none where it does not tell.
+    #[serde(default)]
+    pub memory: Option<MemoryTraffic>,
+}
+
+/// What all cores of a machine moved to and from memory, whatever ran on them.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryTraffic {
+    /// Gigabytes (10^9) per second.
+    pub gb_s: f64,
+    /// As a share of what all cores together could read when nothing else was done ([`Machine::memory_gb_s`](super::Machine)), 0 and up; none where
+    /// that was not measured.
+    pub of_most: Option<f64>,
 }
 
 /// One worker during one run.

@@ -174,12 +174,16 @@ mod tests {
 
     #[test]
     fn a_newer_report_says_which_program_reads_it() {
-        let text = sample::report().to_json().replacen("\"version\": 4", "\"version\": 7", 1);
+        let newer = Report { version: VERSION + 4, ..sample::report() };
+        let text = newer.to_json();
         let text = text.replacen("\"program\": \"0.1.0\"", "\"program\": \"3.2.0\"", 1);
         let error = read("a.json", text.as_bytes()).unwrap_err().to_string();
+        let version = newer.version;
         assert_eq!(
             error,
-            "a.json: version 7 of the format, made by tandem 3.2.0; this one reads up to 4: use tandem 3.2.0 or newer"
+            format!(
+                "a.json: version {version} of the format, made by tandem 3.2.0; this one reads up to {VERSION}: use tandem 3.2.0 or newer"
+            )
         );
     }
 

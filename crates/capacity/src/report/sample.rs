@@ -137,6 +137,7 @@ fn point(calls: u64, step: Step, verdict: Verdict, at_s: f64, load: f64) -> Poin
             }],
             port: Vec::new(),
             added_p99_9_us: Some(us * 2.0),
+            memory: None,
         }),
         source: SourceReading { busy: Some(0.4), worst_lag_us: Some(30.0) },
         set_up: None,

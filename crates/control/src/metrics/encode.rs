@@ -27,6 +27,8 @@ use crate::status::SwitchStatus;
 pub(crate) struct Scrape {
     pub(crate) ready: bool,
     pub(crate) uptime_s: u64,
+    /// Octets that the machine moved to and from memory; `None` where it does not tell.
+    pub(crate) memory_octets: Option<u64>,
     pub(crate) switch: Option<SwitchStatus>,
     pub(crate) cluster: ClusterStatus,
     pub(crate) hep: Arc<HepState>,
@@ -67,6 +69,7 @@ impl Scrape {
     fn values(&self, metric: &Metric, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         match metric.value {
             Value::Node(read) => number(metric, encoder, read(self)),
+            Value::Told(read) => read(self).map_or(Ok(()), |value| number(metric, encoder, value)),
             Value::Switch(read) => match &self.switch {
                 Some(switch) => number(metric, encoder, read(switch)),
                 None => Ok(()),
@@ -128,6 +131,7 @@ mod tests {
         Scrape {
             ready: true,
             uptime_s: 12,
+            memory_octets: Some(640),
             switch: Some(SwitchStatus {
                 trunks: vec![TrunkStatus { peer: "carrier".to_owned(), answered: 4, ..TrunkStatus::default() }],
                 ..SwitchStatus::default()
@@ -150,6 +154,7 @@ mod tests {
         for line in [
             "tandem_ready 1",
             "tandem_uptime_seconds 12",
+            "tandem_memory_traffic_bytes_total 640",
             "tandem_calls 0",
             "tandem_call_attempts_total 0",
             "tandem_trunk_answered_total{peer=\"carrier\"} 4",

@@ -23,7 +23,7 @@ pub fn metrics_markdown() -> String {
             _ => ("counter", "_total"),
         };
         let labels = match metric.value {
-            Value::Node(_) | Value::Switch(_) => "",
+            Value::Node(_) | Value::Told(_) | Value::Switch(_) => "",
             Value::Trunk(_) => "`peer`",
             Value::Worker(_) | Value::Histogram => "`worker`",
             Value::Drops => "`worker`, `reason`",

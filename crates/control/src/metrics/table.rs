@@ -21,6 +21,8 @@ pub(super) struct Metric {
 pub(super) enum Value {
     /// One for the node.
     Node(fn(&Scrape) -> u64),
+    /// One for the node, where the machine tells.
+    Told(fn(&Scrape) -> Option<u64>),
     /// One for the node, known while the switch answers.
     Switch(fn(&SwitchStatus) -> u64),
     /// One per peer, known while the switch answers.
@@ -45,11 +47,17 @@ const fn counter(name: &'static str, value: Value, help: &'static str) -> Metric
     Metric { name, is_gauge: false, help, value }
 }
 
-use Value::{Drops, Histogram, Node, Ports, Stages, Switch, Trunk, Worker};
+use Value::{Drops, Histogram, Node, Ports, Stages, Switch, Told, Trunk, Worker};
 
 pub(super) const METRICS: &[Metric] = &[
     gauge("tandem_ready", Node(|node| node.ready.into()), "1 while the node is ready for calls."),
     gauge("tandem_uptime_seconds", Node(|node| node.uptime_s), "Seconds since the process started."),
+    counter(
+        "tandem_memory_traffic_bytes",
+        Told(|node| node.memory_octets),
+        "Bytes that all cores together moved to and from memory, whatever ran on them; absent where the kernel does not tell \
+         (`mount -t resctrl resctrl /sys/fs/resctrl`, on processors that count it).",
+    ),
     gauge(
         "tandem_switch_answering",
         Node(|node| node.switch.is_some().into()),

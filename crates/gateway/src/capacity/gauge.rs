@@ -113,8 +113,8 @@ fn on_our_clock(looks: &[(Nanos, Told)]) -> Option<Vec<Stop>> {
 }
 
 impl HttpGauge {
-    /// Of a gateway that runs.
-    pub(super) fn new(api: &Api) -> anyhow::Result<Self> {
+    /// Of a gateway that runs, on a machine whose cores together can read so much from memory.
+    pub(super) fn new(api: &Api, most_memory_gb_s: Option<f64>) -> anyhow::Result<Self> {
         let probe = Asker { agent: api.agent(PATIENCE), url: api.url("/metrics"), stops_url: api.url("/v1/stops") };
         probe.scrape().with_context(|| format!("no gateway answers at {}", api.address))?;
         let (asks, asked) = mpsc::channel();
@@ -126,7 +126,11 @@ impl HttpGauge {
                 let Ask::Begin(until) = ask else { continue };
                 let before = asker.scrape();
                 let _ = asked.recv_timeout(until);
-                if tell.send(between(before, asker.scrape())).is_err() {
+                let mut reading = between(before, asker.scrape());
+                if let Some(memory) = reading.as_mut().and_then(|reading| reading.memory.as_mut()) {
+                    memory.of_most = most_memory_gb_s.map(|most| memory.gb_s / most);
+                }
+                if tell.send(reading).is_err() {
                     break;
                 }
             }
@@ -190,7 +194,11 @@ mod tests {
         let first = head.collect::<Vec<_>>().remove(0);
         let busy = since.elapsed().as_nanos() / 2;
         let (status, body) = match first.split_whitespace().nth(1) {
-            Some("/metrics") => ("200 OK", format!("tandem_busy_nanoseconds_total{{worker=\"0\"}} {busy}\n# EOF\n")),
+            // A byte to and from memory per nanosecond of its clock's half.
+            Some("/metrics") => {
+                let memory = format!("tandem_memory_traffic_bytes_total {busy}\n");
+                ("200 OK", format!("tandem_busy_nanoseconds_total{{worker=\"0\"}} {busy}\n{memory}# EOF\n"))
+            }
             _ => ("404 Not Found", String::new()),
         };
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
@@ -205,7 +213,7 @@ mod tests {
             let since = Instant::now();
             listener.incoming().map_while(Result::ok).for_each(|stream| answer(stream, since));
         });
-        let mut gauge = HttpGauge::new(&Api::open(&base)).unwrap();
+        let mut gauge = HttpGauge::new(&Api::open(&base), Some(8.0)).unwrap();
         assert!(gauge.answers());
         gauge.begin(1.0);
         gauge.tick(-0.9);
@@ -217,6 +225,8 @@ mod tests {
         // Ended early.
         let reading = gauge.reading().unwrap();
         assert!(reading.cores[0].busy > 0.0, "{reading:?}");
+        let memory = reading.memory.unwrap();
+        assert_eq!(memory.of_most, Some(memory.gb_s / 8.0));
         gauge.begin(0.6);
         gauge.tick(0.1);
         std::thread::sleep(Duration::from_millis(600));
@@ -239,7 +249,7 @@ mod tests {
 
     #[test]
     fn who_is_not_there_is_told_so_at_once() {
-        let said = HttpGauge::new(&Api::open("127.0.0.1:1")).err().unwrap().to_string();
+        let said = HttpGauge::new(&Api::open("127.0.0.1:1"), None).err().unwrap().to_string();
         assert_eq!(said, "no gateway answers at 127.0.0.1:1");
     }
 }

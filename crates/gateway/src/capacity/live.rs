@@ -259,7 +259,9 @@ pub(super) fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
         return Err(anyhow!("--out {}: the report is JSON; its page goes beside it as .html", out.display()).into());
     }
     let mut gauge: Box<dyn Gauge> = match (source.rtpengine, arguments.rtpengine_pid) {
-        (None, _) => Box::new(HttpGauge::new(&Api::new(&source.control, &source.credentials)?)?),
+        (None, _) => {
+            Box::new(HttpGauge::new(&Api::new(&source.control, &source.credentials)?, report.machine.memory_gb_s)?)
+        }
         (Some(_), Some(pid)) => Box::new(ProcessGauge::new(Path::new("/proc"), pid)?),
         (Some(_), None) => return Err(anyhow!("--rtpengine needs --rtpengine-pid, to tell how busy it is").into()),
     };

@@ -4,7 +4,7 @@
 //! firmware says that this is EC2, only at its link-local address, and for no longer than a second in all.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tandem_capacity::report::{Cpu, HugePages, Instance, Machine, Nic};
 
@@ -12,6 +12,10 @@ use tandem_capacity::report::{Cpu, HugePages, Instance, Machine, Nic};
 const METADATA: &str = "http://169.254.169.254";
 /// For each request to it.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// What each core reads to see what memory gives: more than its part of the last cache.
+const PROBED_OCTETS: usize = 64 << 20;
+/// How often; the first time brings the pages in.
+const PROBES: usize = 4;
 /// Longer answers are none.
 const LONGEST: u64 = 4096;
 
@@ -34,6 +38,8 @@ pub(super) fn facts(root: &Path, name: Option<String>) -> Machine {
         nics: look.nics(),
         instance: if amazon { instance(METADATA) } else { None },
         memory_counters: look.memory_counters(),
+        // Where it cannot be compared with what is moved, it says nothing.
+        memory_gb_s: look.tells_memory_traffic().then(most_memory_gb_s),
     }
 }
 
@@ -56,6 +62,12 @@ impl Look<'_> {
     fn link(&self, path: &str) -> Option<String> {
         let target = std::fs::read_link(self.root.join(path)).ok()?;
         Some(target.file_name()?.to_string_lossy().into_owned())
+    }
+
+    /// Memory bandwidth monitoring, where it is mounted.
+    fn tells_memory_traffic(&self) -> bool {
+        const CACHES: &str = "sys/fs/resctrl/mon_data";
+        self.list(CACHES).iter().any(|cache| self.read(&format!("{CACHES}/{cache}/mbm_total_bytes")).is_some())
     }
 
     /// Intel's memory controllers are `uncore_imc*`, AMD's `amd_umc*` or, before them, in `amd_df`; Arm's and others have `ddr` in the name.
@@ -138,6 +150,29 @@ impl Look<'_> {
         });
         interfaces.chain(bound).collect()
     }
+}
+
+/// What all cores together read from memory, each its own part in order, in gigabytes per second: the best of some times.
+fn most_memory_gb_s() -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let round = std::sync::Barrier::new(cores);
+    let read = || {
+        let octets = vec![1_u64; PROBED_OCTETS / size_of::<u64>()];
+        let times = (0..PROBES).map(|_| {
+            round.wait();
+            let began = Instant::now();
+            let sum = octets.iter().fold(0, |sum: u64, word| sum.wrapping_add(*word));
+            std::hint::black_box(sum);
+            round.wait();
+            began.elapsed()
+        });
+        times.min().unwrap_or_default()
+    };
+    let slowest = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..cores).map(|_| scope.spawn(read)).collect();
+        readers.into_iter().filter_map(|reader| reader.join().ok()).max().unwrap_or_default()
+    });
+    (cores * PROBED_OCTETS) as f64 / slowest.as_nanos().max(1) as f64
 }
 
 /// Threads in a list of siblings: `0-1`, `0,64`.
@@ -230,6 +265,14 @@ mod tests {
         assert_eq!(facts.dpdk.as_deref(), Some("22.11.11"));
         assert_eq!(facts.nics, [Nic { name: "0000:00:06.0".to_owned(), driver: "vfio-pci".to_owned(), mbps: None }]);
         assert_eq!(facts.instance, None, "nobody is asked where this is not EC2");
+        assert_eq!(facts.memory_gb_s, None, "and memory is not measured where traffic is not told");
+    }
+
+    #[test]
+    fn what_memory_gives_is_measured_where_traffic_is_told() {
+        let folder = laid_out(&[("sys/fs/resctrl/mon_data/mon_L3_00/mbm_total_bytes", "7\n")]);
+        let most = facts(folder.path(), None).memory_gb_s.unwrap();
+        assert!(most > 0.1, "{most} GB/s");
     }
 
     #[test]

@@ -148,6 +148,7 @@ pub(crate) fn limit_text(limit: Limit) -> &'static str {
         Limit::ConntrackAllowance => "Connection tracking of the instance",
         Limit::LinkLocalAllowance => "Link-local packets of the instance",
         Limit::Configuration => "The gateway's configuration",
+        Limit::MemoryBandwidth => "What memory can move",
         Limit::CallThread => "The thread that handles calls",
         Limit::Source => "The traffic source",
         Limit::Unknown => "Nothing that was read explains it",
@@ -405,9 +406,12 @@ fn machine(machine: &Machine) -> String {
         ("Network", nics),
         (
             "Memory bandwidth",
-            match machine.memory_counters.as_slice() {
-                [] => "not read: the machine offers no counters of it".to_owned(),
-                counters => format!("not read, though there are counters: {}", counters.join(", ")),
+            match (machine.memory_gb_s, machine.memory_counters.as_slice()) {
+                (Some(most), _) => format!("{} GB/s, read by all cores together", short(most)),
+                (None, []) => "not read: the machine offers no counters of it".to_owned(),
+                (None, counters) => {
+                    format!("not read: mount /sys/fs/resctrl; the kernel has counters besides: {}", counters.join(", "))
+                }
             },
         ),
     ])
