@@ -207,6 +207,8 @@ impl Cluster {
             Mine::Standing { epoch, .. } => (ClaimKind::Asking, epoch),
             Mine::No if now < service.wanted_until => (ClaimKind::Wanting, service.highest),
             Mine::No => match service.released {
+                // What it gave up goes with all that it has heard of, which a member's next life has to hear as well.
+                Some((_, FOR_GOOD)) => (ClaimKind::Released, service.highest),
                 Some((epoch, until)) if now < until => (ClaimKind::Released, epoch),
                 _ => (ClaimKind::Heard, service.highest),
             },

@@ -183,16 +183,21 @@ impl Cluster {
     }
 
     /// Compares the wall clock with the monotonic one: a machine that was stopped with all its clocks, as a hypervisor can do,
-    /// has lost time that the others have not.
+    /// has lost time that the others have not. Votes from before a step, in whichever direction, count no more: they are asked
+    /// for again at once.
     pub fn on_wall_clock(&mut self, now: Nanos, unix_ns: u64) {
         let offset = i128::from(unix_ns) - i128::from(now.0);
         let step = offset - self.wall_offset.replace(offset).unwrap_or(offset);
         let tolerance = i128::from(self.config.lease_ns() / 16);
         let step_ns = u64::try_from(step.unsigned_abs()).unwrap_or(u64::MAX);
         if step > tolerance {
-            self.forget_votes(now, step_ns);
+            self.counters.pauses += 1;
+            self.event(Event::Paused(step_ns));
+            self.forget_votes(now);
         } else if step < -tolerance {
+            // Whoever set it may have done so while the machine was stopped, for longer than that.
             self.event(Event::ClockSetBack(step_ns));
+            self.forget_votes(now);
         }
         self.turn(now);
     }
@@ -258,9 +263,7 @@ impl Cluster {
         }
     }
 
-    fn forget_votes(&mut self, now: Nanos, lost_ns: u64) {
-        self.counters.pauses += 1;
-        self.event(Event::Paused(lost_ns));
+    fn forget_votes(&mut self, now: Nanos) {
         self.quiet_until = now.plus(self.config.lease_ns());
         if self.config.is_bare_pair() {
             // There a vote is for good, and time has no part in it.

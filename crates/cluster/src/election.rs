@@ -159,11 +159,12 @@ impl Cluster {
     pub(crate) fn stand_down(&mut self, now: Nanos, id: ServiceId) {
         let (own, lease) = (self.config.own, self.config.lease_ns());
         let beats = self.config.beat_ns * (1 + u64::from(own.0));
+        let released_until = self.released_until(now);
         let service = &mut self.services[id.index()];
         let Mine::Standing { epoch, .. } = service.mine else { return };
         service.mine = Mine::No;
         service.promise.take_if(|promise| promise.to == own);
-        service.released = Some((epoch, now.plus(10 * lease)));
+        service.released = Some((epoch, released_until));
         // Members that stood at the same time do not meet again.
         service.not_before = now.plus(lease + beats);
         self.urgent = true;
@@ -196,6 +197,7 @@ impl Cluster {
             Mine::Held { stage: Stage::Offered { to, .. }, .. } if to == asker => {
                 self.end_holding(now, id, Ended::HandedOver(asker));
             }
+            Mine::Held { .. } if self.gives_way(now, id) => self.end_holding(now, id, Ended::Superseded(asker)),
             Mine::Held { .. } => return,
             Mine::Standing { offered_by: None, .. } => {
                 let choices = self.choices(now, id, None);
@@ -208,6 +210,14 @@ impl Cluster {
             Mine::Standing { .. } | Mine::No => {}
         }
         self.vote(now, beat, claim);
+    }
+
+    /// Whether this member has lacked votes for so long that its own vote is better given to whoever asks: several that lost
+    /// theirs would keep each other from a majority for ever. They give way one after the other.
+    fn gives_way(&self, now: Nanos, id: ServiceId) -> bool {
+        let service = &self.services[id.index()];
+        let turn = self.patience_ns() * (1 + u64::from(self.config.own.0));
+        service.lapsed && !self.config.is_bare_pair() && now.since(service.lapsed_since) >= turn
     }
 
     /// Somebody holds a service, and perhaps offers it.

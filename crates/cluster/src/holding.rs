@@ -5,7 +5,7 @@ use tandem_contract::Nanos;
 use crate::cluster::Cluster;
 use crate::config::{MemberId, ServiceId};
 use crate::output::{Alarm, Ended, Event, Location, MoveError, Output};
-use crate::service::{Holder, Mine, Stage};
+use crate::service::{FOR_GOOD, Holder, Mine, Stage};
 
 const MS: u64 = 1_000_000;
 /// The first wait before addresses are moved once more; it doubles.
@@ -60,7 +60,7 @@ impl Cluster {
         let lapses = majority <= now;
         if lapses && !service.lapsed {
             self.counters.lapses += 1;
-            service.lapsed = true;
+            (service.lapsed, service.lapsed_since) = (true, now);
             // From now on another may hold it and be gone again. Only votes for the present epoch tell that none did; where
             // that has been raised, this is another hold.
             self.begin_again(id);
@@ -192,9 +192,15 @@ impl Cluster {
         true
     }
 
+    /// Until when it is told that an epoch was given up. Votes that are given for good have to hear of it, whenever that may be.
+    pub(crate) fn released_until(&self, now: Nanos) -> Nanos {
+        if self.config.is_bare_pair() { FOR_GOOD } else { now.plus(10 * self.config.lease_ns()) }
+    }
+
     /// Lets go of a service. What stops the workers is put out before anything that lets another begin.
     pub(crate) fn end_holding(&mut self, now: Nanos, id: ServiceId, ended: Ended) {
         let (own, lease) = (self.config.own, self.config.lease_ns());
+        let released_until = self.released_until(now);
         let service = &mut self.services[id.index()];
         let Mine::Held { epoch, .. } = service.mine else { return };
         service.mine = Mine::No;
@@ -202,7 +208,7 @@ impl Cluster {
         service.votes.fill(Nanos(0));
         (service.permit, service.lapsed, service.forced, service.elsewhere) = (Nanos(0), false, false, 0);
         let held_from = service.held_from;
-        service.released = Some((epoch, now.plus(10 * lease)));
+        service.released = Some((epoch, released_until));
         (service.holder, service.last_holder) = (None, Some(own));
         service.vacant_since = Some(now);
         service.not_before = now.plus(2 * lease);

@@ -163,8 +163,9 @@ impl StoreVote {
             return flight.sent_at.plus(LOST_INTERVALS * asker.interval_ns);
         }
         // What stands still is taken the moment it may be.
+        let is_renewed = |record: &LeaseRecord| Self::is_mine(asker, record) && self.next_request < self.until;
         match (self.seen, want) {
-            (Some((record, since)), Want::Have(_)) if record.is_none_or(|record| !Self::is_mine(asker, &record)) => {
+            (Some((record, since)), Want::Have(_)) if record.is_none_or(|record| !is_renewed(&record)) => {
                 self.next_request.min(since.plus(asker.lease_ns))
             }
             _ => self.next_request,
@@ -205,7 +206,9 @@ impl StoreVote {
             }
             Want::Have(epoch) => {
                 let given_up = record.is_some_and(|record| record.owner.is_none());
-                let free = mine.is_some() || given_up || now.since(since) >= asker.lease_ns;
+                // One's own that has run out may be a store's that was restored: another may have had it since.
+                let renews = mine.is_some() && now < self.until;
+                let free = renews || given_up || now.since(since) >= asker.lease_ns;
                 let count = record.map_or(0, |record| record.count).wrapping_add(1);
                 let wanted = LeaseRecord { owner: Some(asker.own), incarnation: asker.incarnation, epoch, count };
                 let current = epoch > self.epoch() || mine.is_some_and(|mine| epoch >= mine.epoch);

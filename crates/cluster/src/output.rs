@@ -138,7 +138,7 @@ pub enum Event {
     StoodDown(ServiceId),
     /// The node did not run for so many nanoseconds, or its wall clock says so; no older vote counts.
     Paused(u64),
-    /// The wall clock was set back by so many nanoseconds, which changes nothing.
+    /// The wall clock was set back by so many nanoseconds; no older vote counts.
     ClockSetBack(u64),
 }
 

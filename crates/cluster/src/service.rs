@@ -78,6 +78,8 @@ pub(crate) struct ServiceState {
     pub(crate) permit: Nanos,
     /// Whether that ran out.
     pub(crate) lapsed: bool,
+    /// Since when.
+    pub(crate) lapsed_since: Nanos,
     /// The operator said that the others are dead.
     pub(crate) forced: bool,
     /// Since when nobody is known to hold it.
@@ -113,6 +115,7 @@ impl ServiceState {
             held_anew: false,
             permit: Nanos(0),
             lapsed: false,
+            lapsed_since: Nanos(0),
             forced: false,
             vacant_since: Some(now),
             not_before: now,
