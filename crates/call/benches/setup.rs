@@ -90,6 +90,7 @@ impl Load {
                             Event::FunctionDone { flow, request, outcome: Ok(()) }
                         }
                         Command::AddAddress { request, .. } => Event::AddressAdded { request },
+                        Command::AnnounceAddress { request, .. } => Event::AddressAnnounced { request },
                         Command::RemoveAddress { request, .. } => Event::AddressRemoved { request },
                     };
                     let more = self.timed(|switch, now| switch.on_media_event(now, worker, event));

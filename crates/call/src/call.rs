@@ -319,6 +319,7 @@ impl Call {
             | Event::FunctionDone { .. }
             | Event::PlaybackEnded { .. }
             | Event::AddressAdded { .. }
+            | Event::AddressAnnounced { .. }
             | Event::AddressRemoved { .. }
             | Event::AddressRefused { .. } => {}
         }

@@ -203,6 +203,7 @@ impl Cluster {
         let released_until = self.released_until(now);
         let service = &mut self.services[id.index()];
         let Mine::Held { epoch, .. } = service.mine else { return };
+        let may_send = now < service.permit;
         service.mine = Mine::No;
         service.promise.take_if(|promise| promise.to == own);
         service.votes.fill(Nanos(0));
@@ -214,6 +215,9 @@ impl Cluster {
         service.not_before = now.plus(2 * lease);
         self.counters.demotions += 1;
         self.urgent = true;
+        if may_send && matches!(ended, Ended::HandedOver(_)) {
+            self.outputs.push_back(Output::Rest { service: id });
+        }
         self.outputs.push_back(Output::Permit { service: id, until: now });
         self.outputs.push_back(Output::Demote { service: id, epoch: held_from, ended });
         let over = [Alarm::NoMajority(id), Alarm::CannotMove(id), Alarm::AddressElsewhere(id), Alarm::NoSuccessor(id)];

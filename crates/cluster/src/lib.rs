@@ -27,6 +27,7 @@
 //! | [`Output::Lease`] | one compare-and-set, or a read, in the store |
 //! | [`Output::Promote`] | this node holds the service in this epoch: make its warm calls live |
 //! | [`Output::Permit`] | until this time workers may send from the service's addresses: **each burst is compared with it** |
+//! | [`Output::Rest`] | let workers send what they have taken, for a few milliseconds |
 //! | [`Output::MoveAddresses`] | bring the addresses here |
 //! | [`Output::Demote`] | the service is another's, or nobody's: remove its calls and addresses without a BYE |
 //! | [`Output::Locate`] | look where the addresses really are |

@@ -42,6 +42,12 @@ pub enum Output {
         /// On the clock that `now` is of.
         until: Nanos,
     },
+    /// Workers are to send what they have taken, and take no more: at this moment the service goes to another member, as was
+    /// planned. A [`Output::Permit`] that stops them follows, and can wait for them for some milliseconds.
+    Rest {
+        /// The service.
+        service: ServiceId,
+    },
     /// Bring the service's addresses here, then say so with [`crate::Cluster::on_moved`]. It must not begin after `until`.
     MoveAddresses {
         /// The service.

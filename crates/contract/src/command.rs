@@ -69,8 +69,8 @@ pub enum Command {
         /// What.
         function: Function,
     },
-    /// Gives a port one more address, or another link to one it has, and tells the link who has it now. Answered by
-    /// [`crate::Event::AddressAdded`] or [`crate::Event::AddressRefused`]; to be given to every worker of the port.
+    /// Gives a port one more address, or another link to one it has. The link is told of it by
+    /// [`Command::AnnounceAddress`]: flows on it can be there first. Answered by [`crate::Event::AddressAdded`] or [`crate::Event::AddressRefused`]; to be given to every worker of the port.
     AddAddress {
         /// Confirmed back.
         request: u32,
@@ -78,6 +78,14 @@ pub enum Command {
         port: u8,
         /// The address and its link.
         local: LocalAddress,
+    },
+    /// Tells the link who has an address now. Answered by [`crate::Event::AddressAnnounced`] or
+    /// [`crate::Event::AddressRefused`]; to be given to every worker of the port.
+    AnnounceAddress {
+        /// Confirmed back.
+        request: u32,
+        /// The address.
+        address: IpAddr,
     },
     /// Takes an address from its port: what comes to it is dropped from now on. Flows that use it are told of by
     /// [`crate::Event::AddressLost`] within about a second, and stay until they are removed. Answered by
@@ -102,7 +110,7 @@ impl Command {
             | Self::RemoveFlow { flow }
             | Self::ReadFlow { flow }
             | Self::Function { flow, .. } => Some(*flow),
-            Self::AddAddress { .. } | Self::RemoveAddress { .. } => None,
+            Self::AddAddress { .. } | Self::AnnounceAddress { .. } | Self::RemoveAddress { .. } => None,
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct WorkerCounters {
     pub handed_over: Counter,
     /// Packets that other workers handed to this one.
     pub handed_in: Counter,
+    /// Of the frames sent, those that followed an address to the node that has it now.
+    pub frames_passed_on: Counter,
     /// RTCP reports sent.
     pub reports_sent: Counter,
     /// RTCP packets taken in.

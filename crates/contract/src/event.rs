@@ -167,6 +167,11 @@ pub enum Event {
         /// The number of the command.
         request: u32,
     },
+    /// The link has been told who has the address.
+    AddressAnnounced {
+        /// The number of the command.
+        request: u32,
+    },
     /// The address is the port's no more.
     AddressRemoved {
         /// The number of the command.
@@ -204,7 +209,10 @@ impl Event {
             | Self::TelephoneEvent { flow, .. }
             | Self::PlaybackEnded { flow, .. }
             | Self::AddressLost { flow, .. } => Some(*flow),
-            Self::AddressAdded { .. } | Self::AddressRemoved { .. } | Self::AddressRefused { .. } => None,
+            Self::AddressAdded { .. }
+            | Self::AddressAnnounced { .. }
+            | Self::AddressRemoved { .. }
+            | Self::AddressRefused { .. } => None,
         }
     }
 }

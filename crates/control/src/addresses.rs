@@ -134,6 +134,12 @@ impl Addresses {
         })
     }
 
+    /// The command, for every worker, that tells the link who has an address.
+    pub(crate) fn announce(&mut self, address: IpAddr) -> Command {
+        self.requests = self.requests.wrapping_add(1);
+        Command::AnnounceAddress { request: self.requests, address }
+    }
+
     /// Whether another port has, or is about to have, an address of a subnet that overlaps this one.
     fn is_elsewhere(&self, port: u8, local: LocalAddress) -> bool {
         let coming = self.waiting.iter().filter_map(|waiting| match waiting.change {

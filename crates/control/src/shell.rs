@@ -1,7 +1,7 @@
 //! The loop around the switch: what happens goes in, what it wants done is done.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -550,7 +550,7 @@ impl Shell {
             log.set_level(reload.config.log.level);
         }
         for change in self.addresses.differences(&self.config, &reload.config) {
-            self.change_address(change, None);
+            self.change_address_now(change, None);
         }
         let defence = &reload.config.defence;
         if (&defence.allow, &defence.deny) != (&self.config.defence.allow, &self.config.defence.deny)
@@ -665,7 +665,7 @@ impl Shell {
             Request::AddAddress { port, cidr, gateway, answer } => match self.addresses.port(port.as_deref()) {
                 Some(port) => {
                     let local = self.addresses.local(port, cidr, gateway);
-                    self.change_address(AddressChange::Add(port, local), Some(answer));
+                    self.change_address_now(AddressChange::Add(port, local), Some(answer));
                 }
                 None => {
                     let _ = answer.send(Err(AddressError::UnknownPort));
@@ -709,10 +709,25 @@ impl Shell {
         self.functions.ask(&mut self.workers, key_of(&call), asked, answer);
     }
 
+    /// Changes an address, and tells the link of one that comes.
+    fn change_address_now(&mut self, change: AddressChange, answer: Option<AddressAnswer>) {
+        self.change_address(change, answer);
+        if let AddressChange::Add(_, local) = change {
+            self.announce(local.address);
+        }
+    }
+
+    /// Changes an address. Of one that comes the link is not told yet.
     pub(crate) fn change_address(&mut self, change: AddressChange, answer: Option<AddressAnswer>) {
         if let Some(command) = self.addresses.begin(change, self.workers.count(), answer) {
             self.workers.send_all(command);
         }
+    }
+
+    /// Tells the link who has an address. Where a worker could not take it, it is not announced either.
+    pub(crate) fn announce(&mut self, address: IpAddr) {
+        let command = self.addresses.announce(address);
+        self.workers.send_all(command);
     }
 
     fn status(&self) -> SwitchStatus {

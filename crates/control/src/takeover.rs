@@ -2,19 +2,22 @@
 //!
 //! | takeover | |
 //! | --- | --- |
-//! | 1 | workers are given the floating media addresses, and announce them |
+//! | 1 | workers are given the floating media addresses |
 //! | 2 | where the calls are handed over, their last changes are waited for: the node that lets go says which were the last |
 //! | 3 | every call of the copy is restored; workers are asked to go on with its flow |
-//! | 4 | the kernel is given SIP's floating addresses, beside the switch's thread; until it has them nothing is sent |
-//! | 5 | what restored calls have to say is sent |
+//! | 4 | the link is told who has the media addresses: what comes from now on meets its call |
+//! | 5 | the kernel is given SIP's floating addresses, beside the switch's thread; until it has them nothing is sent |
+//! | 6 | what restored calls have to say is sent |
 //!
-//! Media does not wait for SIP: it flows from the third step on.
+//! Media does not wait for SIP: it flows from the fourth step on. Where the calls are handed over, the node that lets go keeps what comes
+//! until then, and passes it on. The fifth step begins with the third.
 
 use serde::Serialize;
 use tandem_call::{CallNumber, MediaFunctions};
 use tandem_config::FloatingAddress;
 use tandem_contract::{Function, LegSide, LocalAddress, Nanos};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::addresses::AddressChange;
 use crate::cluster::TakeOver;
@@ -99,7 +102,7 @@ impl Shell {
     fn take_addresses(&mut self, done: Option<oneshot::Sender<()>>) {
         let floating = &self.config.replication.addresses;
         let changes = self.on_ports(floating).into_iter().map(|(port, local)| AddressChange::Add(port, local));
-        self.change_addresses(changes.collect(), done);
+        self.change_addresses(changes.collect(), None, done);
     }
 
     fn take_calls(&mut self, now: Nanos, node: Option<&str>) -> TakenOver {
@@ -117,6 +120,9 @@ impl Shell {
                     Err(why) => refused.push(why),
                 }
             }
+        }
+        for (_, local) in self.on_ports(&self.config.replication.addresses) {
+            self.announce(local.address);
         }
         let calls = found - refused.len();
         tracing::info!(node, calls, refused = refused.len(), "taken over: floating addresses and calls are here");
@@ -170,7 +176,7 @@ impl Shell {
     }
 
     /// Lets go of the floating addresses and of every call: another node will have them, or has them already where this one is
-    /// `superseded`. Nobody is told but `done`, when no worker has them any more.
+    /// `superseded`. Nobody is told but `done`, when neither a worker nor the kernel has them any more.
     pub(crate) fn release(&mut self, now: Nanos, superseded: bool, done: Option<oneshot::Sender<()>>) -> Released {
         if let Some(replication) = &mut self.replication {
             if !superseded {
@@ -184,17 +190,22 @@ impl Shell {
         // Before the addresses go: who answers to that has let go of the flows on them.
         self.perform(now);
         let floating = self.config.replication.addresses.clone();
-        let changes = self.on_ports(&floating).into_iter().map(|(_, local)| AddressChange::Remove(local.address));
-        self.change_addresses(changes.collect(), done);
         let kernel = std::mem::take(&mut self.attached);
-        if !kernel.is_empty() {
-            tokio::task::spawn_blocking(move || kernel.iter().for_each(KernelAddress::detach));
-        }
+        let detached = (!kernel.is_empty())
+            .then(|| tokio::task::spawn_blocking(move || kernel.iter().for_each(KernelAddress::detach)));
+        let changes = self.on_ports(&floating).into_iter().map(|(_, local)| AddressChange::Remove(local.address));
+        self.change_addresses(changes.collect(), detached, done);
         tracing::info!(calls, "let go of the floating addresses and of all calls");
         Released { calls }
     }
 
-    fn change_addresses(&mut self, changes: Vec<AddressChange>, done: Option<oneshot::Sender<()>>) {
+    /// Tells `done` when every worker has answered, and `before` has ended.
+    fn change_addresses(
+        &mut self,
+        changes: Vec<AddressChange>,
+        before: Option<JoinHandle<()>>,
+        done: Option<oneshot::Sender<()>>,
+    ) {
         let mut answers = Vec::with_capacity(changes.len());
         for change in changes {
             let (answer, answered) = oneshot::channel();
@@ -203,6 +214,10 @@ impl Shell {
         }
         let Some(done) = done else { return };
         tokio::spawn(async move {
+            if let Some(before) = before {
+                // The kernel drops an address that is not renewed, whatever became of that.
+                let _ = before.await;
+            }
             for (change, answered) in answers {
                 // An address that is to go and is not there is gone.
                 if !matches!((answered.await, change), (Ok(Ok(())), _) | (Ok(Err(_)), AddressChange::Remove(_))) {

@@ -180,6 +180,7 @@ const fn is_answer(event: &Event) -> bool {
         | Event::Position { .. }
         | Event::FunctionDone { .. }
         | Event::AddressAdded { .. }
+        | Event::AddressAnnounced { .. }
         | Event::AddressRemoved { .. }
         | Event::AddressRefused { .. } => true,
         Event::MediaStarted { .. }

@@ -26,27 +26,35 @@ pub(crate) type Announcements = ArrayVec<(LinkIndex, IpAddr, Nanos), { LocalAddr
 
 impl<B: PacketBuf> Engine<B> {
     /// Makes an address ours. It is not probed for first (RFC 5227 §2.1): whoever adds it has taken it over.
-    pub(crate) fn add_address<E: Egress<Buf = B>>(
-        &mut self,
-        now: Nanos,
-        request: u32,
-        (port, local): (u8, LocalAddress),
-        egress: &mut E,
-    ) -> Event {
+    pub(crate) fn add_address(&mut self, request: u32, (port, local): (u8, LocalAddress)) -> Event {
         let Some(link) = self.links.index(port) else {
             return Event::AddressRefused { request, reason: Refusal::UnknownPort };
         };
         if !self.ports.add(link, local) {
             return Event::AddressRefused { request, reason: Refusal::AddressesExhausted };
         }
+        Event::AddressAdded { request }
+    }
+
+    /// Tells the link, now and a little later, that an address is ours.
+    pub(crate) fn announce<E: Egress<Buf = B>>(
+        &mut self,
+        now: Nanos,
+        request: u32,
+        address: IpAddr,
+        egress: &mut E,
+    ) -> Event {
+        let Some(link) = self.ports.address(address).map(|ours| self.ports.link(ours)) else {
+            return Event::AddressRefused { request, reason: Refusal::LocalAddressNotOurs };
+        };
         // One worker speaks for its ports.
         if self.worker == WorkerId(0) {
-            announce_address(local.address, self.links.of(link), &self.counters, egress);
-            self.announcements.retain(|(_, address, _)| *address != local.address);
+            announce_address(address, self.links.of(link), &self.counters, egress);
+            self.announcements.retain(|(_, announced, _)| *announced != address);
             // There is a place for each address; one that is left out was announced once.
-            let _ = self.announcements.try_push((link, local.address, now.plus(ANNOUNCE_INTERVAL_NS)));
+            let _ = self.announcements.try_push((link, address, now.plus(ANNOUNCE_INTERVAL_NS)));
         }
-        Event::AddressAdded { request }
+        Event::AddressAnnounced { request }
     }
 
     /// Makes an address ours no more. Flows that use it are found by the next sweep over the table, which bounds the work.

@@ -51,7 +51,8 @@ impl<B: PacketBuf> Engine<B> {
                 let outcome = self.on_function(now, flow, function, egress);
                 Event::FunctionDone { flow, request, outcome }
             }
-            Command::AddAddress { request, port, local } => self.add_address(now, request, (port, local), egress),
+            Command::AddAddress { request, port, local } => self.add_address(request, (port, local)),
+            Command::AnnounceAddress { request, address } => self.announce(now, request, address, egress),
             Command::RemoveAddress { request, address } => self.remove_address(request, address, egress),
         }
     }

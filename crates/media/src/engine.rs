@@ -1,5 +1,6 @@
 //! The engine's parts, and the way of a burst through them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -277,6 +278,11 @@ impl<B: PacketBuf> Engine<B> {
     /// them.
     pub fn on_source_lists(&mut self, lists: Arc<SourceLists>) {
         self.gatekeeper.set_lists(lists);
+    }
+
+    /// Whether an address is ours now.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.ports.address(address).is_some()
     }
 
     /// The next event that nobody asked for.

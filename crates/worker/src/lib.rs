@@ -13,6 +13,9 @@
 //! 6. once a millisecond, the engine's timers;
 //! 7. events out, transmit burst.
 //!
+//! While the node's addresses move to another as planned ([`Fence::rest`](tandem_contract::Fence::rest)), what 4 brings waits, and is passed on to
+//! whoever tells the link that it has the address.
+//!
 //! A round that finds nothing to do reads the clock once. One that does reads it once more at the end of each stage of each
 //! burst, where [`Worker::with_stage_times`] asks for that; never per packet. Nothing on the way allocates, locks, logs or makes a system call.
 #![forbid(unsafe_code)]
@@ -21,6 +24,7 @@ mod clock;
 mod functions;
 mod handover;
 mod port;
+mod relief;
 mod stages;
 mod worker;
 

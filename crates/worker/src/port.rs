@@ -85,6 +85,36 @@ impl<Io: PacketIo> Port<Io> {
         self.fence.as_ref().is_none_or(|fence| fence.is_open_at(|| laps.now().unwrap_or(round)))
     }
 
+    /// Since when this node rests.
+    #[inline]
+    pub(crate) fn resting_since(&self) -> Option<Nanos> {
+        self.fence.as_ref().and_then(|fence| fence.resting_since(self.now))
+    }
+
+    /// What was taken in before the rest has been sent, or could not be.
+    pub(crate) fn note_rested(&self) {
+        if let Some(fence) = &self.fence {
+            fence.note_rested();
+        }
+    }
+
+    /// Whether anything may be sent now, and, while the node rests, whether nothing that may not be is left here.
+    pub(crate) fn takes_back(&self, rests: bool) -> bool {
+        self.fence.as_ref().is_none_or(|fence| if rests { fence.is_lifted() } else { fence.is_open(self.now) })
+    }
+
+    /// Gives the device frames that are another node's, whoever may send: they are not ours, and say nothing in our name.
+    pub(crate) fn pass_on(&mut self, frames: &mut Burst<Io::Buf>) {
+        let before = frames.len();
+        self.io.tx_burst(frames);
+        let sent = (before - frames.len()) as u64;
+        self.counters.frames_sent.add(sent);
+        self.counters.frames_passed_on.add(sent);
+        while frames.pop().is_some() {
+            self.counters.dropped(DropReason::TransmitQueueFull);
+        }
+    }
+
     fn enqueue(&mut self, frame: Io::Buf) {
         if self.unsent.is_full() {
             self.flush();

@@ -10,6 +10,7 @@ use crate::clock::{Clock, TscClock};
 use crate::functions::{FunctionEnds, Tap};
 use crate::handover::{Handover, HandoverEnds};
 use crate::port::Port;
+use crate::relief::Relief;
 use crate::stages::Laps;
 
 /// Commands carried out in one round at most.
@@ -50,6 +51,7 @@ pub struct Worker<Io: PacketIo> {
     last_poll: Nanos,
     last_was_busy: bool,
     stops: StopWatch,
+    relief: Relief<Io::Buf>,
 }
 
 impl<Io: PacketIo> Worker<Io> {
@@ -72,6 +74,7 @@ impl<Io: PacketIo> Worker<Io> {
             last_poll: Nanos(0),
             last_was_busy: false,
             stops: StopWatch::default(),
+            relief: Relief::new(),
         }
     }
 
@@ -135,6 +138,7 @@ impl<Io: PacketIo> Worker<Io> {
             self.engine.on_start(&mut self.port);
         }
 
+        self.relief.begin(self.port.resting_since());
         let mut busy = self.take_commands(now);
         let mut received = false;
         for ring in 0..self.from.len() {
@@ -145,10 +149,14 @@ impl<Io: PacketIo> Worker<Io> {
             received = true;
             self.port.stage_ended(Stage::Receive);
             self.counters.frames_received.add(self.burst.len() as u64);
+            if self.relief.is_resting() {
+                let port = &mut self.port;
+                self.relief.hold(&mut self.burst, &self.counters, |address, mac| port.announce(address, None, mac));
+            }
             self.engine.on_burst(now, Origin::Device, &mut self.burst, &mut self.port);
         }
         busy |= received;
-        busy |= self.engine.on_round_end(now, !received, &mut self.port);
+        busy |= self.engine.on_round_end(now, !received || self.relief.is_resting(), &mut self.port);
         if now >= self.tick_due {
             self.tick_due = now.plus(TICK_NS);
             self.on_tick(now);
@@ -156,7 +164,30 @@ impl<Io: PacketIo> Worker<Io> {
         }
         self.give_events();
         self.port.flush();
+        if !self.relief.is_idle() {
+            self.relieve(now);
+        }
         self.last_was_busy = busy;
+    }
+
+    /// The node's addresses move to another: what has been taken is sent by now, and what waits follows them.
+    #[cold]
+    fn relieve(&mut self, now: Nanos) {
+        if self.relief.finishes() {
+            self.port.note_rested();
+        }
+        self.relief.pass_on(&mut self.burst);
+        self.port.pass_on(&mut self.burst);
+        let rests = self.relief.is_resting();
+        if self.port.takes_back(rests) {
+            let engine = &self.engine;
+            self.relief.take_back(&mut self.burst, |address| engine.has_address(address));
+        }
+        if !self.burst.is_empty() {
+            self.engine.on_burst(now, Origin::Device, &mut self.burst, &mut self.port);
+        } else if !rests {
+            self.relief.give_up(&self.counters);
+        }
     }
 
     fn on_tick(&mut self, now: Nanos) {
@@ -214,6 +245,9 @@ impl<Io: PacketIo> Worker<Io> {
                     self.burst.push(frame);
                 }
                 Ok(Handover::Neighbour { address, port, mac }) => {
+                    if self.relief.is_resting() {
+                        self.relief.note(address, mac);
+                    }
                     self.engine.on_neighbour(now, (address, port), mac, &mut self.port);
                 }
                 Err(_) => break,

@@ -29,6 +29,10 @@ fn floating_legs() -> [LegConfig; 2] {
     [LegConfig { local: SocketAddr::new(FLOATING.into(), a.local.port()), ..a }, b]
 }
 
+fn announce(request: u32) -> Command {
+    Command::AnnounceAddress { request, address: FLOATING.into() }
+}
+
 fn announcements(rig: &mut Rig) -> usize {
     let sent = std::iter::from_fn(|| rig.cable.take());
     let ours = |frame: &Vec<u8>| {
@@ -42,7 +46,11 @@ fn announcements(rig: &mut Rig) -> usize {
 fn an_address_that_comes_is_announced_twice_and_answers() {
     let mut rig = Rig::new();
     rig.settle();
+    let refused = Event::AddressRefused { request: 4, reason: Refusal::LocalAddressNotOurs };
+    assert_eq!(rig.command(announce(4)), refused);
     assert_eq!(rig.command(add(5)), Event::AddressAdded { request: 5 });
+    assert_eq!(announcements(&mut rig), 0, "it is said when what is on it is there");
+    assert_eq!(rig.command(announce(5)), Event::AddressAnnounced { request: 5 });
     assert_eq!(announcements(&mut rig), 1);
     rig.pass_ms(1900);
     assert_eq!(announcements(&mut rig), 0);

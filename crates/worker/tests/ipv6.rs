@@ -136,10 +136,13 @@ fn an_address_that_comes_and_goes_joins_and_leaves_its_group_unless_another_has_
     let same_group = Ipv6Addr::new(0x2001, 0xdb8, 0, 2, 0, 0, 0, 1);
     let mut said = |address: Ipv6Addr, comes: bool| {
         let local = LocalAddress { address: address.into(), prefix_len: 64, gateway: None };
-        rig.command(match comes {
-            true => Command::AddAddress { request: 1, port: 0, local },
-            false => Command::RemoveAddress { request: 2, address: address.into() },
-        });
+        let address = address.into();
+        if comes {
+            rig.command(Command::AddAddress { request: 1, port: 0, local });
+            rig.command(Command::AnnounceAddress { request: 2, address });
+        } else {
+            rig.command(Command::RemoveAddress { request: 3, address });
+        }
         listening(&rig.settle())
     };
     assert_eq!(said(address, true), [(BEGINS, solicited_node(address))]);

@@ -158,6 +158,8 @@ fn each_port_announces_and_answers_for_its_own_addresses() {
     let refused = Event::AddressRefused { request: 1, reason: Refusal::UnknownPort };
     assert_eq!(bench.command(Command::AddAddress { request: 1, port: 2, local }), refused);
     assert_eq!(bench.command(Command::AddAddress { request: 2, port: 1, local }), Event::AddressAdded { request: 2 });
+    let announce = Command::AnnounceAddress { request: 3, address: local.address };
+    assert_eq!(bench.command(announce), Event::AddressAnnounced { request: 3 });
     let [outside, inside] = bench.poll();
     assert_eq!((outside.len(), inside.len()), (0, 1));
 }

@@ -314,6 +314,7 @@ impl Stage {
                 Event::Installed { flow, epoch }
             }
             (_, Command::AddAddress { request, .. }) => Event::AddressAdded { request },
+            (_, Command::AnnounceAddress { request, .. }) => Event::AddressAnnounced { request },
             (_, Command::RemoveAddress { request, .. }) => Event::AddressRemoved { request },
             (_, Command::UpdateFlow { flow, epoch, legs }) => {
                 match self.flows.iter_mut().find(|(of, known, _)| (*of, *known) == (worker, flow)) {

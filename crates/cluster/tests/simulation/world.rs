@@ -297,6 +297,10 @@ impl World {
                     self.nodes[member].permits[usize::from(service.0)] = until;
                     self.check_alone(service);
                 }
+                Output::Rest { service } => {
+                    let permit = self.nodes[member].permits[usize::from(service.0)];
+                    assert!(permit > now, "seed {}: m{member} rests and had nothing to send", self.seed);
+                }
                 Output::Promote { service, epoch, .. } => {
                     self.told(|| format!("m{member} holds {} in {epoch}", service.0));
                     let latest = self.latest_epoch.entry(service).or_default();

@@ -56,6 +56,8 @@ pub(crate) struct Effects {
     pub(crate) lease: Option<Sender<LeaseRequest>>,
     pub(crate) clock: Clock,
     pub(crate) fences: Fences,
+    /// How many workers there are.
+    pub(crate) workers: usize,
     pub(crate) order: UnboundedSender<Order>,
     pub(crate) done: Sender<Done>,
     /// Moves the addresses in EC2; `None` where the link carries them.
@@ -67,7 +69,7 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    pub(crate) fn perform(&mut self, output: Output) {
+    pub(crate) async fn perform(&mut self, output: Output) {
         match output {
             Output::Beat { to, path, bytes } => self.paths.send(usize::from(to.0), usize::from(path), &bytes),
             Output::Lease(request) => {
@@ -77,6 +79,7 @@ impl Effects {
                 }
             }
             Output::Permit { until, .. } => self.fences.permit(self.clock, until),
+            Output::Rest { .. } => self.fences.rest(self.workers).await,
             Output::Promote { service, epoch, from, handed_over } => {
                 let from = from.and_then(|member| self.names.get(usize::from(member.0)).cloned());
                 tracing::warn!(service = service.0, epoch, from, "this node has the floating addresses now");

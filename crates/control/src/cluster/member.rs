@@ -160,6 +160,7 @@ pub(crate) async fn run(setup: Setup, cluster: Cluster, requests: Receiver<Clust
         lease: has_store.then_some(lease),
         clock: setup.clock,
         fences: setup.fences,
+        workers: setup.workers.len(),
         order: setup.order,
         done,
         aws: setup.aws.clone(),
@@ -215,7 +216,7 @@ impl Loop {
             self.cluster.on_wall_clock(now, wall_ns());
             self.look(now);
             while let Some(output) = self.cluster.poll_output() {
-                self.effects.perform(output);
+                self.effects.perform(output).await;
             }
             if self.cluster.holds_nothing() {
                 for left in self.leaving.drain(..) {

@@ -40,6 +40,11 @@ impl WorkerFence {
     }
 }
 
+/// Between looks whether workers rest: timers are no finer.
+const REST_TURN: Duration = Duration::from_millis(1);
+/// Looks until that is not waited for any more: far less than a lease.
+const REST_TURNS: usize = 6;
+
 /// All that stops this node from being heard.
 #[derive(Debug)]
 pub(crate) struct Fences {
@@ -53,10 +58,26 @@ impl Fences {
     /// What this node says may be said before `until`, on control's clock.
     pub(crate) fn permit(&mut self, clock: Clock, until: Nanos) {
         self.signalling.permit(until);
+        if until > clock.now() {
+            // Whatever was handed over is back.
+            self.workers.fence.wake();
+        }
         // In this order: a process that is stopped between the two grants less time, not more.
         let of_workers = (self.workers.clock)();
         let left = until.since(clock.now());
         self.workers.fence.permit(of_workers.plus(left));
+    }
+
+    /// Lets workers send what they have taken, and tells when so many have.
+    pub(crate) async fn rest(&mut self, workers: usize) {
+        self.workers.fence.rest((self.workers.clock)());
+        for _ in 0..REST_TURNS {
+            if self.workers.fence.rested() as usize >= workers {
+                return;
+            }
+            tokio::time::sleep(REST_TURN).await;
+        }
+        tracing::warn!("workers did not say in time that they have sent what they had");
     }
 
     /// Nothing is left that another node might have.

@@ -521,6 +521,11 @@ pub(super) const METRICS: &[Metric] = &[
         Worker(|worker| worker.frames_consumed.get()),
         "Frames taken in and answered with nothing: ARP replies, reports, media that another packet carries on.",
     ),
+    counter(
+        "tandem_frames_passed_on",
+        Worker(|worker| worker.frames_passed_on.get()),
+        "Frames that followed a floating address to the node that it was handed over to.",
+    ),
     counter("tandem_reports_sent", Worker(|worker| worker.reports_sent.get()), "RTCP reports sent."),
     counter("tandem_reports_received", Worker(|worker| worker.reports_received.get()), "RTCP packets taken in."),
     counter("tandem_codec_batches", Worker(|worker| worker.batches.get()), "Codec batches run."),

@@ -62,6 +62,7 @@ fn answer(command: Command) -> Event {
         Command::ReadFlow { flow } => Event::Counters { flow, counters },
         Command::Function { flow, request, .. } => Event::FunctionDone { flow, request, outcome: Ok(()) },
         Command::AddAddress { request, .. } => Event::AddressAdded { request },
+        Command::AnnounceAddress { request, .. } => Event::AddressAnnounced { request },
         Command::RemoveAddress { request, address } if address.is_ipv4() => Event::AddressRemoved { request },
         Command::RemoveAddress { request, .. } => {
             Event::AddressRefused { request, reason: Refusal::LocalAddressNotOurs }

@@ -344,6 +344,8 @@ impl Machine {
         match self.give(&command) {
             Event::AddressAdded { request: r } => {
                 assert!(comes && port == 0 && r == request);
+                let told = self.give(&Command::AnnounceAddress { request, address });
+                assert_eq!(told, Event::AddressAnnounced { request });
                 self.addresses.insert(address);
             }
             Event::AddressRemoved { request: r } => {
