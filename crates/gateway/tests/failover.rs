@@ -3,12 +3,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
-use support::may_make_networks;
 use support::pair::{CALLEE, CALLER, Pair, SIP};
 use support::softphone::alone;
 use support::talkers::{Standing, Talkers};
+use support::{Scratch, may_make_networks};
 
 /// Both workers poll one core: there are machines of two, and the parties need one.
 const CORES: [usize; 2] = [1, 1];
@@ -143,4 +144,79 @@ fn a_call_moves_to_the_other_gateway_and_back_as_planned() {
     assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended]);
     pair.node(0).records(1);
     assert_eq!(pair.records().len(), 1);
+}
+
+#[test]
+fn what_is_recorded_and_copied_goes_on_at_the_other_gateway() {
+    if !may_make_networks("what_is_recorded_and_copied_goes_on_at_the_other_gateway") {
+        return;
+    }
+    let _alone = alone();
+    let recordings = Scratch::new();
+    let more = format!("recording: {{ directory: \"{}\", formats: [wav, pcap] }}\n", recordings.path().display());
+    let mut pair = Pair::clustered_with("PCMA", CORES, &more, |_| ());
+    let holder = pair.await_holder();
+    let other = 1 - holder;
+    let mut talkers = talkers(&pair, 1, &["PCMA"]);
+    let copies = UdpSocket::bind((CALLEE, 0)).expect("a port for copies");
+    copies.set_nonblocking(true).expect("it does not block");
+    let to = copies.local_addr().expect("an address").to_string();
+    let copied = || std::iter::from_fn(|| copies.recv(&mut [0; 2048]).ok()).count();
+    let number = pair.node(holder).ctl_json(&["calls"])[0]["number"].to_string();
+    pair.node(holder).ctl_json(&["record", "start", &number]);
+    pair.node(holder).ctl_json(&["fork", &number, "caller", &to]);
+    hear(&mut talkers, 50);
+    assert!(copied() > 20, "the first one copies");
+    pair.await_warm(other, 1);
+    pair.await_fit(holder);
+    pair.node(holder).process.signal("KILL");
+    pair.nodes[holder] = None;
+    assert_eq!(pair.await_holder(), other);
+    copied();
+    talkers.listen_anew();
+    hear(&mut talkers, 100);
+    assert!(copied() > 50, "the other one copies as well");
+    assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended]);
+    let record = pair.node(other).records(1).remove(0);
+    let files: Vec<&str> =
+        record["recordings"].as_array().expect("files").iter().filter_map(|file| file.as_str()).collect();
+    assert_eq!(files.len(), 4, "a WAV and the packets of each gateway: {record}");
+    pair.node(other).assert_idle();
+    let until = Instant::now() + PATIENCE;
+    while !pair.metrics(other).lines().any(|line| line == "tandem_recordings_finished_total 1") {
+        assert!(Instant::now() < until, "the recording is not finished:\n{}", pair.node(other).process.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let wav = hound::WavReader::open(files[2]).expect("the second recording is whole");
+    assert_eq!(wav.spec().channels, 2);
+    // At least a second and a half of the two that were heard.
+    assert!(wav.duration() >= wav.spec().sample_rate * 3 / 2, "{} samples", wav.duration());
+}
+
+#[test]
+fn a_media_port_without_a_link_hands_its_calls_over() {
+    if !may_make_networks("a_media_port_without_a_link_hands_its_calls_over") {
+        return;
+    }
+    let _alone = alone();
+    let pair = Pair::clustered("PCMA", CORES);
+    let holder = pair.await_holder();
+    let other = 1 - holder;
+    let mut talkers = talkers(&pair, 2, &["PCMA"]);
+    hear(&mut talkers, 30);
+    pair.await_warm(other, 2);
+    pair.await_fit(holder);
+    pair.link(holder, "media0", "down");
+    let until = Instant::now() + PATIENCE;
+    while pair.await_holder() != other {
+        assert!(Instant::now() < until, "nobody took over:\n{}", pair.node(holder).process.log());
+    }
+    talkers.listen_anew();
+    hear(&mut talkers, 50);
+    let view = pair.node(holder).ctl_json(&["cluster"]);
+    assert!(view["alarms"].to_string().contains("port_down"), "it says why: {view}");
+    assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended; 2]);
+    pair.node(other).records(2);
+    assert_eq!(pair.records().len(), 2);
+    pair.node(holder).assert_idle();
 }

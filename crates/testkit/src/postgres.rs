@@ -94,6 +94,20 @@ impl Postgres {
         Ok(())
     }
 
+    /// What the server answers to a question, a row on each line.
+    ///
+    /// # Errors
+    /// It does not run, or does not understand it; the error has its words.
+    pub fn query(&self, question: &str) -> io::Result<String> {
+        let mut psql = self.command("psql");
+        psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--username=tandem", "--dbname=postgres", "--host"]);
+        let answered = psql.arg(&self.directory).arg("--command").arg(question).output()?;
+        if !answered.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&answered.stderr).into_owned()));
+        }
+        Ok(String::from_utf8_lossy(&answered.stdout).into_owned())
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.join("data")
     }

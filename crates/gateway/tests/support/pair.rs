@@ -57,8 +57,13 @@ impl Pair {
 
     /// A cluster with heartbeats of its own, whose votes have a store of their own, and callees that speak whatever there is.
     pub fn watching(beat_ms: u32) -> Self {
+        Self::watching_with(beat_ms, "")
+    }
+
+    /// The same with more in the configuration.
+    pub fn watching_with(beat_ms: u32, more: &str) -> Self {
         let scratch = [Scratch::new(), Scratch::new()];
-        let cluster = cluster(&scratch[0], beat_ms, STORES[1]);
+        let cluster = cluster(&scratch[0], beat_ms, STORES[1]) + more;
         Self::start_all("G722, PCMA, G729", [1, 1], scratch, 2, cluster, |_| ())
     }
 
@@ -121,7 +126,7 @@ peers:
 routes:
   - {{ from: caller, peer: callee }}
   - {{ from: callee, peer: caller }}
-records: {{ directory: "{records}" }}
+records: {{ directory: "{records}", store: {delivers} }}
 replication:
   store: ["redis://10.79.0.9:6379/"]
   position_interval_ms: 200
@@ -134,6 +139,8 @@ shutdown: {{ drain_timeout_s: 1 }}
             name = ["a", "b"][node],
             prefix = scratch.unique(),
             records = scratch.path().join("records").display(),
+            // Where there is a database, records go there.
+            delivers = self.sections.lines().any(|line| line.starts_with("store: ")),
         );
         let gateway = Gateway::start(scratch, &configuration, "127.0.0.1:9060", Some(&self.namespace(node)));
         self.nodes[node] = Some(gateway);

@@ -60,6 +60,8 @@ pub struct Talkers {
     stalls: Vec<(Instant, Instant)>,
     /// Answers for good beyond one for each time that the request was sent.
     duplicates: u64,
+    /// INVITEs that callees ring for, and from where; `None` where they answer at once.
+    ringing: Option<Vec<(SocketAddr, String)>>,
 }
 
 impl Talkers {
@@ -75,7 +77,8 @@ impl Talkers {
         });
         let gateway: SocketAddr = gateway.parse().expect("an address");
         let turned = Instant::now();
-        let mut talkers = Self { gateway, sip, calls: Vec::new(), turned, stalls: Vec::new(), duplicates: 0 };
+        let mut talkers =
+            Self { gateway, sip, calls: Vec::new(), turned, stalls: Vec::new(), duplicates: 0, ringing: None };
         talkers.meet(calls, codecs);
         talkers
     }
@@ -111,12 +114,20 @@ impl Talkers {
 
     /// Sets every call up; fails the test where one does not come up within `patience`.
     pub fn call(&mut self, patience: Duration) {
+        self.invite();
+        self.await_up(patience);
+    }
+
+    fn invite(&mut self) {
         for index in 0..self.calls.len() {
             let body = self.calls[index].parties[0].sdp("caller");
             self.request(index, "INVITE", &body);
             // A gateway that is busy with the last ones would refuse more.
             self.run(Duration::from_millis(5));
         }
+    }
+
+    fn await_up(&mut self, patience: Duration) {
         let until = Instant::now() + patience;
         while self.count(Standing::Up) < self.calls.len() {
             assert!(Instant::now() < until, "{} of {} calls are up", self.count(Standing::Up), self.calls.len());
@@ -140,6 +151,40 @@ impl Talkers {
             let heard = [0, 1].map(|party| self.heard(party));
             assert!(Instant::now() < until, "not heard: {heard:?}");
             self.run(Duration::from_millis(50));
+        }
+    }
+
+    /// Callees ring from now on, until [`Talkers::answer`] lets them take the call; or take it at once.
+    pub fn ring(&mut self, wanted: bool) {
+        self.ringing = wanted.then(Vec::new);
+    }
+
+    /// Sends the INVITE of every call, and waits until every callee has rung.
+    pub fn call_until_it_rings(&mut self, patience: Duration) {
+        self.ring(true);
+        self.invite();
+        let until = Instant::now() + patience;
+        while self.ringing.as_ref().is_some_and(|ringing| ringing.len() < self.calls.len()) {
+            assert!(Instant::now() < until, "the callees do not ring");
+            self.run(Duration::from_millis(20));
+        }
+    }
+
+    /// Callees that ring take their calls; done when every call is up.
+    pub fn answer(&mut self, patience: Duration) {
+        for (from, request) in self.ringing.take().unwrap_or_default() {
+            self.on_request(from, &request);
+        }
+        self.await_up(patience);
+    }
+
+    /// Every caller describes itself anew within its dialog (RFC 3261 §14), and waits for the answer.
+    pub fn change(&mut self, patience: Duration) {
+        self.invite();
+        let until = Instant::now() + patience;
+        while self.calls.iter().any(|call| call.pending.is_some()) {
+            assert!(Instant::now() < until, "a re-INVITE is not answered");
+            self.run(Duration::from_millis(20));
         }
     }
 
@@ -302,7 +347,9 @@ impl Talkers {
         let Some(index) = index.filter(|index| *index < self.calls.len() && method != "ACK") else { return };
         let call = &mut self.calls[index];
         let mut body = String::new();
+        let rings = method == "INVITE" && self.ringing.is_some();
         match method {
+            "INVITE" if rings => {}
             "INVITE" => {
                 call.parties[1].take(text);
                 body = call.parties[1].sdp("callee");
@@ -316,8 +363,9 @@ impl Talkers {
         let local = self.sip[1].local_addr().expect("an address");
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let response = format!(
-            "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:call{index}@{local}>\r\n{kind}\
+            "SIP/2.0 {}\r\nVia: {}\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:call{index}@{local}>\r\n{kind}\
              Content-Length: {}\r\n\r\n{body}",
+            if rings { "180 Ringing" } else { "200 OK" },
             of("Via"),
             of("From"),
             of("Call-ID"),
@@ -325,6 +373,14 @@ impl Talkers {
             body.len(),
         );
         let _ = self.sip[1].send_to(response.as_bytes(), from);
+        if let Some(ringing) = self.ringing.as_mut().filter(|_| rings) {
+            let is_known = ringing.iter().any(|(_, known)| {
+                header(known, "CSeq") == header(text, "CSeq") && header(known, "Call-ID") == header(text, "Call-ID")
+            });
+            if !is_known {
+                ringing.push((from, text.to_owned()));
+            }
+        }
     }
 }
 
