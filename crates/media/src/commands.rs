@@ -165,6 +165,10 @@ impl<B: PacketBuf> Engine<B> {
         for leg in LegSide::BOTH {
             let (from, to) = (&legs[leg.index()], &legs[leg.other().index()]);
             let at = stream_of(id.slot, leg).at();
+            // Each party is spoken to as another source: somebody has taken its place.
+            if before.legs[leg.index()].ssrc != from.ssrc {
+                self.rare[at].latch.change_party(now);
+            }
             self.streams[at].configure(&mut self.rare[at], now, from, to);
         }
         self.secure(Some(&before), &flow);

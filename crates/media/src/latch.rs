@@ -52,6 +52,8 @@ pub(crate) struct Latch {
     signalled: Option<SocketAddr>,
     /// Where media goes.
     remote: Option<SocketAddr>,
+    /// Whose place the leg's party has taken, and until when packets of that one may still be under way.
+    former: Option<(SocketAddr, Nanos)>,
 }
 
 impl Latch {
@@ -66,13 +68,21 @@ impl Latch {
             reopened_until: Nanos(0),
             signalled,
             remote: signalled,
+            former: None,
         }
+    }
+
+    /// Another party takes the place of the leg's. What was learned is forgotten, and is not learned again from packets of the one that
+    /// leaves, for one interval of learning: the first packet would often be one of those.
+    pub(crate) fn change_party(&mut self, now: Nanos) {
+        let former = self.learned().map(|learned| (learned, now.plus(self.interval_ns())));
+        *self = Self { former, ..Self::new(self.signalled, self.policy) };
     }
 
     /// The leg was configured: another signalled address or policy forgets what was learned.
     pub(crate) fn configure(&mut self, now: Nanos, signalled: Option<SocketAddr>, policy: SourcePolicy) {
         if (signalled, policy) != (self.signalled, self.policy) {
-            *self = Self::new(signalled, policy);
+            *self = Self { former: self.former, ..Self::new(signalled, policy) };
         } else if policy.relearn_on_update {
             self.reopened_until = now.plus(self.interval_ns());
         }
@@ -125,7 +135,7 @@ impl Latch {
 
     #[cold]
     fn admit_other(&mut self, now: Nanos, source: SocketAddr, is_other_ssrc: bool) -> Admission {
-        if !self.is_in_reach(source) {
+        if !self.is_in_reach(source) || self.is_leaving(now, source) {
             return Admission::Refused;
         }
         if self.settled && self.relearns(now, is_other_ssrc) {
@@ -176,6 +186,12 @@ impl Latch {
         let was_silent = silence_ns > 0 && now.since(self.heard_at) >= silence_ns;
         let was_reopened = is_other_ssrc && now < self.reopened_until;
         self.policy.learning != Learning::Off && (was_silent || was_reopened)
+    }
+
+    /// Whether a packet is one of a party that has left, unless the one that came is signalled to be there too.
+    fn is_leaving(&self, now: Nanos, source: SocketAddr) -> bool {
+        let left = self.former.is_some_and(|(former, until)| former == source && now < until);
+        left && self.signalled != Some(source)
     }
 
     /// Whether a source may ever be the peer.
@@ -325,6 +341,28 @@ mod tests {
         assert_eq!(latch.admit(ms(2003), at(SAME_PORT), true), Refused, "once");
         latch.configure(ms(3000), Some(at(SAME_ADDRESS)), policy);
         assert_eq!(latch.remote(), Some(at(SAME_ADDRESS)), "a new signalled address is believed");
+    }
+
+    #[test]
+    fn what_a_party_that_has_left_still_sends_is_not_taken_for_the_one_in_its_place() {
+        for learning in [Learning::Immediate, Learning::Delayed, Learning::Heuristic] {
+            let policy = SourcePolicy::new(learning);
+            let mut latch = latch(policy);
+            hear(&mut latch, &[(0, FOREIGN), (500, FOREIGN)]);
+            assert_eq!(latch.learned(), Some(at(FOREIGN)), "{learning:?}");
+            latch.change_party(Nanos::from_millis(1000));
+            latch.configure(Nanos::from_millis(1000), Some(at(SAME_PORT)), policy);
+            let heard = hear(&mut latch, &[(1001, FOREIGN), (1002, SAME_PORT), (1003, FOREIGN)]);
+            assert_eq!(heard, [Refused, Admitted, Refused], "{learning:?}");
+            assert_eq!(latch.remote(), Some(at(SAME_PORT)), "{learning:?}");
+        }
+        let mut latch = latch(SourcePolicy::new(Learning::Immediate));
+        hear(&mut latch, &[(0, FOREIGN)]);
+        latch.change_party(Nanos::from_millis(1000));
+        assert_eq!(hear(&mut latch, &[(1499, FOREIGN), (1500, FOREIGN)]), [Refused, Learned], "it is there after all");
+        latch.change_party(Nanos::from_millis(2000));
+        latch.configure(Nanos::from_millis(2000), Some(at(FOREIGN)), SourcePolicy::new(Learning::Immediate));
+        assert_eq!(hear(&mut latch, &[(2001, FOREIGN)]), [Admitted], "both are behind one address");
     }
 
     #[test]
