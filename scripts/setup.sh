@@ -13,7 +13,7 @@ set -eu
 
 build="build-essential clang cmake libclang-dev libdpdk-dev pkg-config"
 demo="ethtool iproute2 jq sip-tester tcpdump"
-test="baresip-core chromium dnsmasq-base haproxy iputils-arping kamailio kamailio-tls-modules nftables openssl postgresql procps python3-venv redis-server sipvicious tshark"
+test="baresip-core chromium dnsmasq-base haproxy iputils-arping kamailio kamailio-tls-modules linphone-cli nftables openssl postgresql procps python3-venv redis-server sipvicious tshark"
 bench="libbcg729-0 libopus0 libspandsp2 libsrtp2-1 linux-perf rtpengine-daemon valgrind"
 
 say() { printf 'setup: %s\n' "$*"; }

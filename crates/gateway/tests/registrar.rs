@@ -4,42 +4,39 @@
 mod support;
 
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::softphone::{TALK_S, alone, assert_heard, clip, softphone};
+use support::configuration::Configuration;
+use support::softphone::{TALK_S, add, alone, assert_heard, await_registered, clip, exchange, subscriber};
 use support::{Gateway, Network, Process, Scratch, free_udp_port, inside, may_make_networks, repository};
 
 const SIP: &str = "127.0.0.1";
+/// Where softphones take commands; each is alone in its namespace.
+const CTRL_PORT: u16 = 4444;
 
 struct House {
     scratch: Scratch,
     gateway: Gateway,
     sip_port: u16,
-    http: String,
 }
 
 impl House {
     fn new() -> Self {
         let house = Self::serving(Scratch::new(), "");
         for user in ["alice", "bob"] {
-            add(&house.gateway, &house.http, None, user);
+            add(&house.gateway, user);
         }
         house
     }
 
     /// Without subscribers; `more` is what else its `http` says.
     fn serving(scratch: Scratch, more: &str) -> Self {
-        let (sip_port, http_port) = (free_udp_port(SIP), free_udp_port(SIP));
-        let http = format!("127.0.0.1:{http_port}");
-        let configuration = format!(
+        let sip_port = free_udp_port(SIP);
+        let home = scratch.path().display();
+        let sections = format!(
             r#"
-dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
-ports:
-  - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
-workers: {{ cores: [1] }}
 sip:
   listen: [{{ name: main, address: "{SIP}:{sip_port}" }}]
 limits: {{ max_calls: 10 }}
@@ -48,16 +45,11 @@ store: {{ url: "sqlite://{home}/tandem.db" }}
 peers:
   - {{ name: phones, codecs: [PCMU, PCMA] }}
 routes:
-  - {{ from: phones, peer: phones }}
-records: {{ directory: "{home}/records", store: true }}
-http: {{ listen: "{http}"{more} }}
-shutdown: {{ drain_timeout_s: 1 }}
-"#,
-            prefix = scratch.unique(),
-            home = scratch.path().display(),
+  - {{ from: phones, peer: phones }}"#
         );
-        let gateway = Gateway::start(&scratch, &configuration, &http, None);
-        Self { scratch, gateway, sip_port, http }
+        let configuration = Configuration::idle(&scratch).of_records(", store: true").of_http(more).with(&sections);
+        let gateway = configuration.start();
+        Self { scratch, gateway, sip_port }
     }
 
     /// Runs a scenario as `user` with `password`, from an address of its own.
@@ -91,17 +83,6 @@ shutdown: {{ drain_timeout_s: 1 }}
     fn registered(&self) -> Vec<Value> {
         self.gateway.ctl_json(&["registration", "list"]).as_array().expect("a list").clone()
     }
-}
-
-/// `tandem ctl subscriber add`, with the password `secret`.
-fn add(gateway: &Gateway, http: &str, namespace: Option<&str>, user: &str) {
-    let mut command = inside(namespace, env!("CARGO_BIN_EXE_tandem"));
-    command.args(["ctl", "--server", http, "subscriber", "add", user]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut ctl = command.spawn().expect("tandem ctl runs");
-    ctl.stdin.take().expect("its input").write_all(b"secret\n").expect("a password");
-    let output = ctl.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(said, format!("{user} added\n"), "{}", gateway.process.log());
 }
 
 #[test]
@@ -178,7 +159,7 @@ fn ctl_reaches_every_resource_over_https_with_a_token_and_nothing_without() {
     let without = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
         command
-            .args(["ctl", "--server", &house.http, "--ca"])
+            .args(["ctl", "--server", house.gateway.http(), "--ca"])
             .arg(&ca)
             .args(arguments)
             .output()
@@ -220,39 +201,13 @@ fn a_softphone_behind_address_translation_is_kept_reachable_and_both_hear_each_o
 
 /// Bob's softphone, at `bobs_address`, registers and is called after some time; both hear what the other says.
 fn alice_calls_bob(scratch: &Scratch, network: &Network, bobs_address: &str, after: Duration) {
-    let configuration = format!(
-        r#"
-dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
-ports:
-  - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
-workers: {{ cores: [1] }}
-sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
-registrar: {{ realm: example.com, domains: [10.77.0.1], peer: phones, algorithms: [MD5], keep_alive_s: 1 }}
-store: {{ url: "sqlite://{home}/tandem.db" }}
-peers:
-  - {{ name: phones, codecs: [PCMU], source: latch_any }}
-routes:
-  - {{ from: phones, peer: phones }}
-records: {{ directory: "{home}/records" }}
-shutdown: {{ drain_timeout_s: 1 }}
-"#,
-        prefix = scratch.unique(),
-        home = scratch.path().display(),
-    );
-    let http = "127.0.0.1:9060";
-    let gateway = Gateway::start(scratch, &configuration, http, Some(&network.gateway()));
+    let gateway = exchange(scratch, network, &["alice", "bob"]);
     let (said_by_caller, said_by_callee) = (clip(scratch, "caller", 8_000), clip(scratch, "callee", 8_000));
     let mut homes = Vec::new();
     for (user, address, said, mode) in
         [("alice", "10.77.0.2", &said_by_caller, "manual"), ("bob", bobs_address, &said_by_callee, "auto")]
     {
-        add(&gateway, http, Some(&network.gateway()), user);
-        let home = softphone(scratch, user, address, said, "PCMU", "");
-        let account = format!(
-            "<sip:{user}@10.77.0.1>;auth_user={user};auth_pass=secret;regint=60;answermode={mode};audio_codecs=PCMU\n"
-        );
-        fs::write(home.join("accounts"), account).expect("accounts");
-        homes.push(home);
+        homes.push(subscriber(scratch, user, address, mode, CTRL_PORT, said));
     }
     let start = |namespace: String, home: &std::path::Path, more: &[&str], log: &str| {
         let mut command = inside(Some(&namespace), "baresip");
@@ -260,11 +215,7 @@ shutdown: {{ drain_timeout_s: 1 }}
         Process::spawn(log, &mut command, scratch.path().join(log))
     };
     let bob = start(network.callee(), &homes[1], &[], "bob.log");
-    let until = Instant::now() + Duration::from_secs(20);
-    while gateway.ctl_json(&["registration", "list"]).as_array().is_none_or(Vec::is_empty) {
-        assert!(Instant::now() < until, "bob does not register: {}\n{}", bob.log(), gateway.process.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    await_registered(&gateway, 1);
     std::thread::sleep(after);
     let time = TALK_S.to_string();
     let mut alice = start(network.caller(), &homes[0], &["-t", &time, "-e", "d sip:bob@10.77.0.1"], "alice.log");

@@ -2,18 +2,20 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod capture;
+pub mod configuration;
 pub mod dns;
 pub mod endpoint;
+pub mod linphone;
 pub mod pair;
 pub mod sipp;
 pub mod softphone;
 pub mod talkers;
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -52,18 +54,36 @@ pub struct Process {
     child: Child,
     what: String,
     log: PathBuf,
+    /// Its input, of a process that is spoken to.
+    input: Option<ChildStdin>,
 }
 
 impl Process {
     pub fn spawn(what: &str, command: &mut Command, log: PathBuf) -> Self {
+        Self::spawn_with(what, command, log, Stdio::null())
+    }
+
+    /// One that gets commands line by line.
+    pub fn spoken_to(what: &str, command: &mut Command, log: PathBuf) -> Self {
+        Self::spawn_with(what, command, log, Stdio::piped())
+    }
+
+    fn spawn_with(what: &str, command: &mut Command, log: PathBuf, input: Stdio) -> Self {
         let file = fs::File::create(&log).expect("a log file");
-        let child = command
-            .stdin(Stdio::null())
+        let mut child = command
+            .stdin(input)
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("{what} does not start ({error}): `scripts/setup.sh test` installs it"));
-        Self { child, what: what.to_owned(), log }
+        let input = child.stdin.take();
+        Self { child, what: what.to_owned(), log, input }
+    }
+
+    /// Writes a line to its input.
+    pub fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("it is spoken to");
+        writeln!(input, "{line}").unwrap_or_else(|error| panic!("{} does not listen: {error}", self.what));
     }
 
     pub fn id(&self) -> u32 {
