@@ -5,7 +5,7 @@ mod support;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use support::{ALICE, BOB, GATEWAY, Phone, Stage, config, sdp};
+use support::{ALICE, BOB, GATEWAY, Phone, Sip, Stage, config, sdp};
 use tandem_call::{GuardConfig, Offence, SwitchConfig};
 use tandem_registrar::{Binding, Registrar, RegistrarConfig, Subscriber};
 use tandem_sip::{Instant, Peer, UriBuf};
@@ -120,12 +120,67 @@ fn a_telephone_that_is_preferred_less_rings_when_the_other_is_busy() {
     assert_eq!(stage.more[0].expect_request("INVITE").uri(), "sip:200@10.9.9.9:6060");
 }
 
-#[test]
-fn wrong_passwords_are_counted_until_their_source_is_banned_and_challenges_are_not() {
+/// Three wrong passwords are a ban.
+fn strict_stage() -> Stage {
     let mut stage = stage();
     let guard = GuardConfig { ban_after: 3, ban_s: 60, ..GuardConfig::default() };
     stage.switch.reconfigure(stage.now, SwitchConfig { guard, ..config() }).expect("a configuration");
+    stage
+}
+
+/// Credentials of 200 that are wrong, each time in another way, for a challenge in `header`.
+fn guessed(challenge: &Sip, header: &str, guess: usize) -> String {
     let uri = format!("sip:200@{GATEWAY}");
+    let (challenge, header) = match header {
+        "Authorization" => (challenge.header("WWW-Authenticate"), header),
+        header => (challenge.header("Proxy-Authenticate"), header),
+    };
+    let nonce = challenge.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a nonce");
+    format!(
+        "{header}: Digest username=\"200\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"{uri}\", qop=auth, \
+         nc=00000001, cnonce=\"c\", algorithm=SHA-256, response=\"{guess:064x}\"\r\n"
+    )
+}
+
+/// The desk telephone says that it is 200 and wants to call; what it is answered, which it acknowledges.
+fn desk_invites(stage: &mut Stage, number: u32, more: &str) -> Option<Sip> {
+    stage.more[0].next_call(number);
+    stage.more[0].invite("200", "");
+    let invite = stage.more[0].request_with("INVITE", &sdp(DESK, 4000, "8", ""), more);
+    let invite = invite.replace(&format!("From: <sip:desk@{DESK}>"), "From: <sip:200@example.com>");
+    stage.datagram(DESK, invite.as_bytes());
+    let answer = stage.more[0].inbox.pop_front()?;
+    let ack = stage.more[0].ack(&answer, "");
+    stage.datagram(DESK, ack.as_bytes());
+    Some(answer)
+}
+
+#[test]
+fn wrong_passwords_of_callers_are_counted_until_their_source_is_banned_and_challenges_are_not() {
+    let mut stage = strict_stage();
+    for call in 1..10 {
+        let challenge = desk_invites(&mut stage, call, "").expect("an answer");
+        assert_eq!(challenge.status(), Some(407));
+    }
+    assert!(stage.switch.bans(stage.now).is_empty(), "whoever shows nothing guesses nothing");
+    for guess in 1..4 {
+        assert!(stage.switch.bans(stage.now).is_empty());
+        let challenge = desk_invites(&mut stage, 100 + guess, "").expect("an answer");
+        let wrong = guessed(&challenge, "Proxy-Authorization", guess as usize);
+        let again = desk_invites(&mut stage, 200 + guess, &wrong).expect("an answer");
+        assert_eq!(again.status(), Some(407));
+    }
+    let bans = stage.switch.bans(stage.now);
+    assert_eq!((bans.len(), bans[0].source, bans[0].offence), (1, DESK.ip(), Offence::Credentials));
+    assert_eq!(desk_invites(&mut stage, 300, ""), None, "it is not heard");
+    stage.pass_ms(61_000);
+    stage.more[0].inbox.clear();
+    assert_eq!(desk_invites(&mut stage, 301, "").and_then(|answer| answer.status()), Some(407));
+}
+
+#[test]
+fn wrong_passwords_are_counted_until_their_source_is_banned_and_challenges_are_not() {
+    let mut stage = strict_stage();
     // Sets the target.
     stage.more[0].invite("200", "");
     for _ in 0..9 {
@@ -142,13 +197,7 @@ fn wrong_passwords_are_counted_until_their_source_is_banned_and_challenges_are_n
             break;
         }
         let challenge = stage.more[0].expect_status(401);
-        let nonce =
-            challenge.header("WWW-Authenticate").split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next());
-        let credentials = format!(
-            "Authorization: Digest username=\"200\", realm=\"example.com\", nonce=\"{}\", uri=\"{uri}\", qop=auth, \
-             nc=00000001, cnonce=\"c\", algorithm=SHA-256, response=\"{guess:064x}\"\r\n",
-            nonce.expect("a nonce"),
-        );
+        let credentials = guessed(&challenge, "Authorization", guess);
         let register = stage.more[0].request_with("REGISTER", "", &credentials);
         stage.datagram(DESK, register.as_bytes());
         stage.more[0].expect_status(401);
