@@ -546,7 +546,8 @@ impl Call {
                 self.end(exchange, now, ending, None);
                 return;
             }
-            self.update_media(exchange, now, Then::Settle);
+            let waits = self.phase == Phase::Answering;
+            self.update_media(exchange, now, if waits { Then::AnswerCaller } else { Then::Settle });
             return;
         }
         self.settle(exchange, now);

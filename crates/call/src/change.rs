@@ -246,7 +246,9 @@ impl Call {
     /// Answers the offer in the re-INVITE of `side`.
     pub(crate) fn answer_offer(&mut self, exchange: &mut Exchange, now: Nanos, side: LegSide) {
         let other_wish = self.wish_of(side.other());
-        let preferred: Vec<_> = self.codec(side.other()).into_iter().chain(self.codec(side)).collect();
+        // Before the caller is answered it speaks nothing yet.
+        let wanted = self.caller_codecs.iter().filter(|_| self.answered.is_none()).copied();
+        let preferred: Vec<_> = self.codec(side.other()).into_iter().chain(self.codec(side)).chain(wanted).collect();
         let leg = &mut self.legs[side.index()];
         let Some(offer) = leg.incoming.as_ref().and_then(|incoming| incoming.offer.as_ref()) else { return };
         let before = Box::new(leg.negotiation.clone());
@@ -280,6 +282,10 @@ impl Call {
             self.settle(exchange, now);
         } else if let Some(response) = sent {
             leg.await_ack(exchange, now, (incoming.tx, incoming.request), response, awaits_answer);
+        }
+        if self.phase == Phase::Calling {
+            // It took the call in the place of somebody who rang.
+            self.take_call(exchange, now);
         }
     }
 

@@ -279,7 +279,7 @@ impl Call {
     }
 
     /// Forgets a callee that is not called any more; it hears a CANCEL where it has not spoken its last word.
-    fn dismiss(&self, exchange: &mut Exchange, now: Nanos, mut leg: Leg) {
+    pub(crate) fn dismiss(&self, exchange: &mut Exchange, now: Nanos, mut leg: Leg) {
         if let Some(tx) = leg.outgoing.take() {
             exchange.invitation_unwanted(tx);
             let _ =
@@ -287,6 +287,17 @@ impl Call {
         }
         exchange.dialogs.remove(&leg.dialog_key());
         exchange.admission.part(self.leg(LegSide::A).id, leg.id);
+    }
+
+    /// Of those that ring only the one in the dialog of our `tag` does so for another moment, as leg B: somebody takes the call in
+    /// its place.
+    pub(crate) fn hush_all_but(&mut self, exchange: &mut Exchange, now: Nanos, tag: &str) {
+        if let Some(index) = self.rivals.iter().position(|rival| rival.tag() == tag) {
+            self.promote(index);
+        }
+        self.cancel_rivals(exchange, now);
+        self.hunt.next_at = None;
+        self.hunt.waiting.clear();
     }
 
     /// Nobody but leg B is called any more.

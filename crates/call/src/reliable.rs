@@ -181,6 +181,11 @@ impl Call {
 }
 
 impl Leg {
+    /// Whether the peer has answered our INVITE provisionally, and not finally, under this tag of its own.
+    pub(crate) fn rings_as(&self, tag: &str) -> bool {
+        self.outgoing.is_some() && !self.is_up && self.early.iter().any(|early| early.tag == tag)
+    }
+
     /// Acknowledges a provisional response of the peer's that wants it.
     pub(crate) fn acknowledge_progress(
         &mut self,

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | REFER whose Refer-To names another dialog of the one that asks | as with a blind transfer; the INVITE goes to whom that dialog leads, and names the dialog that *this one* has with us |
 //! | INVITE that names a dialog of ours | its sender takes the place of the dialog's peer: 200, and BYE to that one |
+//! | INVITE that names the dialog with a callee that rings | its sender takes the call (RFC 3891 §3): 200 to it and to the caller, CANCEL to the callee |
+//! | INVITE that names the dialog with a caller that has no answer | 481: we did not begin that one |
 //!
 //! So nothing of one side's dialogs is told to the other. Where it fails, all calls are as they were.
 
@@ -145,35 +147,60 @@ impl Switch {
         }
         let value = request.value(HeaderName::Replaces).unwrap_or_default();
         let found = Replaces::parse(value).ok_or(StatusCode::BAD_REQUEST).and_then(|replaces| {
-            let found = self.replaced_by(replaces).ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
-            // Section 3: all that are taken over here are confirmed.
-            if replaces.early_only { Err(StatusCode::BUSY_HERE) } else { Ok(found) }
+            if let Some((number, side)) = self.replaced_by(replaces) {
+                return if replaces.early_only { Err(StatusCode::BUSY_HERE) } else { Ok((number, Place::Held(side))) };
+            }
+            let ringing = self.ringing(replaces).ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
+            Ok((ringing.0, Place::Ringing(ringing.1)))
         });
         match found {
             Err(status) => self.exchange.refuse(now, tx, &request, status, &tag),
-            Ok((number, side)) => {
+            Ok((number, place)) => {
                 self.with_call(number, |call, exchange| {
-                    if let Err(status) = call.take_over(exchange, now, side, (tx, &request), from, &tag) {
+                    if let Err(status) = call.take_over(exchange, now, place, (tx, &request), from, &tag) {
                         exchange.refuse(now, tx, &request, status, &tag);
                     }
                 });
             }
         }
     }
+
+    /// The call whose callee rings in that dialog, and our tag of it.
+    fn ringing(&self, replaces: Replaces<'_>) -> Option<(CallNumber, String)> {
+        let key = (replaces.call_id.to_owned(), replaces.to_tag.to_owned());
+        let &(number, side) = self.exchange.dialogs.get(&key)?;
+        let call = self.calls.get(&number).filter(|_| side == LegSide::B)?;
+        let mut callees = std::iter::once(call.leg(side)).chain(&call.rivals);
+        let rings = |leg: &&Leg| leg.dialog_key() == key && leg.rings_as(replaces.from_tag);
+        callees.find(rings).map(|_| (number, key.1))
+    }
+}
+
+/// Whose place somebody wants.
+#[derive(Clone, Debug)]
+enum Place {
+    /// A side's, which is up.
+    Held(LegSide),
+    /// A callee's that rings, by our tag of its dialog.
+    Ringing(String),
 }
 
 impl Call {
-    /// The sender of an INVITE takes the place of the peer on `side`; or the status to answer it with.
+    /// The sender of an INVITE takes somebody's place; or the status to answer it with.
     fn take_over(
         &mut self,
         exchange: &mut Exchange,
         now: Nanos,
-        side: LegSide,
+        place: Place,
         (tx, request): (ServerTx, &Request),
         (source, from): (PeerId, SipPeer),
         tag: &str,
     ) -> Result<(), StatusCode> {
-        if self.phase != Phase::Answered || self.replaced.is_some() || self.is_changing() {
+        let (is_pending, side) = match &place {
+            Place::Held(side) => (self.phase != Phase::Answered || self.is_changing(), *side),
+            Place::Ringing(_) => (self.phase != Phase::Calling || self.media.is_busy(), LegSide::B),
+        };
+        if is_pending || self.replaced.is_some() {
             return Err(StatusCode::REQUEST_PENDING);
         }
         let peer = exchange.routing.peer(source).cloned().ok_or(StatusCode::NOT_FOUND)?;
@@ -197,6 +224,9 @@ impl Call {
         let has_offer = offer.is_some();
         let incoming = Incoming { tx, request: Box::new(request.clone()), offer, wish_before: Direction::SendRecv };
         leg.incoming = Some(incoming);
+        if let Place::Ringing(tag) = &place {
+            self.hush_all_but(exchange, now, tag);
+        }
         let before = std::mem::replace(self.leg_mut(side), leg);
         self.replaced = Some(Box::new((side, before)));
         if has_offer {
@@ -207,10 +237,13 @@ impl Call {
         Ok(())
     }
 
-    /// Whoever took a place has its 200, or the call ends: the one that had the place before hears BYE.
+    /// Whoever took a place has its 200, or the call ends: the one that had the place before hears BYE, or CANCEL where it rang.
     pub(crate) fn dismiss_replaced(&mut self, exchange: &mut Exchange, now: Nanos) {
         let Some(replaced) = self.replaced.take() else { return };
         let (side, mut before) = *replaced;
+        if !before.is_up {
+            return self.dismiss(exchange, now, before);
+        }
         exchange.dialogs.remove(&before.dialog_key());
         exchange.admission.part(self.leg(side.other()).id, before.id);
         let to = before.next_hop(exchange, now);

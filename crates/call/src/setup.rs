@@ -220,11 +220,22 @@ impl Call {
         } else {
             self.leg_mut(LegSide::B).on_answer(response.body())
         };
+        if answered.is_err() {
+            return self.end_for_misfit(exchange, now);
+        }
+        self.take_call(exchange, now);
+    }
+
+    fn end_for_misfit(&mut self, exchange: &mut Exchange, now: Nanos) {
+        let ending = Ending::gateway(StatusCode::NOT_ACCEPTABLE_HERE, "the callee's answer does not fit our offer");
+        self.end(exchange, now, ending, None);
+    }
+
+    /// Somebody is on leg B: the caller is answered once the worker carries what was agreed.
+    pub(crate) fn take_call(&mut self, exchange: &mut Exchange, now: Nanos) {
         let callee_wish = self.leg(LegSide::B).wish;
-        if answered.is_err() || (self.has_caller_offer() && !self.make_first_answer(callee_wish)) {
-            let ending = Ending::gateway(StatusCode::NOT_ACCEPTABLE_HERE, "the callee's answer does not fit our offer");
-            self.end(exchange, now, ending, None);
-            return;
+        if self.has_caller_offer() && !self.make_first_answer(callee_wish) {
+            return self.end_for_misfit(exchange, now);
         }
         self.no_answer_at = None;
         self.phase = Phase::Answering;

@@ -370,3 +370,160 @@ fn where_the_worker_refuses_whoever_takes_over_the_place_is_kept() {
     stage.more[0].inbox.clear();
     stage.assert_clean();
 }
+
+/// Bob's phone rings; Carol's INVITE names that dialog.
+fn carol_picks_up(stage: &mut Stage, from_tag: &str, offer: &str) {
+    let invite = stage.alice_calls(&sdp(support::ALICE, 4000, "0 8", ""));
+    let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
+    stage.bob_sends(ringing);
+    stage.alice.expect_status(180);
+    carol_replaces(stage, from_tag, offer);
+}
+
+/// Carol has the call, Alice its answer, and Bob's phone is silent.
+fn carol_has_it(stage: &mut Stage) {
+    let cancel = stage.bob.expect_request("CANCEL");
+    assert!(cancel.header("Reason").contains("elsewhere"), "{cancel:?}");
+    let ok = stage.alice.expect_status(200);
+    let ack = stage.alice.ack(&ok, "");
+    stage.alice_sends(ack);
+    assert_eq!(stage.legs()[1].remote, Some(SocketAddr::new(CAROL.ip(), 7000)));
+    assert_eq!(stage.legs()[0].remote, Some(SocketAddr::new(support::ALICE.ip(), 4000)));
+    assert_eq!(stage.switch.trunks().iter().map(|trunk| trunk.calls).collect::<Vec<_>>(), [1, 0, 1]);
+    stage.alice_hangs_up_with(CAROL);
+    stage.bob.inbox.clear();
+    stage.assert_clean();
+    assert_eq!((stage.record().callee.peer.as_str(), stage.record().status), ("carol", 200));
+}
+
+#[test]
+fn whoever_names_the_dialog_of_a_phone_that_rings_takes_the_call() {
+    for early_only in ["", ";early-only"] {
+        let mut stage = stage(BOBS);
+        carol_picks_up(&mut stage, &format!("bobtag{early_only}"), &sdp(CAROL, 7000, "8", ""));
+        let ok = stage.more[0].expect_status(200);
+        let ack = stage.more[0].ack(&ok, "");
+        stage.datagram(CAROL, ack.as_bytes());
+        assert_eq!(stage.legs().map(|leg| leg.format.map(|format| format.codec)), [Some(Codec::Pcma); 2]);
+        carol_has_it(&mut stage);
+    }
+}
+
+#[test]
+fn who_takes_the_call_may_leave_the_offer_to_us() {
+    let mut stage = stage(BOBS);
+    carol_picks_up(&mut stage, "bobtag", "");
+    let ok = stage.more[0].expect_status(200);
+    assert!(ok.body.contains("m=audio"), "{ok:?}");
+    let ack = stage.more[0].ack(&ok, &sdp(CAROL, 7000, "8", ""));
+    stage.datagram(CAROL, ack.as_bytes());
+    carol_has_it(&mut stage);
+}
+
+#[test]
+fn an_answer_that_crosses_the_one_that_takes_the_call_is_ended() {
+    let mut stage = stage(BOBS);
+    carol_picks_up(&mut stage, "bobtag", &sdp(CAROL, 7000, "8", ""));
+    let ok = stage.more[0].expect_status(200);
+    let ack = stage.more[0].ack(&ok, "");
+    stage.datagram(CAROL, ack.as_bytes());
+    let cancel = stage.bob.expect_request("CANCEL");
+    let invite = Sip { start: cancel.start.replacen("CANCEL", "INVITE", 1), ..cancel };
+    let mut invite = invite;
+    for (name, value) in &mut invite.headers {
+        if name == "CSeq" {
+            *value = value.replacen("CANCEL", "INVITE", 1);
+        }
+    }
+    invite.headers.push(("Contact".to_owned(), format!("<sip:{GATEWAY}>")));
+    let ok = stage.bob.answer(&invite, 200, "OK", &sdp(support::BOB, 6000, "8", ""));
+    stage.bob_sends(ok);
+    stage.bob.expect_request("ACK");
+    let bye = stage.bob.expect_request("BYE");
+    let done = stage.bob.answer(&bye, 200, "OK", "");
+    stage.bob_sends(done);
+    let ok = stage.alice.expect_status(200);
+    let ack = stage.alice.ack(&ok, "");
+    stage.alice_sends(ack);
+    stage.alice_hangs_up_with(CAROL);
+    stage.assert_clean();
+}
+
+#[test]
+fn where_who_wants_the_call_cannot_have_it_the_phone_rings_on() {
+    for (from_tag, formats, status) in [("another", "8", 481), ("bobtag", "97", 488)] {
+        let mut stage = stage(BOBS);
+        let more = if formats == "97" { "a=rtpmap:97 iLBC/8000\r\n" } else { "" };
+        carol_picks_up(&mut stage, from_tag, &sdp(CAROL, 7000, formats, more));
+        stage.more[0].expect_status(status);
+        stage.bob.expect_silence();
+        assert_eq!(stage.switch.trunks().iter().map(|trunk| trunk.calls).collect::<Vec<_>>(), [1, 1, 0]);
+        let cancel = stage.alice.cancel();
+        stage.alice_sends(cancel);
+        stage.bob.expect_request("CANCEL");
+    }
+}
+
+#[test]
+fn where_the_worker_refuses_who_wants_the_call_the_phone_rings_on_and_may_answer() {
+    let mut stage = stage(BOBS);
+    stage.worker = support::Worker::Silent;
+    let invite = stage.alice.invite("200", &sdp(support::ALICE, 4000, "0 8", ""));
+    stage.alice_sends(invite);
+    stage.worker_answers();
+    let invite = stage.bob.expect_request("INVITE");
+    let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
+    stage.bob_sends(ringing);
+    stage.alice.inbox.clear();
+    stage.worker = support::Worker::Refusing(tandem_contract::Refusal::TranscodersExhausted);
+    carol_replaces(&mut stage, "bobtag", &sdp(CAROL, 7000, "8", ""));
+    stage.more[0].expect_status(503);
+    stage.bob.expect_silence();
+    stage.worker = support::Worker::Willing;
+    let ok = stage.bob.answer(&invite, 200, "OK", &sdp(support::BOB, 6000, "8", ""));
+    stage.bob_sends(ok);
+    stage.bob.expect_request("ACK");
+    let ok = stage.alice.expect_status(200);
+    let ack = stage.alice.ack(&ok, "");
+    stage.alice_sends(ack);
+    stage.alice_hangs_up();
+    stage.more[0].inbox.clear();
+    stage.assert_clean();
+    assert_eq!(stage.record().callee.peer, "bob");
+}
+
+#[test]
+fn the_dialog_of_a_caller_without_answer_is_nobodys_to_take() {
+    let mut stage = stage(ALICES);
+    let invite = stage.alice_calls(&sdp(support::ALICE, 4000, "0", ""));
+    let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
+    stage.bob_sends(ringing);
+    let tag = stage.alice.expect_status(180).tag("To").expect("a tag").to_owned();
+    let replaces = format!("Replaces: {};to-tag={tag};from-tag=alicetag", stage.alice.call_id);
+    let invite = stage.more[0].invite("300", &sdp(CAROL, 7000, "8", ""));
+    let invite = invite.replacen("\r\nCSeq", &format!("\r\n{replaces}\r\nCSeq"), 1);
+    stage.datagram(CAROL, invite.as_bytes());
+    stage.more[0].expect_status(481);
+    stage.bob.expect_silence();
+}
+
+#[test]
+fn the_caller_hangs_up_on_who_has_taken_the_call_before_it_has_its_answer() {
+    let mut stage = stage(BOBS);
+    let invite = stage.alice_calls(&sdp(support::ALICE, 4000, "0 8", ""));
+    let ringing = stage.bob.answer(&invite, 180, "Ringing", "");
+    stage.bob_sends(ringing);
+    stage.alice.expect_status(180);
+    stage.worker = support::Worker::Silent;
+    carol_replaces(&mut stage, "bobtag", &sdp(CAROL, 7000, "8", ""));
+    let cancel = stage.alice.cancel();
+    stage.alice_sends(cancel);
+    stage.worker_answers();
+    stage.bob.expect_request("CANCEL");
+    stage.more[0].expect_status(487);
+    stage.alice.inbox.clear();
+    stage.bob.inbox.clear();
+    stage.more[0].inbox.clear();
+    stage.assert_clean();
+    assert_eq!(stage.record().status, 487);
+}
