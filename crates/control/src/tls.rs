@@ -45,6 +45,18 @@ pub enum TlsError {
         /// Certificate or private key.
         wanted: &'static str,
     },
+    /// A file of which a line is not PEM (RFC 7468).
+    #[error("tls.{field}: {}, line {line}: {reason}", path.display())]
+    Line {
+        /// The configuration's field.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A file whose content is not usable.
     #[error("tls.{field}: {}: {reason}", path.display())]
     Unusable {
@@ -151,6 +163,40 @@ fn told(field: &'static str, path: &Path, wanted: &'static str, error: pem::Erro
     match error {
         pem::Error::Io(source) => TlsError::Read { field, path, source },
         pem::Error::NoItemsFound => TlsError::Nothing { field, path, wanted },
-        other => TlsError::Unusable { field, path, reason: other.to_string() },
+        other => match std::fs::read(&path).ok().and_then(|text| wrong_line(&String::from_utf8_lossy(&text))) {
+            Some((line, reason)) => TlsError::Line { field, path, line, reason },
+            None => TlsError::Unusable { field, path, reason: other.to_string() },
+        },
+    }
+}
+
+/// The first line between a BEGIN and its END that is not of base64, or a BEGIN that has no END; counted from 1.
+fn wrong_line(text: &str) -> Option<(usize, &'static str)> {
+    let mut begun = None;
+    for (line, text) in (1..).zip(text.lines().map(str::trim)) {
+        let of_base64 = |octet: u8| octet.is_ascii_alphanumeric() || b"+/=".contains(&octet);
+        if text.starts_with("-----BEGIN ") {
+            begun = Some(line);
+        } else if text.starts_with("-----END ") {
+            begun = None;
+        } else if begun.is_some() && !text.bytes().all(of_base64) {
+            return Some((line, "not base64"));
+        }
+    }
+    begun.map(|line| (line, "what begins here has no end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrong_line;
+
+    #[test]
+    fn the_line_that_is_not_pem_is_named() {
+        let whole = "text before\n-----BEGIN CERTIFICATE-----\nMIIB+/==\n-----END CERTIFICATE-----\r\n";
+        assert_eq!(wrong_line(whole), None);
+        assert_eq!(wrong_line(&whole.replace("MIIB", "MI!B")), Some((3, "not base64")));
+        let twice = whole.to_owned() + &whole.replace("-----END CERTIFICATE-----", "");
+        assert_eq!(wrong_line(&twice), Some((6, "what begins here has no end")));
+        assert_eq!(wrong_line(""), None);
     }
 }

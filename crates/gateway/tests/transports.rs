@@ -222,6 +222,25 @@ impl SClient {
         Self(command.current_dir(bench.scratch.path()).spawn().expect("openssl runs"))
     }
 
+    fn send(&mut self, message: &str) {
+        // Where the connection is refused, there is nobody to write to.
+        let _ = self.0.stdin.as_mut().expect("a pipe").write_all(message.as_bytes());
+    }
+
+    /// The next message, with its body; what there was before the connection ended.
+    fn receive(&mut self) -> String {
+        let output = self.0.stdout.as_mut().expect("a pipe");
+        let mut message = Vec::new();
+        let mut byte = [0];
+        while !message.ends_with(b"\r\n\r\n") && output.read(&mut byte).expect("a pipe can be read") == 1 {
+            message.push(byte[0]);
+        }
+        let head = String::from_utf8(message).expect("UTF-8");
+        let mut body = vec![0; value(&head, "Content-Length").parse().unwrap_or(0)];
+        output.read_exact(&mut body).expect("the body");
+        head + &String::from_utf8(body).expect("UTF-8")
+    }
+
     /// Sends OPTIONS and gives the response's start line; empty where the connection ended instead.
     fn ask(&mut self, call: &str) -> String {
         let message = format!(
@@ -229,18 +248,17 @@ impl SClient {
              From: <sip:a@client.invalid>;tag=a\r\nTo: <sip:{SIP}>\r\nCall-ID: {call}\r\nCSeq: 1 OPTIONS\r\n\
              Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
         );
-        // Where the connection is refused, there is nobody to write to.
-        let _ = self.0.stdin.as_mut().expect("a pipe").write_all(message.as_bytes());
-        let mut answer = Vec::new();
-        let mut byte = [0];
-        let output = self.0.stdout.as_mut().expect("a pipe");
-        while !answer.ends_with(b"\r\n\r\n") && output.read(&mut byte).expect("a pipe can be read") == 1 {
-            answer.push(byte[0]);
-        }
-        let answer = String::from_utf8(answer).expect("UTF-8");
+        self.send(&message);
+        let answer = self.receive();
         assert!(answer.is_empty() || answer.contains(&format!("Call-ID: {call}\r\n")), "{answer}");
         answer.lines().next().unwrap_or_default().to_owned()
     }
+}
+
+/// The value of a message's header; empty where it has none.
+fn value<'m>(message: &'m str, name: &str) -> &'m str {
+    let line = message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().trim()
 }
 
 impl Drop for SClient {
@@ -304,6 +322,62 @@ fn certificates_are_read_again_on_sighup_and_connections_stay() {
     }
     assert_eq!(SClient::connect(&bench, bench.tls, &[]).ask("kept"), OK);
     bench.gateway.stop();
+}
+
+/// A request of a call from [`CALLER`] over TLS.
+fn in_call(method: &str, target: &str, to: &str, cseq: u32, body: &str) -> String {
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    format!(
+        "{method} {target} SIP/2.0\r\nVia: SIP/2.0/TLS {CALLER};branch=z9hG4bK{method}{cseq}\r\nMax-Forwards: 70\r\n\
+         From: <sip:caller@{CALLER}>;tag=caller\r\nTo: {to}\r\nCall-ID: over-tls\r\nCSeq: {cseq} {method}\r\n\
+         Contact: <sip:caller@{CALLER};transport=tls>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn a_call_over_tls_goes_on_while_certificates_change_and_a_broken_file_is_named_with_its_line() {
+    let bench = Bench::new("tls", "udp");
+    let mut callee = bench.callee("u1", 1);
+    let from_caller = ["-bind", "127.0.0.2:0"];
+    let mut caller = SClient::connect(&bench, bench.tls, &from_caller);
+    let number = format!("sip:8100@{SIP}:{};transport=tls", bench.tls);
+    let offer =
+        format!("v=0\r\no=- 1 1 IN IP4 {CALLER}\r\ns=-\r\nc=IN IP4 {CALLER}\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n");
+    caller.send(&in_call("INVITE", &number, &format!("<{number}>"), 1, &offer));
+    let answer = loop {
+        let response = caller.receive();
+        if !response.starts_with("SIP/2.0 1") {
+            break response;
+        }
+    };
+    assert!(answer.starts_with(OK), "{answer}\n{}", callee.log());
+    let (target, to) = (value(&answer, "Contact").trim_matches(['<', '>']).to_owned(), value(&answer, "To").to_owned());
+    caller.send(&in_call("ACK", &target, &to, 1, ""));
+
+    let authority = bench.scratch.path().join("ca.pem");
+    let old = std::fs::read(&authority).expect("the authority");
+    certificates(bench.scratch.path());
+    assert_eq!(bench.gateway.ctl_json(&["reload"])["kept"], serde_json::json!([]));
+    assert_eq!(SClient::connect(&bench, bench.tls, &[]).ask("new"), OK, "the new authority's");
+    std::fs::write(bench.scratch.path().join("old.pem"), old).expect("the old authority is written");
+    assert_eq!(SClient::connect(&bench, bench.tls, &["-CAfile", "old.pem"]).ask("old"), "", "nobody shows the old one");
+
+    let file = bench.scratch.path().join("gateway.pem");
+    let whole = std::fs::read_to_string(&file).expect("the certificate");
+    let broken: Vec<_> = whole.lines().enumerate().map(|(at, line)| if at == 3 { "***" } else { line }).collect();
+    std::fs::write(&file, broken.join("\n")).expect("the file is written");
+    let kept = bench.gateway.ctl_json(&["reload"])["kept"].clone();
+    let told = format!("certificates of SIP listener `tls`: tls.certificate: {}, line 4: not base64", file.display());
+    assert_eq!(kept[0].as_str(), Some(told.as_str()), "{kept}");
+    assert_eq!(SClient::connect(&bench, bench.tls, &[]).ask("kept"), OK, "what was read last stays");
+
+    assert_eq!(bench.gateway.ctl_json(&["calls"])[0]["state"], "answered");
+    caller.send(&in_call("BYE", &target, &to, 2, ""));
+    assert!(caller.receive().starts_with(OK));
+    callee.expect_success(10);
+    assert_eq!(bench.counted("failed"), 1, "the connection of whom trusts the old authority alone");
+    bench.finish(1);
 }
 
 #[test]
