@@ -12,6 +12,8 @@ use support::{Gateway, Process, Scratch, free_udp_port};
 
 const CALLER: &str = "127.0.0.2";
 const CALLEE: &str = "127.0.0.3";
+/// Somebody who neither calls nor is called, but in the test that says so.
+const OTHER: &str = "127.0.0.6";
 const SIP: &str = "127.0.0.1";
 
 struct Bench {
@@ -20,14 +22,21 @@ struct Bench {
     sip_port: u16,
     caller_port: u16,
     callee_port: u16,
+    other_port: u16,
 }
 
 impl Bench {
     /// A gateway with short timers: a callee may ring for 1 s, media may be silent for `silence_s`.
     fn new(max_calls: u32, silence_s: u32) -> Self {
+        Self::patient(max_calls, silence_s, 1)
+    }
+
+    /// The same where a callee may ring for `ringing_s`.
+    fn patient(max_calls: u32, silence_s: u32, ringing_s: u32) -> Self {
         let scratch = Scratch::new();
         let (sip_port, http_port) = (free_udp_port(SIP), free_udp_port(SIP));
         let (caller_port, callee_port) = (free_udp_port(CALLER), free_udp_port(CALLEE));
+        let other_port = free_udp_port(OTHER);
         let http = format!("127.0.0.1:{http_port}");
         let configuration = format!(
             r#"
@@ -38,11 +47,12 @@ workers: {{ cores: [1] }}
 media: {{ inactivity_timeout_s: {silence_s}, first_packet_timeout_s: {silence_s} }}
 sip:
   listen: [{{ name: main, address: "{SIP}:{sip_port}" }}]
-  no_answer_timeout_s: 1
+  no_answer_timeout_s: {ringing_s}
 limits: {{ max_calls: {max_calls}, retry_after_s: 7 }}
 peers:
   - {{ name: caller, address: "{CALLER}:{caller_port}", codecs: [PCMU, G722] }}
   - {{ name: callee, address: "{CALLEE}:{callee_port}", codecs: [PCMA] }}
+  - {{ name: other, address: "{OTHER}:{other_port}", codecs: [PCMA] }}
 routes:
   - {{ from: caller, prefix: "8", peer: callee }}
 records: {{ directory: "{records}" }}
@@ -53,7 +63,7 @@ shutdown: {{ drain_timeout_s: 1 }}
             records = scratch.path().join("records").display(),
         );
         let gateway = Gateway::start(&scratch, &configuration, &http, None);
-        Self { scratch, gateway, sip_port, caller_port, callee_port }
+        Self { scratch, gateway, sip_port, caller_port, callee_port, other_port }
     }
 
     fn callee(&self, scenario: &str) -> Process {
@@ -262,4 +272,34 @@ fn the_page_shows_a_browser_the_call_that_is_up() {
     caller.expect_success(65);
     callee.expect_success(65);
     assert_record(&bench.finish()[0], 200, "gateway");
+}
+
+#[test]
+fn a_call_that_rings_is_taken_by_who_names_its_dialog() {
+    let bench = Bench::patient(10, 60, 30);
+    let notes = bench.scratch.path().join("callee.notes");
+    let callee = Endpoint { address: CALLEE, port: bench.callee_port };
+    let mut command = callee.command(&bench.scratch, "callee_is_picked_up");
+    command.args(["-trace_logs", "-log_file"]).arg(&notes);
+    let mut callee = callee.waits(Process::spawn("callee", &mut command, bench.scratch.path().join("callee.log")));
+    let mut caller = bench.caller("caller_hangs_up", "8100");
+    let replaces = loop {
+        let noted = std::fs::read_to_string(&notes).unwrap_or_default();
+        let line =
+            noted.lines().find_map(|line| line.split_once("replaces ")).map(|(_, value)| value.trim().to_owned());
+        if let Some(value) = line.filter(|value| value.ends_with("early-only")) {
+            break value;
+        }
+        assert!(caller.is_running() && callee.is_running(), "{}\n{}", caller.log(), callee.log());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let mut command = Endpoint { address: OTHER, port: bench.other_port }.command(&bench.scratch, "caller_picks_up");
+    command.args(["-key", "replaces", &replaces, "-s", "8100", &format!("{SIP}:{}", bench.sip_port)]);
+    let mut other = Process::spawn("other", &mut command, bench.scratch.path().join("other.log"));
+    callee.expect_success(30);
+    caller.expect_success(30);
+    other.expect_success(30);
+    let record = bench.finish().pop().expect("one record");
+    assert_record(&record, 200, "caller");
+    assert_eq!((&record["callee"]["peer"], &record["callee"]["codec"]), (&"other".into(), &"PCMA".into()));
 }

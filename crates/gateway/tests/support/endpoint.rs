@@ -36,7 +36,11 @@ impl Endpoint {
     /// Waits for a call, once the port is bound.
     pub fn answers(self, scratch: &Scratch, scenario: &str) -> Process {
         let log = scratch.path().join(format!("{scenario}-{}.log", self.port));
-        let mut process = Process::spawn(scenario, &mut self.command(scratch, scenario), log);
+        self.waits(Process::spawn(scenario, &mut self.command(scratch, scenario), log))
+    }
+
+    /// The process, once it has bound its port.
+    pub fn waits(self, mut process: Process) -> Process {
         let bound = format!("{:04X} ", self.port);
         while !std::fs::read_to_string("/proc/net/udp").expect("/proc/net/udp").contains(&bound) {
             assert!(process.is_running(), "{}", process.log());
