@@ -140,15 +140,12 @@ pub(super) struct KeysDiffer;
 
 impl Protection {
     /// As the server's peer has it.
-    pub(super) fn new(peer: &Peer, seed: impl FnMut() -> KeySeed) -> Self {
+    pub(super) fn new(peer: &Peer, mut seed: impl FnMut() -> KeySeed) -> Self {
         let policy = peer.srtp;
         if policy == SrtpPolicy::Off {
             return Self::default();
         }
-        let seeds = [(); 2].map({
-            let mut seed = seed;
-            move |()| seed()
-        });
+        let seeds = [(); 2].map(|()| seed());
         Self { policy, lines: seeds.map(|seed| seed.lines(&peer.srtp_suites)) }
     }
 
