@@ -70,7 +70,7 @@ pub use switch::Switch;
 pub use tandem_sdp::{CryptoLine, RtcpMux, SrtpPolicy};
 pub use tandem_sip::locate::{Answer, Naptr, Question, RecordKind, Records, Srv};
 pub use tandem_sip::{ConnectionId, Limits as MessageLimits, Peer as SipPeer, Transport};
-pub use tandem_stir::{Attestation, CertificateError, Certificates, KeyError, Signer};
+pub use tandem_stir::{Attestation, CertificateError, Certificates, KeyError, Replays, Signer};
 pub use trunks::{TrunkEvent, TrunkStatus};
 pub use users::StoreTicket;
 pub use whereabouts::{Resolution, Server};

@@ -1,12 +1,14 @@
 //! Whether a caller is who it says, and our word for callers of ours (STIR/SHAKEN: RFC 8224, 8588).
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
 use serde::{Deserialize, Serialize};
 use tandem_contract::Nanos;
 use tandem_sip::header::NameAddr;
 use tandem_sip::{HeaderName, Request, StatusCode, Uri, UriBuf, unescape};
-use tandem_stir::{Attestation, Certificates, Claims, Failure, Form, Identity, Signer, verify};
+use tandem_stir::{Attestation, Certificates, Claims, Failure, Form, Identity, Replays, Signer, verify};
 
 use crate::config::Peer;
 use crate::exchange::Exchange;
@@ -24,6 +26,8 @@ pub struct Stir {
     pub signer: Option<Signer>,
     /// Seconds that a token's time may differ from ours.
     pub freshness_s: u32,
+    /// Tokens that were seen.
+    pub replays: Replays,
     /// What national numbers begin with in international form.
     pub country_code: Option<String>,
     /// SHAKEN's identifier of this node as the origin of calls, a UUID.
@@ -83,6 +87,9 @@ pub struct IdentityRecord {
     pub reason: String,
     /// SHAKEN's identifier of where the call came from.
     pub origin_id: String,
+    /// The code in the certificate of the service provider that signed (RFC 8226), where it was verified.
+    #[serde(default)]
+    pub service_provider: String,
 }
 
 impl IdentityVerdict {
@@ -184,7 +191,13 @@ impl Exchange {
 
 impl IdentityRecord {
     const fn none() -> Self {
-        Self { verdict: IdentityVerdict::None, attestation: None, reason: String::new(), origin_id: String::new() }
+        Self {
+            verdict: IdentityVerdict::None,
+            attestation: None,
+            reason: String::new(),
+            origin_id: String::new(),
+            service_provider: String::new(),
+        }
     }
 }
 
@@ -205,13 +218,18 @@ impl Stir {
         // One that is valid is enough; of several that are not, the first says why.
         let mut failure: Option<Failure> = None;
         for value in request.elements(HeaderName::Identity).take(MAX_HEADERS) {
-            match verify(value, &call, &mut self.certificates) {
+            let verified = verify(value, &call, &mut self.certificates).and_then(|verified| {
+                let is_replayed = self.replays.is_replayed(verified.token, name_of(request), unix_s, verified.stale_at);
+                if is_replayed { Err(Failure::Replayed) } else { Ok(verified) }
+            });
+            match verified {
                 Ok(verified) => {
                     return Ok(IdentityRecord {
                         verdict: IdentityVerdict::Verified,
                         attestation: verified.attestation,
                         reason: String::new(),
                         origin_id: verified.origin_id,
+                        service_provider: verified.service_provider,
                     });
                 }
                 Err(why) => {
@@ -240,6 +258,13 @@ impl Stir {
         let user = unescape(uri.user().unwrap_or_default());
         Identity::of(&String::from_utf8_lossy(&user), uri.host(), self.country_code.as_deref())
     }
+}
+
+/// What all branches of one call have in common: Call-ID and the caller's tag.
+fn name_of(request: &Request) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (request.call_id(), request.from_tag()).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn unix_seconds(date: &str) -> Option<u64> {

@@ -26,6 +26,9 @@ pub struct Stir {
     /// Seconds that a signature's time may differ from ours (RFC 8224 §5.2.1).
     #[garde(range(min = 1, max = 3600))]
     pub freshness_s: u32,
+    /// Signatures of the last `freshness_s` that are remembered, so that none serves for another call (RFC 8224 §12.1); 0 for none.
+    #[garde(range(max = 1_048_576))]
+    pub replay_entries: u32,
     /// The country's code, digits alone, that numbers in national form belong to.
     #[garde(inner(custom(is_country_code)))]
     #[schemars(example = &"1")]
@@ -34,7 +37,14 @@ pub struct Stir {
 
 impl Default for Stir {
     fn default() -> Self {
-        Self { authorities: None, certificates: Vec::new(), signing: None, freshness_s: 60, country_code: None }
+        Self {
+            authorities: None,
+            certificates: Vec::new(),
+            signing: None,
+            freshness_s: 60,
+            replay_entries: 65_536,
+            country_code: None,
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use tandem_call::{Attestation, CertificateError, Certificates, KeyError, Signer, Stir, StirCheck, StirPolicy};
+use tandem_call::{
+    Attestation, CertificateError, Certificates, KeyError, Replays, Signer, Stir, StirCheck, StirPolicy,
+};
 
 use crate::start::random_seed;
 
@@ -76,7 +78,8 @@ pub(crate) fn load(config: &tandem_config::Stir) -> Result<Option<Stir>, StirErr
         None => random_uuid().map_err(StirError::Random)?,
     };
     let country_code = config.country_code.clone();
-    Ok(Some(Stir { certificates, signer, freshness_s: config.freshness_s, country_code, origin_id }))
+    let replays = Replays::new(config.replay_entries as usize);
+    Ok(Some(Stir { certificates, signer, freshness_s: config.freshness_s, replays, country_code, origin_id }))
 }
 
 /// What the configuration says of a peer.

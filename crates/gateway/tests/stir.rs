@@ -177,6 +177,8 @@ fn who_calls_is_verified_for_routes_callees_and_records_and_refused_where_it_is_
         &line(&bench.signed("https://unknown.example/", 0, "12155551213")),
     );
     bench.call(strict, "caller_signs_badly", "line", "X-Nothing: to say");
+    // What was valid, once more for another call.
+    bench.call(strict, "caller_signs_badly", "line", &line(&valid));
 
     // Ours, where the caller has none.
     let (identity, asserted) = bench
@@ -187,7 +189,7 @@ fn who_calls_is_verified_for_routes_callees_and_records_and_refused_where_it_is_
     assert_eq!((&claims["attest"], &claims["dest"]["tn"][0]), (&"B".into(), &"12155551213".into()), "{claims}");
     assert!(claims["orig"]["uri"].as_str().is_some_and(|uri| uri.starts_with("sip:caller@")), "{claims}");
 
-    let records = bench.gateway.records(8);
+    let records = bench.gateway.records(9);
     let told: Vec<_> = records
         .iter()
         .map(|record| (record["status"].as_u64().unwrap_or(0), record["identity"]["verdict"].as_str().unwrap_or("-")))
@@ -196,7 +198,17 @@ fn who_calls_is_verified_for_routes_callees_and_records_and_refused_where_it_is_
     sorted.sort_unstable();
     assert_eq!(
         sorted,
-        [(200, "-"), (200, "verified"), (403, "-"), (404, "failed"), (428, "-"), (436, "-"), (438, "-"), (438, "-")],
+        [
+            (200, "-"),
+            (200, "verified"),
+            (403, "-"),
+            (403, "-"),
+            (404, "failed"),
+            (428, "-"),
+            (436, "-"),
+            (438, "-"),
+            (438, "-")
+        ],
         "{told:?}"
     );
     let verified = records.iter().find(|record| record["identity"]["verdict"] == "verified").expect("one");
@@ -210,7 +222,7 @@ fn who_calls_is_verified_for_routes_callees_and_records_and_refused_where_it_is_
         (&stats["switch"]["identities_verified"], &stats["switch"]["identities_signed"]),
         (&1.into(), &1.into())
     );
-    assert_eq!(stats["switch"]["identities_failed"], 6);
+    assert_eq!(stats["switch"]["identities_failed"], 7);
     bench.gateway.assert_idle();
     bench.gateway.stop();
 }

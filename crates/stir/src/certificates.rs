@@ -8,6 +8,9 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert};
 
+use crate::authority::{Authority, MalformedAuthority};
+use crate::number::Identity;
+
 /// A SubjectPublicKeyInfo of P-256 begins so; the point follows, uncompressed, of 65 octets (RFC 5480 §2).
 const P256_SPKI: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
@@ -28,6 +31,9 @@ pub enum CertificateError {
     /// RFC 8225 §8.1 asks for keys on P-256.
     #[error("its key is not on the curve P-256, which ES256 needs")]
     NotP256,
+    /// RFC 8226 §9.
+    #[error(transparent)]
+    Authority(#[from] MalformedAuthority),
 }
 
 /// Authorities, and certificates by URL.
@@ -44,18 +50,32 @@ struct Known {
     intermediates: Vec<CertificateDer<'static>>,
     /// The key's point.
     key: Vec<u8>,
+    /// What it and its authorities below the anchor are for, its own first: all have to cover a caller (RFC 8226 §6).
+    authorities: Vec<Authority>,
     /// Seconds since 1970 at which its chain was found good last.
     trusted_at: Option<u64>,
 }
 
 /// A certificate whose signature may be looked at.
 #[derive(Debug)]
-pub(crate) struct Key<'a>(&'a [u8]);
+pub(crate) struct Key<'a>(&'a Known);
 
 impl Key<'_> {
     /// Whether the signature, 64 octets as in a JWS (RFC 7518 §3.4), is the key's.
     pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.0).verify(message, signature).is_ok()
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0.key).verify(message, signature).is_ok()
+    }
+}
+
+impl Key<'_> {
+    /// Whether its certificate is for calls of `caller`, as far as it says.
+    pub(crate) fn covers(&self, caller: &Identity) -> bool {
+        self.0.authorities.iter().all(|authority| authority.covers(caller))
+    }
+
+    /// Whose certificate it is; empty where it does not say.
+    pub(crate) fn service_provider(&self) -> &str {
+        self.0.authorities.first().and_then(Authority::service_provider).unwrap_or_default()
     }
 }
 
@@ -95,7 +115,9 @@ impl Certificates {
         let mut chain = chain_of(pem)?;
         let leaf = chain.remove(0);
         let key = key_of(&leaf)?;
-        let known = Known { leaf, intermediates: chain, key, trusted_at: None };
+        let lists = std::iter::once(&leaf).chain(&chain).map(|der| Authority::of_certificate(der));
+        let authorities = lists.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let known = Known { leaf, intermediates: chain, key, authorities, trusted_at: None };
         self.by_url.insert(url.to_owned(), known);
         Ok(())
     }
@@ -130,7 +152,7 @@ impl Certificates {
             chain.map_err(|_| NoKey::Untrusted)?;
             known.trusted_at = Some(unix_s);
         }
-        Ok(Key(&known.key))
+        Ok(Key(known))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::certificates::{Certificates, NoKey};
 use crate::header::{IdentityHeader, MalformedIdentity};
 use crate::number::Identity;
 use crate::passport::{ALGORITHM, Attestation, Claims, Header};
+use crate::replay::TokenId;
 
 /// A call, as its INVITE says and the clock.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,12 @@ pub struct Verified {
     pub attestation: Option<Attestation>,
     /// SHAKEN's identifier of where the call came from.
     pub origin_id: String,
+    /// The service provider's code in the certificate (RFC 8226); empty where it has none.
+    pub service_provider: String,
+    /// What tells this token from others.
+    pub token: TokenId,
+    /// When it is stale, in seconds since 1970.
+    pub stale_at: u64,
 }
 
 /// Why it is not known to be.
@@ -56,6 +63,12 @@ pub enum Failure {
     /// Signed too long ago, or later than now.
     #[error("the token is stale")]
     Stale,
+    /// The certificate is for other numbers than the caller's (RFC 8226).
+    #[error("the certificate is not for the caller's number")]
+    Unauthorized,
+    /// It came for another call already (RFC 8224 §12.1).
+    #[error("the token was used for another call")]
+    Replayed,
     /// It speaks of another caller.
     #[error("the token is another caller's")]
     Origin,
@@ -65,12 +78,12 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The response that says so (RFC 8224 §6.2.2): 403 for stale, 436, 437 or 438.
+    /// The response that says so (RFC 8224 §6.2.2): 403 for stale and used, 436, 437 or 438.
     pub const fn status(self) -> u16 {
         match self {
-            Self::Stale => 403,
+            Self::Stale | Self::Replayed => 403,
             Self::NoCertificate => 436,
-            Self::Unsupported | Self::Untrusted => 437,
+            Self::Unsupported | Self::Untrusted | Self::Unauthorized => 437,
             Self::Malformed(_) | Self::Token | Self::Signature | Self::Origin | Self::Destination => 438,
         }
     }
@@ -124,7 +137,16 @@ pub fn verify(value: &str, call: &Call<'_>, certificates: &mut Certificates) -> 
     if !call.destinations.iter().any(|destination| claims.destinations.contains(destination)) {
         return Err(Failure::Destination);
     }
-    Ok(Verified { attestation: claims.attestation, origin_id: claims.origin_id })
+    if !key.covers(&claims.origin) {
+        return Err(Failure::Unauthorized);
+    }
+    Ok(Verified {
+        attestation: claims.attestation,
+        origin_id: claims.origin_id,
+        service_provider: key.service_provider().to_owned(),
+        token: signature.first_chunk().copied().unwrap_or_default(),
+        stale_at: claims.issued_at.saturating_add(call.freshness_s),
+    })
 }
 
 /// What a compact token must have been made of.

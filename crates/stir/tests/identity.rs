@@ -222,6 +222,7 @@ proptest! {
     #[test]
     fn any_octets_are_read_or_refused(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
         bodies::header(&octets);
+        bodies::certificate(&octets);
     }
 
     #[test]
@@ -235,4 +236,41 @@ proptest! {
     ) {
         bodies::header(parts.concat().as_bytes());
     }
+}
+
+#[test]
+fn a_certificate_vouches_for_its_own_numbers_and_says_whose_it_is() {
+    let folder = Folder::new("numbers");
+    let now = now();
+    // One number, a range, a service provider.
+    let one = "30:0f:a2:0d:16:0b:31:32:31:35:35:35:35:31:32:31:32";
+    let other = "30:0f:a2:0d:16:0b:31:32:31:35:35:35:35:31:32:31:33";
+    let range = "30:14:a1:12:30:10:16:0b:31:32:31:35:35:35:35:31:32:30:30:02:01:64";
+    for (list, is_covered, provider) in
+        [(one, true, ""), (other, false, ""), (range, true, ""), ("30:08:a0:06:16:04:31:32:33:34", true, "1234")]
+    {
+        folder.run(&format!(
+            "printf 'basicConstraints=critical,CA:FALSE\\n1.3.6.1.5.5.7.1.26=DER:{list}' >one.ext
+             openssl x509 -req -days 30 -in sp.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile one.ext -out one.pem"
+        ));
+        let mut certificates = Certificates::new(&folder.read("ca.pem")).unwrap();
+        certificates.insert(URL, &folder.read("one.pem")).unwrap();
+        let signer = Signer::new(&folder.read("sp.key"), URL).unwrap();
+        let value = signer.sign(&claims(Some(Attestation::A), now), Form::Full).unwrap();
+        let (origins, destinations) = ([number("+12155551212")], [number("+12155551213")]);
+        let call = Call { origins: &origins, destinations: &destinations, date: None, now, freshness_s: 60 };
+        match verify(&value, &call, &mut certificates) {
+            Ok(verified) => {
+                assert!(is_covered, "{list}");
+                assert_eq!((verified.service_provider.as_str(), verified.stale_at), (provider, now + 60));
+            }
+            Err(why) => assert_eq!((why, why.status(), is_covered), (Failure::Unauthorized, 437, false), "{list}"),
+        }
+    }
+    folder.run(
+        "printf 'basicConstraints=critical,CA:FALSE\\n1.3.6.1.5.5.7.1.26=DER:30:00' >bad.ext
+         openssl x509 -req -days 30 -in sp.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile bad.ext -out bad.pem",
+    );
+    let refused = Certificates::default().insert(URL, &folder.read("bad.pem")).unwrap_err();
+    assert_eq!(refused, CertificateError::Authority(tandem_stir::MalformedAuthority));
 }

@@ -27,6 +27,10 @@ pub struct RecordRow {
     pub duration_ms: i64,
     /// Who ended it.
     pub ended_by: String,
+    /// What came of checking the caller's identity: `verified`, `failed`, `none`, or nothing where nobody looked.
+    pub identity: String,
+    /// SHAKEN's attestation: `A`, `B`, `C` or nothing.
+    pub attestation: String,
     /// The whole record as JSON.
     pub record: String,
     /// Its legs.
@@ -78,7 +82,8 @@ impl Store {
         for row in rows {
             let done = sqlx::query(
                 "INSERT INTO call_records (id, node, started_ms, ended_ms, caller, callee, route, status, q850, \
-                 duration_ms, ended_by, record) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                 duration_ms, ended_by, identity, attestation, record) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(&row.id)
@@ -92,6 +97,8 @@ impl Store {
             .bind(row.q850)
             .bind(row.duration_ms)
             .bind(&row.ended_by)
+            .bind(&row.identity)
+            .bind(&row.attestation)
             .bind(&row.record)
             .execute(&mut *writing.transaction)
             .await
@@ -145,6 +152,19 @@ impl Store {
             row.map(|row| Ok(Cursor { file: row.try_get(0)?, position: row.try_get(1)? })).transpose()
         };
         read().await.map_err(StoreError::of("reading how far call records have come"))
+    }
+
+    /// Identifiers of a node's records whose caller's identity came to `identity`, in the order of the calls' ends.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn record_ids_by_identity(&self, node: &str, identity: &str) -> Result<Vec<String>, StoreError> {
+        let read = || async {
+            let statement = "SELECT id FROM call_records WHERE node = $1 AND identity = $2 ORDER BY ended_ms, id";
+            let rows = sqlx::query(statement).bind(node).bind(identity).fetch_all(&self.pool).await?;
+            rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()
+        };
+        read().await.map_err(StoreError::of("reading call records"))
     }
 
     /// Identifiers of all records of a node, in the order of the calls' ends.

@@ -7,11 +7,14 @@ use crate::StoreError;
 
 /// Every change of the tables since the first version, in order. One that has been released is never edited: the database knows
 /// its checksum.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "subscribers, registrations, records",
-    include_str!("../migrations/0001_subscribers_registrations_records.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "subscribers, registrations, records",
+        include_str!("../migrations/0001_subscribers_registrations_records.sql"),
+    ),
+    (2, "callers' identities", include_str!("../migrations/0002_identities.sql")),
+];
 
 /// Applies what has not been applied yet. Several nodes may do so at once.
 pub(crate) async fn migrate(pool: &AnyPool) -> Result<(), StoreError> {

@@ -45,6 +45,8 @@ on_both! {
     registrations_survive_closing
     of_many_changes_the_last_counts
     records_are_delivered_once_and_in_order
+    records_are_found_by_what_came_of_the_callers_identity
+    tables_of_the_first_version_keep_their_records
 }
 
 fn subscriber(username: &str, hash: &str) -> SubscriberRow {
@@ -157,6 +159,41 @@ async fn records_are_delivered_once_and_in_order(url: String) {
     assert_eq!(store.deliver_records("b", &[record("4", 0)], &cursor(50)).await.unwrap(), 1);
     assert_eq!(store.record_cursor("a").await.unwrap(), Some(cursor(200)));
     assert_eq!(store.record_ids("a").await.unwrap(), ["1", "2", "3"]);
+    store.close().await;
+}
+
+async fn records_are_found_by_what_came_of_the_callers_identity(url: String) {
+    let store = Store::open(&url).await.unwrap();
+    let of =
+        |id: &str, identity: &str| RecordRow { identity: identity.into(), attestation: "A".into(), ..record(id, 1) };
+    let rows = [of("1", "verified"), of("2", "failed"), record("3", 1), of("4", "verified")];
+    let cursor = Cursor { file: "records-2026-11-26-1.jsonl".into(), position: 1 };
+    assert_eq!(store.deliver_records("a", &rows, &cursor).await.unwrap(), 4);
+    assert_eq!(store.record_ids_by_identity("a", "verified").await.unwrap(), ["1", "4"]);
+    assert_eq!(store.record_ids_by_identity("a", "").await.unwrap(), ["3"]);
+    store.close().await;
+}
+
+/// Tables of the first version, with a record in them, are brought up to date and keep it.
+async fn tables_of_the_first_version_keep_their_records(url: String) {
+    use sqlx::{AnyConnection, Connection as _, Executor as _};
+    sqlx::any::install_default_drivers();
+    let at = if url.starts_with("sqlite") { format!("{url}?mode=rwc") } else { url.clone() };
+    let store = Store::open(&url).await.unwrap();
+    store.close().await;
+    let mut connection = AnyConnection::connect(&at).await.unwrap();
+    for statement in [
+        "ALTER TABLE call_records DROP COLUMN identity",
+        "ALTER TABLE call_records DROP COLUMN attestation",
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+        "INSERT INTO call_records (id, node, started_ms, ended_ms, caller, callee, route, status, q850, duration_ms, ended_by, \
+         record) VALUES ('old', 'a', 0, 0, '', '', '', 200, 16, 0, 'caller', '{}')",
+    ] {
+        connection.execute(statement).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    let store = Store::open(&url).await.unwrap();
+    assert_eq!(store.record_ids_by_identity("a", "").await.unwrap(), ["old"]);
     store.close().await;
 }
 

@@ -157,6 +157,8 @@ fn row(id: String, record: &Value, text: &str) -> RecordRow {
         caller: words(&record["from"]),
         callee: words(&record["to"]),
         route: words(&record["route"]),
+        identity: words(&record["identity"]["verdict"]),
+        attestation: words(&record["identity"]["attestation"]),
         status: number(&record["status"]),
         q850: number(&record["q850"]),
         duration_ms: number(&record["duration_ms"]),

@@ -1,6 +1,6 @@
 //! What holds for any octets; shared by property tests and fuzzing.
 
-use tandem_stir::{Call, Certificates, Identity, IdentityHeader, verify};
+use tandem_stir::{Authority, Call, Certificates, Identity, IdentityHeader, verify};
 
 /// Whatever an `Identity` header holds, it is read or refused, and without a certificate it vouches for nobody.
 pub fn header(octets: &[u8]) {
@@ -17,5 +17,13 @@ pub fn header(octets: &[u8]) {
     // What is one number is itself again.
     if let Identity::Number(number) = Identity::of(&text, "example.com", None) {
         assert_eq!(Identity::of(&number, "elsewhere", None), Identity::Number(number.clone()));
+    }
+}
+
+/// Whatever a certificate is, its list is read or refused, and one that is read covers somebody or names a provider.
+pub fn certificate(octets: &[u8]) {
+    if let Ok(Some(authority)) = Authority::of_certificate(octets) {
+        let provider = authority.service_provider().map(str::to_owned);
+        assert_eq!(authority.covers(&Identity::Uri("sip:a@b".to_owned())), provider.is_some());
     }
 }
