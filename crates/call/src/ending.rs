@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use tandem_contract::{Command, LegSide, Nanos};
+use tandem_contract::{Command, LegCounters, LegSide, Nanos};
 use tandem_sip::{HeaderName, Request, StatusCode};
 
 use crate::call::{Call, Phase, RecordState};
 use crate::cause::q850;
 use crate::exchange::{Exchange, instant};
+use crate::leg::Leg;
 use crate::output::CallNumber;
 use crate::record::{CallRecord, Ended, LegRecord, UnixMillis};
 
@@ -141,17 +142,21 @@ impl Call {
         record.q850 = ending.q850;
         record.ended_by = ending.by;
         for (share, leg) in [&mut record.caller, &mut record.callee].into_iter().zip(&self.legs) {
-            let agreed = leg.negotiation.agreement();
-            share.peer.clone_from(&leg.peer.name);
-            share.call_id.clone_from(&leg.dialog.id.call_id);
-            share.codec = agreed.map(|agreed| agreed.format.codec);
-            share.srtp = leg.srtp();
-            share.local_media = Some(leg.negotiation.local());
-            share.remote_media = agreed.and_then(|agreed| agreed.remote);
+            share.describe(leg);
         }
         if self.answered.is_none() {
             exchange.counters.failed += u64::from(ending.by != Ended::Caller);
         }
+    }
+
+    /// What the record would say of the legs now.
+    pub(crate) fn measured(&self, counters: &[LegCounters; 2]) -> [LegRecord; 2] {
+        let mut shares = [LegRecord::default(), LegRecord::default()];
+        for ((share, leg), counters) in shares.iter_mut().zip(&self.legs).zip(counters) {
+            share.describe(leg);
+            share.count(counters);
+        }
+        shares
     }
 
     /// The record is complete.
@@ -160,6 +165,19 @@ impl Call {
             self.record_state = RecordState::HandedOut;
             exchange.record(self.record.clone());
         }
+    }
+}
+
+impl LegRecord {
+    /// With whom a leg is, and what was agreed.
+    fn describe(&mut self, leg: &Leg) {
+        let agreed = leg.negotiation.agreement();
+        self.peer.clone_from(&leg.peer.name);
+        self.call_id.clone_from(&leg.dialog.id.call_id);
+        self.codec = agreed.map(|agreed| agreed.format.codec);
+        self.srtp = leg.srtp();
+        self.local_media = Some(leg.negotiation.local());
+        self.remote_media = agreed.and_then(|agreed| agreed.remote);
     }
 }
 

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 
-use tandem_contract::{Command, Event, FlowId, Function, LegSide, Nanos, WorkerId};
+use tandem_contract::{Command, Event, FlowId, Function, LegCounters, LegSide, Nanos, WorkerId};
 use tandem_registrar::Registrar;
 use tandem_sip::transaction::Tx;
 use tandem_sip::{
@@ -11,7 +11,7 @@ use tandem_sip::{
 };
 
 use crate::bare_flow::{BareFlows, FlowLeg, FlowNumber, FlowTicket, FlowsDone, FlowsRefused};
-use crate::call::{Call, RecordState};
+use crate::call::{Call, Phase, RecordState};
 use crate::config::{ListenerId, MediaPlane, PeerId, SwitchConfig, SwitchConfigError, WallClock};
 use crate::ending::Ending;
 use crate::exchange::{ALLOW, Exchange, METHODS, Purpose, SDP, instant, nanos, take};
@@ -20,6 +20,7 @@ use crate::hunt::Refusal;
 use crate::in_dialog::relay_answer;
 use crate::media_pool::Reservation;
 use crate::output::{CallNumber, CallSnapshot, Output, SwitchCounters};
+use crate::record::LegRecord;
 use crate::replica::Replica;
 use crate::restore::{self, MediaPosition, RestoreError};
 use crate::routing::{Enquiry, EnquiryError, Explanation, Routing};
@@ -498,6 +499,22 @@ impl Switch {
             self.note_change(call.number);
         }
         calls.len()
+    }
+
+    /// Up to `count` answered calls of numbers above `after`, in order, and where their media are.
+    pub fn answered_after(&self, after: CallNumber, count: usize) -> Vec<(CallNumber, WorkerId, FlowId)> {
+        let later = self.calls.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, call)| call);
+        let answered = later.filter(|call| call.phase == Phase::Answered && call.media.is_on_worker);
+        answered
+            .take(count)
+            .map(|call| (call.number, call.media.reservation.worker, call.media.reservation.flow))
+            .collect()
+    }
+
+    /// What the record of the call with this flow would say of its legs, were it over; `None` where there is no such call.
+    pub fn measured(&self, (worker, flow): (WorkerId, FlowId), counters: &[LegCounters; 2]) -> Option<[LegRecord; 2]> {
+        let number = self.flows.get(&(worker, flow.slot, flow.generation))?;
+        Some(self.calls.get(number)?.measured(counters))
     }
 
     pub(crate) fn note_change(&mut self, call: CallNumber) {

@@ -24,10 +24,16 @@ pub struct Hep {
     /// Messages that wait for the collector's thread at most; more are counted as `tandem_hep_dropped_total`, and calls go on.
     #[garde(range(min = 16, max = 1_048_576))]
     pub queue: u32,
+    /// Reports of each answered call's quality as well, of both legs, while it lasts and at its end.
+    #[garde(skip)]
+    pub quality: bool,
+    /// Seconds between the reports of a call.
+    #[garde(range(min = 1, max = 3600))]
+    pub quality_interval_s: u32,
 }
 
 impl Default for Hep {
     fn default() -> Self {
-        Self { collector: None, agent_id: 1, password: None, queue: 8_192 }
+        Self { collector: None, agent_id: 1, password: None, queue: 8_192, quality: false, quality_interval_s: 60 }
     }
 }

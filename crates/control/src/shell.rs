@@ -24,7 +24,7 @@ use crate::cluster::{ClusterHandle, ClusterRequest, LetGo};
 use crate::database::{Ask, Database, News, change_of};
 use crate::flows::{FlowQuery, FlowRequests, key_of};
 use crate::functions::{Asked, Denied, FunctionAnswer, Functions};
-use crate::hep::{Capture, Carrier, Collector};
+use crate::hep::{Capture, Carrier, Collector, Content, Quality};
 use crate::http::{self, Certificates, Gate, LimitsView, NewLimits};
 use crate::load::Load;
 use crate::logging::LogHandle;
@@ -107,6 +107,7 @@ pub(crate) struct Shell {
     pub(crate) cluster: Option<ClusterHandle>,
     /// Who gets every SIP message; `None` where nobody is configured.
     pub(crate) collector: Option<Collector>,
+    pub(crate) quality: Quality,
     /// Whom HTTP believes.
     pub(crate) gate: Arc<Gate>,
     /// HTTP's.
@@ -254,6 +255,11 @@ impl Shell {
             if let Some(command) = self.addresses.on_event(self.workers.count(), &event) {
                 self.workers.send_all(command);
             }
+            if let Event::Counters { flow, counters } = event {
+                let unix_us = self.clock.wall().unix_micros(now);
+                let reports = self.quality.on_counters(&self.switch, unix_us, (worker, flow), &counters);
+                self.collect(reports);
+            }
             match event {
                 Event::Position { flow, legs } => {
                     if let Some(replication) = self.replication.as_ref().filter(|_| self.permit.is_open(now)) {
@@ -378,7 +384,17 @@ impl Shell {
                 if let Some(presence) = &mut self.presence {
                     presence.on_record(&record);
                 }
+                self.collect(self.quality.on_record(self.clock.wall().unix_micros(now), &record));
                 self.records.write(record);
+            }
+        }
+    }
+
+    /// Gives the collector reports, where there is one.
+    fn collect(&self, reports: Vec<Capture>) {
+        for report in reports {
+            if let Some(collector) = &self.collector {
+                collector.send(report);
             }
         }
     }
@@ -388,7 +404,7 @@ impl Shell {
         let Some(collector) = &self.collector else { return };
         let carrier = if transport == Transport::Udp { Carrier::Udp } else { Carrier::Tcp };
         let unix_us = self.clock.wall().unix_micros(now);
-        collector.send(Capture { from, to, carrier, unix_us, message });
+        collector.send(Capture { from, to, carrier, content: Content::Sip, unix_us, message });
     }
 
     /// Hands changes of registrations to the store.
@@ -436,6 +452,9 @@ impl Shell {
         if let Some(mut presence) = self.presence.take() {
             presence.turn(now, &self.status());
             self.presence = Some(presence);
+        }
+        for (worker, command) in self.quality.ask(&self.switch) {
+            self.workers.send(worker, command);
         }
         for found in self.workers.watch() {
             match found {

@@ -23,7 +23,7 @@ use crate::cluster::{self, ClusterError, ClusterHandle, Fences, WorkerFence};
 use crate::database::Database;
 use crate::flows::FlowRequests;
 use crate::functions::Functions;
-use crate::hep::Collector;
+use crate::hep::{Collector, Quality};
 use crate::http::{self, HttpError, Subscribers};
 use crate::load::Load;
 use crate::logging::LogHandle;
@@ -253,6 +253,7 @@ impl Control {
                     tokio::spawn(forward_signals(order.clone()));
                 }
                 let addresses = Addresses::new(&config);
+                let quality = Quality::new(&config.hep);
                 let shell = Shell {
                     clock,
                     switch,
@@ -291,6 +292,7 @@ impl Control {
                     gate,
                     certificates,
                     collector,
+                    quality,
                     permit,
                     leaving: Arc::default(),
                 };

@@ -235,3 +235,53 @@ fn a_collector_that_takes_nothing_costs_its_packets_and_no_call() {
     bench
         .wait_for("all messages to be counted", || of("tandem_hep_sent_total ") + of("tandem_hep_dropped_total ") >= 6);
 }
+
+#[test]
+fn the_collector_gets_both_legs_quality_while_a_call_lasts_and_at_its_end() {
+    let collector = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    collector.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let address = collector.local_addr().unwrap();
+    let bench = Bench::ready(&format!("hep: {{collector: \"{address}\", quality: true, quality_interval_s: 1}}"));
+    let call_id = bench.answered_call();
+    let reports = |kind: &str| {
+        let mut packet = [0; 65_535];
+        let mut seen = Vec::new();
+        loop {
+            let read = collector.recv(&mut packet).unwrap();
+            let chunks = hep_chunks(&packet[..read]);
+            let protocol = chunks[&11][0];
+            if protocol == 1 {
+                assert!(!chunks.contains_key(&17), "a message says its Call-ID itself");
+                continue;
+            }
+            let report: serde_json::Value = serde_json::from_slice(&chunks[&15]).unwrap();
+            let named = String::from_utf8(chunks[&17].clone()).unwrap();
+            let port = |chunk: u16| u16::from_be_bytes([chunks[&chunk][0], chunks[&chunk][1]]);
+            match protocol {
+                5 => {
+                    assert_eq!((&report["type"], &report["report_count"]), (&200.into(), &1.into()));
+                    assert_eq!(report["sender_information"]["packets"], 49);
+                    assert_eq!(report["report_blocks"][0]["packets_lost"], 0);
+                }
+                35 => {
+                    assert_eq!((report["RTP_SIP_CALL_ID"].as_str(), &report["TOTAL_PK"]), (Some(&*named), &50.into()));
+                    assert_eq!(report["SRC_PORT"], port(7));
+                    assert_eq!(report["DST_PORT"], port(8));
+                    if report["TYPE"] == kind {
+                        seen.push((named, report["PARTY"].as_u64().unwrap()));
+                    }
+                }
+                other => panic!("protocol type {other}"),
+            }
+            if seen.len() == 2 {
+                return seen;
+            }
+        }
+    };
+    let running = reports("PERIODIC");
+    assert_eq!((running[0].1, running[1].1), (0, 1), "the caller's and the callee's");
+    assert!(running[0].0 == call_id || running[1].0 == call_id, "{running:?}: {call_id}");
+    let number = bench.get_json("/v1/calls")[0]["number"].to_string();
+    assert_eq!(bench.request("DELETE", &format!("/v1/calls/{number}"), &[]).0, 200);
+    assert_eq!(reports("HANGUP").len(), 2);
+}

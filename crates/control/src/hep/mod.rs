@@ -1,7 +1,8 @@
-//! SIP messages to a collector (HEP version 3): a thread of its own writes and sends what a bounded queue holds, so that neither
+//! SIP messages and reports of calls' quality to a collector (HEP version 3): a thread of its own writes and sends what a bounded queue holds, so that neither
 //! a slow network nor a flood holds up calls.
 
 mod packet;
+mod quality;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -13,7 +14,8 @@ use std::thread::JoinHandle;
 use tandem_config::{Config, Hep};
 
 use packet::Agent;
-pub(crate) use packet::{Capture, Carrier};
+pub(crate) use packet::{Capture, Carrier, Content};
+pub(crate) use quality::Quality;
 
 /// Room for bursts in the kernel.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
@@ -35,7 +37,7 @@ pub(crate) struct Collector {
 impl Collector {
     /// Starts the thread; `None` where no collector is configured. It ends with the last end of the queue.
     pub(crate) fn start(config: &Config) -> io::Result<Option<(Self, JoinHandle<()>)>> {
-        let Hep { collector: Some(to), agent_id, ref password, queue } = config.hep else { return Ok(None) };
+        let Hep { collector: Some(to), agent_id, ref password, queue, .. } = config.hep else { return Ok(None) };
         let any: SocketAddr =
             if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let socket = UdpSocket::bind(any)?;

@@ -8,8 +8,6 @@ const HEADER: usize = 6;
 const CHUNK_HEADER: usize = 6;
 /// What a datagram over IPv6 holds, which is a little less than over IPv4.
 const MAX_PACKET: usize = 65_000;
-/// SIP, as protocol types of captures count.
-const SIP: u8 = 1;
 
 /// The generic chunks (vendor 0) that are written.
 mod chunk {
@@ -27,6 +25,7 @@ mod chunk {
     pub(super) const AGENT: u16 = 12;
     pub(super) const PASSWORD: u16 = 14;
     pub(super) const PAYLOAD: u16 = 15;
+    pub(super) const CORRELATION: u16 = 17;
     pub(super) const NODE_NAME: u16 = 19;
 }
 
@@ -37,12 +36,42 @@ pub(crate) enum Carrier {
     Tcp,
 }
 
-/// A message that was heard or sent.
+/// What a packet holds, by its protocol type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A SIP message.
+    Sip,
+    /// A sender report of RTCP as JSON, of the call with this Call-ID.
+    RtcpJson(String),
+    /// A report of a stream's quality as JSON, of the call with this Call-ID.
+    RtpReport(String),
+}
+
+impl Content {
+    const fn protocol(&self) -> u8 {
+        match self {
+            Self::Sip => 1,
+            Self::RtcpJson(_) => 5,
+            Self::RtpReport(_) => 35,
+        }
+    }
+
+    /// What the collector finds the call by; a SIP message says it itself.
+    fn correlation(&self) -> Option<&str> {
+        match self {
+            Self::Sip => None,
+            Self::RtcpJson(call_id) | Self::RtpReport(call_id) => Some(call_id),
+        }
+    }
+}
+
+/// A message that was heard or sent, or a report of such packets.
 #[derive(Clone, Debug)]
 pub(crate) struct Capture {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
     pub(crate) carrier: Carrier,
+    pub(crate) content: Content,
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub(crate) unix_us: u64,
     pub(crate) message: Vec<u8>,
@@ -68,12 +97,18 @@ pub(super) fn write(packet: &mut Vec<u8>, agent: &Agent, capture: &Capture) -> b
     chunk(packet, chunk::DESTINATION_PORT, &capture.to.port().to_be_bytes());
     chunk(packet, chunk::SECONDS, &((capture.unix_us / 1_000_000) as u32).to_be_bytes());
     chunk(packet, chunk::MICROSECONDS, &((capture.unix_us % 1_000_000) as u32).to_be_bytes());
-    chunk(packet, chunk::PROTOCOL, &[SIP]);
+    chunk(packet, chunk::PROTOCOL, &[capture.content.protocol()]);
     chunk(packet, chunk::AGENT, &agent.id.to_be_bytes());
     if let Some(password) = &agent.password {
         chunk(packet, chunk::PASSWORD, password.as_bytes());
     }
     chunk(packet, chunk::NODE_NAME, agent.name.as_bytes());
+    if let Some(call_id) = capture.content.correlation() {
+        if call_id.len() > MAX_PACKET / 2 {
+            return false;
+        }
+        chunk(packet, chunk::CORRELATION, call_id.as_bytes());
+    }
     if packet.len() + CHUNK_HEADER + capture.message.len() > MAX_PACKET {
         return false;
     }
@@ -108,7 +143,14 @@ mod tests {
 
     fn capture(from: &str, to: &str, message: &[u8]) -> Capture {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
-        Capture { from, to, carrier: Carrier::Udp, unix_us: 1_700_000_000_000_123, message: message.to_vec() }
+        Capture {
+            from,
+            to,
+            carrier: Carrier::Udp,
+            content: Content::Sip,
+            unix_us: 1_700_000_000_000_123,
+            message: message.to_vec(),
+        }
     }
 
     #[test]

@@ -334,11 +334,15 @@ pub(super) const METRICS: &[Metric] = &[
         Switch(|switch| switch.counters.recordings_lost),
         "Recording sessions that the server ended before their call.",
     ),
-    counter("tandem_hep_sent", Node(|node| node.hep.sent.load(Relaxed)), "SIP messages sent to the collector (hep)."),
+    counter(
+        "tandem_hep_sent",
+        Node(|node| node.hep.sent.load(Relaxed)),
+        "SIP messages and reports sent to the collector (hep).",
+    ),
     counter(
         "tandem_hep_dropped",
         Node(|node| node.hep.dropped.load(Relaxed)),
-        "SIP messages not sent to the collector: the queue was full, or the network did not take them.",
+        "SIP messages and reports not sent to the collector: the queue was full, or the network did not take them.",
     ),
     counter(
         "tandem_http_refused",
