@@ -398,6 +398,11 @@ impl PortRange {
         (first..u32::from(self.last)).step_by(2).filter_map(|port| u16::try_from(port).ok())
     }
 
+    /// Whether `port` is one of [`PortRange::rtp_ports`].
+    pub const fn has_rtp_port(self, port: u16) -> bool {
+        port.is_multiple_of(2) && port >= self.first && port < self.last
+    }
+
     /// The position among `workers` of the worker that owns `port`.
     pub const fn owner(port: u16, workers: usize) -> usize {
         (port as usize / 2) % workers

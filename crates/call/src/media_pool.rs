@@ -139,21 +139,25 @@ impl MediaPool {
         local.into_iter().for_each(|local| self.know(local.ip()));
         let count = self.workers.len();
         let [first, second] = local.map(|local| PortRange::owner(local.port(), count));
-        let in_range = |local: SocketAddr| self.range.rtp_ports().any(|port| port == local.port());
+        let in_range = |local: SocketAddr| self.range.has_rtp_port(local.port());
         if first != second || local[0] == local[1] || !local.into_iter().all(in_range) {
             return Err(RestoreError::NoSuchPorts(local));
         }
         let pool = &mut self.workers[first];
         let slot = *pool.free_slots.front().ok_or(RestoreError::NoSlot)?;
-        let place = |pool: &mut WorkerPool, local: SocketAddr| {
-            let ports = pool.on(local.ip())?;
-            ports.free.iter().position(|(_, port)| *port == local.port())
-        };
-        if local.into_iter().any(|local| place(pool, local).is_none()) {
+        let places = local.map(|local| {
+            let free = &pool.on(local.ip())?.free;
+            free.iter().position(|(_, port)| *port == local.port()).map(|position| (position, local.ip()))
+        });
+        let [Some(mut later), Some(mut earlier)] = places else {
             return Err(RestoreError::PortsTaken(local));
+        };
+        if later.0 < earlier.0 {
+            std::mem::swap(&mut later, &mut earlier);
         }
-        for local in local {
-            if let (Some(position), Some(ports)) = (place(pool, local), pool.on(local.ip())) {
+        // The later one first, so that the other stays where it is.
+        for (position, address) in [later, earlier] {
+            if let Some(ports) = pool.on(address) {
                 ports.free.remove(position);
             }
         }
@@ -443,6 +447,10 @@ mod tests {
         assert_eq!((claimed.local, claimed.worker), (local, WorkerId(0)));
         assert_eq!(pool.claim(local), Err(RestoreError::PortsTaken(local)));
         assert_eq!(pool.reserve(Nanos::default(), [floating; 2], None), None, "one port is left there");
+        let reversed = [20_004, 20_002].map(|port| SocketAddr::new(OURS[0], port));
+        assert_eq!(pool.claim(reversed).map(|claimed| claimed.local), Ok(reversed), "those and no others");
+        let half_taken = [20_000, 20_004].map(|port| SocketAddr::new(OURS[0], port));
+        assert_eq!(pool.claim(half_taken), Err(RestoreError::PortsTaken(half_taken)));
         let outside = [20_000, 20_006].map(|port| SocketAddr::new(OURS[0], port));
         assert_eq!(pool.claim(outside), Err(RestoreError::NoSuchPorts(outside)));
         assert!(pool.release(Nanos::default(), claimed.worker, claimed.flow));

@@ -372,6 +372,8 @@ fn leg(exchange: &Exchange, now: Nanos, (id, peer): (PeerId, Arc<Peer>), replica
     let numbering = (replica.ssrc, replica.first_sequence, replica.first_timestamp);
     let parts = LegParts { id, peer, home, dialog: replica.dialog.clone(), negotiation: replica.negotiation.clone() };
     let mut leg = Leg::of(parts, numbering);
+    // The last request may have been taken and not answered: it comes again, and is not out of order (RFC 3261 §12.2.2).
+    leg.dialog.remote_cseq = leg.dialog.remote_cseq.map(|last| last.saturating_sub(1));
     leg.is_up = replica.is_up;
     leg.wish = replica.wish;
     leg.holds = replica.holds;

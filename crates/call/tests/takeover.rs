@@ -57,6 +57,21 @@ fn the_callees_bye_is_answered_and_told_with_the_next_number() {
 }
 
 #[test]
+fn a_request_whose_answer_was_lost_with_the_first_node_is_answered_by_the_other() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    stage.pass_ms(40_000);
+    let options = stage.alice.request("OPTIONS", "");
+    stage.alice_sends(options.clone());
+    stage.alice.expect_status(200);
+    stage.crash();
+    stage.alice_sends(options);
+    stage.alice.expect_status(200);
+    stage.alice_hangs_up();
+    stage.assert_clean();
+}
+
+#[test]
 fn a_hold_after_the_takeover_is_negotiated_from_what_was_agreed_before() {
     let mut stage = Stage::new();
     stage.ordinary_call();
