@@ -201,8 +201,14 @@ impl Shell {
     /// SIP in.
     fn receive(&mut self) {
         let (switch, clock, sip) = (&mut self.switch, &self.clock, &mut self.sip);
+        // Whoever may not answer takes nothing in either: it is sent again, and whoever has the calls then answers.
+        let is_heard = self.permit.is_open_at(|| clock.now());
         self.sockets.receive(|listener, remote, bytes| {
             sip.received += 1;
+            if !is_heard {
+                sip.unheard += 1;
+                return;
+            }
             switch.on_datagram(clock.now(), listener, remote, bytes);
         });
     }

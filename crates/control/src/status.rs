@@ -15,6 +15,8 @@ pub(crate) struct SipCounters {
     pub sent: u64,
     /// Not taken by the kernel.
     pub unsent: u64,
+    /// Not looked at, because this node lacks the votes for its floating addresses.
+    pub(crate) unheard: u64,
     /// Octets that came over connections.
     pub octets_received: u64,
     /// Octets that were given to connections.

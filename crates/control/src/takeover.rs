@@ -88,7 +88,9 @@ impl Shell {
         if !is_complete && now < expected.until {
             return;
         }
-        if !is_complete {
+        if is_complete {
+            tracing::info!(node = expected.from, "the last changes of the calls that are handed over are here");
+        } else {
             tracing::warn!(
                 node = expected.from,
                 "the last changes of the calls that are handed over did not come in time"

@@ -90,6 +90,11 @@ pub(super) const METRICS: &[Metric] = &[
     counter("tandem_sip_datagrams_received", Switch(|switch| switch.sip.received), "SIP datagrams received."),
     counter("tandem_sip_datagrams_sent", Switch(|switch| switch.sip.sent), "SIP datagrams sent."),
     counter(
+        "tandem_sip_datagrams_unheard",
+        Switch(|switch| switch.sip.unheard),
+        "SIP datagrams that were not looked at, because another node may have the floating addresses and the calls.",
+    ),
+    counter(
         "tandem_sip_datagrams_unsent",
         Switch(|switch| switch.sip.unsent),
         "SIP datagrams that the kernel did not take: its buffer is full, or there is no way to the address; and messages that a \
