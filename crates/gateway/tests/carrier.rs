@@ -6,8 +6,9 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use support::configuration::Configuration;
 use support::endpoint::Endpoint;
-use support::{Gateway, Process, Scratch, free_udp_port};
+use support::{Gateway, Process, Scratch};
 
 const GATEWAY: &str = "127.0.0.1";
 
@@ -81,13 +82,8 @@ fn calls_go_to_and_come_from_a_carrier_that_asks_for_a_password() {
     let [sip, carrier] = [GATEWAY, "127.0.0.5"].map(Endpoint::new);
     let [caller, phone, desk, outsider] = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.6"].map(Endpoint::new);
     let mut kamailio = kamailio(&scratch, carrier, sip, phone);
-    let http = format!("127.0.0.1:{}", free_udp_port(GATEWAY));
     let configuration = format!(
         r#"
-dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
-ports:
-  - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
-workers: {{ cores: [1] }}
 sip: {{ listen: [{{ name: main, address: "{GATEWAY}:{sip_port}" }}] }}
 peers:
   - {{ name: caller, address: "{caller_address}:{caller_port}", codecs: [PCMU, G722] }}
@@ -104,11 +100,7 @@ peers:
 routes:
   - {{ name: out, from: caller, peer: carrier }}
   - {{ name: in, from: carrier, number: trunk, peer: desk }}
-records: {{ directory: "{records}" }}
-http: {{ listen: "{http}" }}
-shutdown: {{ drain_timeout_s: 1 }}
 "#,
-        prefix = scratch.unique(),
         sip_port = sip.port,
         caller_address = caller.address,
         caller_port = caller.port,
@@ -116,9 +108,8 @@ shutdown: {{ drain_timeout_s: 1 }}
         desk_port = desk.port,
         carrier_address = carrier.address,
         carrier_port = carrier.port,
-        records = scratch.path().join("records").display(),
     );
-    let gateway = Gateway::start(&scratch, &configuration, &http, None);
+    let gateway = Configuration::idle(&scratch).with(&configuration).start();
     let trunk = |gateway: &Gateway| gateway.ctl_json(&["trunks"])[2].clone();
     let until = Instant::now() + Duration::from_secs(40);
     while trunk(&gateway)["registration"]["registered"] != 60 {

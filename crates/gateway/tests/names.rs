@@ -6,9 +6,10 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::configuration::Configuration;
 use support::dns::NameServer;
 use support::endpoint::Endpoint;
-use support::{Gateway, Process, Scratch, free_udp_port};
+use support::{Gateway, Process, Scratch};
 
 const GATEWAY: &str = "127.0.0.1";
 
@@ -42,13 +43,8 @@ impl Bench {
         let (sip, caller) = (Endpoint::new(GATEWAY), Endpoint::new("127.0.0.2"));
         let carriers = [Endpoint::new("127.0.0.3"), Endpoint::new("127.0.0.4")];
         let dns = NameServer::start(&scratch, &records(carriers, carriers[0].address), ttl_s);
-        let http = format!("127.0.0.1:{}", free_udp_port(GATEWAY));
         let configuration = format!(
             r#"
-dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
-ports:
-  - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
-workers: {{ cores: [1] }}
 sip:
   listen:
     - {{ name: udp, address: "{GATEWAY}:{sip_port}" }}
@@ -65,19 +61,14 @@ routes:
   - {{ prefix: "82", peer: tcp }}
   - {{ prefix: "83", peer: moves }}
   - {{ prefix: "84", peer: nobody }}
-records: {{ directory: "{records}" }}
-http: {{ listen: "{http}" }}
-shutdown: {{ drain_timeout_s: 1 }}
 "#,
-            prefix = scratch.unique(),
             sip_port = sip.port,
             dns = dns.address(),
             caller_address = caller.address,
             caller_port = caller.port,
             second_port = carriers[1].port,
-            records = scratch.path().join("records").display(),
         );
-        let gateway = Gateway::start(&scratch, &configuration, &http, None);
+        let gateway = Configuration::idle(&scratch).with(&configuration).start();
         let bench = Self { scratch, gateway, dns, sip, caller, carriers };
         bench.wait_for("8100", |resolution| resolution["servers"].as_array().is_some_and(|servers| servers.len() == 2));
         bench

@@ -8,8 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::configuration::Configuration;
 use support::endpoint::Endpoint;
-use support::{Gateway, Process, Scratch, free_udp_port};
+use support::{Gateway, Process, Scratch};
 
 const GATEWAY: &str = "127.0.0.1";
 
@@ -29,14 +30,9 @@ impl Bench {
         let scratch = Scratch::new();
         let (sip, caller) = (Endpoint::new(GATEWAY), Endpoint::new("127.0.0.2"));
         let carriers = [Endpoint::new("127.0.0.3"), Endpoint::new("127.0.0.4")];
-        let http = format!("127.0.0.1:{}", free_udp_port(GATEWAY));
         let [first, second] = carriers;
         let configuration = format!(
             r#"
-dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
-ports:
-  - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
-workers: {{ cores: [1] }}
 sip: {{ listen: [{{ name: main, address: "{GATEWAY}:{sip_port}" }}], no_answer_timeout_s: 20 }}
 peers:
   - {{ name: caller, address: "{caller_address}:{caller_port}", codecs: [PCMU, G722] }}
@@ -47,11 +43,7 @@ groups:
 routes:
   - {{ name: eights, from: caller, prefix: "8", peer: carriers }}
   - {{ name: nines, number: "9[0-9]+", peer: second }}
-records: {{ directory: "{records}" }}
-http: {{ listen: "{http}" }}
-shutdown: {{ drain_timeout_s: 1 }}
 "#,
-            prefix = scratch.unique(),
             sip_port = sip.port,
             caller_address = caller.address,
             caller_port = caller.port,
@@ -59,9 +51,8 @@ shutdown: {{ drain_timeout_s: 1 }}
             first_port = first.port,
             second_address = second.address,
             second_port = second.port,
-            records = scratch.path().join("records").display(),
         );
-        let gateway = Gateway::start(&scratch, &configuration, &http, None);
+        let gateway = Configuration::idle(&scratch).with(&configuration).start();
         Self { scratch, gateway, sip, caller, carriers }
     }
 

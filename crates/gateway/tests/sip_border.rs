@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use support::configuration::Configuration;
 use support::{Gateway, Scratch, free_udp_port};
 
 const SIP: &str = "127.0.0.1";
@@ -24,15 +25,10 @@ struct Bench {
 impl Bench {
     fn new(guard: &str) -> Self {
         let scratch = Scratch::new();
-        let (udp, http) = (free_udp_port(SIP), free_udp_port(SIP));
+        let udp = free_udp_port(SIP);
         let tcp = TcpListener::bind((SIP, 0)).expect("a free port").local_addr().expect("its address").port();
-        let http = format!("127.0.0.1:{http}");
-        let configuration = format!(
+        let sections = format!(
             r#"
-dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
-ports:
-  - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
-workers: {{ cores: [1] }}
 sip:
   listen:
     - {{ name: udp, address: "{SIP}:{udp}" }}
@@ -42,14 +38,10 @@ peers:
   - {{ name: nobody, address: 127.0.0.200 }}
 routes:
   - {{ from: nobody, peer: nobody }}
-records: {{ directory: "{records}" }}
-http: {{ listen: "{http}" }}
-shutdown: {{ drain_timeout_s: 1 }}
 "#,
-            prefix = scratch.unique(),
-            records = scratch.path().join("records").display(),
         );
-        let gateway = Gateway::start(&scratch, &configuration, &http, None);
+        let configuration = Configuration::idle(&scratch).with(&sections);
+        let (gateway, configuration) = (configuration.start(), configuration.text());
         Self { scratch, gateway, configuration, udp, tcp }
     }
 
