@@ -85,6 +85,10 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The name that it is found by (RFC 3263).
     pub host: Option<Host>,
+    /// The zone that it is in, where that is known.
+    pub zone: Option<String>,
+    /// Whether that is another than this gateway's.
+    pub is_far: bool,
     /// The name that its certificate must have where it is reached by TLS; that of its address where none is given.
     pub server_name: Option<String>,
     /// The host of Request-URIs to this peer; `None` for its address.
@@ -377,6 +381,8 @@ impl Peer {
             hold_music: false,
             max_calls: None,
             max_calls_per_s: None,
+            zone: None,
+            is_far: false,
             health: HealthPolicy::default(),
             account: None,
             register_s: None,

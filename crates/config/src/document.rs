@@ -147,11 +147,27 @@ pub struct Node {
     /// Its name in records and in SIP's User-Agent and Server.
     #[garde(custom(is_name))]
     pub name: String,
+    /// Its availability zone, or machine room: calls stay in it while peers of it have room. Where none is given it is that of
+    /// `cluster.members`, or with `cluster.discover` the instance's.
+    #[garde(inner(length(min = 1, max = 64)))]
+    #[schemars(example = &"eu-central-1a")]
+    pub zone: Option<String>,
+}
+
+impl Config {
+    /// The zone of this node, as far as the file says.
+    pub fn own_zone(&self) -> Option<&str> {
+        let listed = || self.cluster.members.iter().find(|member| member.name == self.node.name);
+        self.node
+            .zone
+            .as_deref()
+            .or_else(|| listed().map(|member| member.zone.as_str()).filter(|zone| !zone.is_empty()))
+    }
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self { name: "tandem".to_owned() }
+        Self { name: "tandem".to_owned(), zone: None }
     }
 }
 

@@ -63,6 +63,11 @@ pub struct Peer {
     #[garde(skip)]
     #[schemars(example = &"10.0.1.20:5060", extend("x-usual" = true))]
     pub address: PeerAddress,
+    /// Its availability zone, or machine room. Of a group those in another one than this gateway (`node.zone`) come last.
+    #[serde(default)]
+    #[garde(inner(length(min = 1, max = 64)))]
+    #[schemars(example = &"eu-central-1a")]
+    pub zone: Option<String>,
     /// Networks that its requests come from, beside the IP address above. Where several peers' networks hold an address,
     /// the smallest decides.
     #[serde(default)]

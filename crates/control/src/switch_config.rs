@@ -86,6 +86,8 @@ fn peer(config: &Config, listeners: &HashMap<&str, u16>, peer: &tandem_config::P
                 Some(Host { name: name.clone(), port: *port, any_listener: peer.listen.is_none() && port.is_none() })
             }
         },
+        zone: peer.zone.clone(),
+        is_far: config.own_zone().zip(peer.zone.as_deref()).is_some_and(|(own, zone)| own != zone),
         server_name: peer.domain.clone().or_else(|| match &peer.address {
             PeerAddress::At(_) => None,
             // Of the name that is configured, whatever the DNS makes of it (RFC 5922 §4).

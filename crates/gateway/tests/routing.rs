@@ -27,6 +27,11 @@ impl Bench {
     /// Calls to 8... go to a group of two carriers, those to 9... to the second. `group` and `health` are further lines of
     /// their sections.
     fn new(group: &str, health: &str) -> Self {
+        Self::changed(group, health, |configuration| configuration)
+    }
+
+    /// The same with a configuration that is changed before it is read.
+    fn changed(group: &str, health: &str, change: impl FnOnce(String) -> String) -> Self {
         let scratch = Scratch::new();
         let (sip, caller) = (Endpoint::new(GATEWAY), Endpoint::new("127.0.0.2"));
         let carriers = [Endpoint::new("127.0.0.3"), Endpoint::new("127.0.0.4")];
@@ -52,7 +57,7 @@ routes:
             second_address = second.address,
             second_port = second.port,
         );
-        let gateway = Configuration::idle(&scratch).with(&configuration).start();
+        let gateway = Configuration::idle(&scratch).with(&change(configuration)).start();
         Self { scratch, gateway, sip, caller, carriers }
     }
 
@@ -261,4 +266,45 @@ fn rules_change_over_the_interface_while_a_call_goes_on() {
     caller.expect_success(10);
     callee.expect_success(10);
     assert_eq!(bench.finish(1)[0]["status"], 200);
+}
+
+#[test]
+fn a_call_stays_in_the_gateways_zone_until_nobody_there_has_room() {
+    let bench = Bench::changed("order: listed", "", |configuration| {
+        let configuration = configuration.replace("\ndpdk:", "\nnode: { zone: zone-a }\ndpdk:");
+        let configuration = configuration.replace("{ name: first,", "{ name: first, zone: zone-b,");
+        configuration.replace("{ name: second,", "{ name: second, zone: zone-a, max_calls: 1,")
+    });
+    let told = bench.explain("8100");
+    let zones: Vec<_> =
+        (0..2).map(|place| &told["targets"][place]).map(|one| (&one["peer"], &one["zone"], &one["is_far"])).collect();
+    let wanted = [("second", "zone-a", false), ("first", "zone-b", true)]
+        .map(|(peer, zone, is_far)| (peer.into(), zone.into(), is_far.into()));
+    assert_eq!(
+        zones,
+        wanted.each_ref().map(|(peer, zone, is_far): &(Value, Value, Value)| (peer, zone, is_far)),
+        "{told}"
+    );
+    assert_eq!(told["outcome"], "to group carriers: as listed, other zones last, the next where one fails");
+
+    let mut near = bench.carrier(1, "callee_answers");
+    let mut stays = bench.call("caller_waits_for_bye", "8100");
+    let answered = |bench: &Bench| bench.gateway.ctl_json(&["calls"])[0]["state"] == "answered";
+    while !answered(&bench) {
+        assert!(stays.is_running(), "{}", stays.log());
+    }
+    // It has all the calls that it may have.
+    let mut far = bench.carrier(0, "callee_answers");
+    let other = Endpoint::new("127.0.0.2");
+    other.calls(&bench.scratch, "caller_hangs_up", "8101", bench.sip).expect_success(30);
+    far.expect_success(10);
+    assert_eq!((&bench.trunk("first")["answered"], &bench.trunk("second")["over_limit"]), (&1.into(), &1.into()));
+
+    let number = bench.gateway.ctl_json(&["calls"])[0]["number"].to_string();
+    assert!(bench.gateway.ctl(&["hangup", &number]).status.success());
+    stays.expect_success(10);
+    near.expect_success(10);
+    let records = bench.finish(2);
+    let went: Vec<_> = records.iter().map(|record| &record["callee"]["peer"]).collect();
+    assert_eq!(went, ["first", "second"], "in the order in which they ended");
 }

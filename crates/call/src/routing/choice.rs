@@ -13,8 +13,8 @@ pub(crate) struct Standing {
     pub(crate) is_out: bool,
 }
 
-/// The members in the order in which they are to be called. Those that are known to fail are left out, unless all do: then
-/// the knowledge may be wrong, and there is nothing to lose.
+/// The members in the order in which they are to be called: by the group's order, those of other zones after the rest. Those that
+/// are known to fail are left out, unless all do: then the knowledge may be wrong, and there is nothing to lose.
 ///
 /// `turn` counts the calls of this group; `draw` gives randomness.
 pub(super) fn in_order<'g>(
@@ -55,6 +55,8 @@ pub(super) fn in_order<'g>(
             members.sort_by_cached_key(|member| std::cmp::Reverse(affinity(caller, &peer(member).name)));
         }
     }
+    // Who is full is passed over when it is his turn, so that a call leaves this zone only where nobody in it can take it.
+    members.sort_by_key(|member| peer(member).is_far);
     members
 }
 
@@ -151,6 +153,24 @@ mod tests {
         }
         assert_eq!(moved, first_of[2]);
         assert!(first_of.iter().all(|&count| (60..140).contains(&count)), "{first_of:?}");
+    }
+
+    #[test]
+    fn a_call_stays_in_its_zone_while_somebody_there_does_not_fail() {
+        let mut peers = peers();
+        peers[0].is_far = true;
+        let far_first = |order, standing: &[Standing; 3]| {
+            let group = group(order, [1; 3]);
+            let by = |member: &Member| usize::from(member.peer.0);
+            let order = in_order(&group, "", 3, || 0, |member| &peers[by(member)], |member| standing[by(member)]);
+            order.into_iter().map(|member| member.peer.0).collect::<Vec<_>>()
+        };
+        assert_eq!(far_first(Order::Listed, &[IDLE; 3]), [1, 2, 0]);
+        assert_eq!(far_first(Order::RoundRobin, &[IDLE; 3]), [1, 2, 0]);
+        let busy = Standing { calls: 9, ..IDLE };
+        assert_eq!(far_first(Order::LeastCalls, &[IDLE, busy, IDLE]), [2, 1, 0], "the group's order inside the zone");
+        let out = Standing { is_out: true, ..IDLE };
+        assert_eq!(far_first(Order::Listed, &[IDLE, out, out]), [0], "nobody is left in it");
     }
 
     #[test]

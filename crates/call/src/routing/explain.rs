@@ -4,7 +4,7 @@ use tandem_contract::Codec;
 use tandem_sip::{Uri, escape_user};
 
 use super::{NoDestination, Query, Routing, Standing};
-use crate::config::{HuntMode, Order, PeerId, Target};
+use crate::config::{HuntMode, Member, Order, PeerId, Target};
 use crate::stir::IdentityVerdict;
 use crate::whereabouts::Resolution;
 
@@ -65,6 +65,10 @@ pub struct RuleVerdict {
 pub struct TargetVerdict {
     /// The peer.
     pub peer: String,
+    /// Its zone, where that is known.
+    pub zone: Option<String>,
+    /// Whether that is another than this gateway's.
+    pub is_far: bool,
     /// The Request-URI that it would be sent.
     pub uri: String,
     /// Whether it is in service.
@@ -118,16 +122,18 @@ impl Routing {
                 explained.outcome = self.outcome_of(route.to);
                 match self.plan_of(route, &query, &explained.number, &standing, || 0) {
                     Ok(plan) => {
-                        let verdicts = plan.candidates.into_iter().filter_map(|candidate| {
+                        let verdicts = plan.candidates.into_iter().map(|candidate| {
                             let Standing { calls, round_trip_us, is_out } = standing(candidate.peer);
-                            Some(TargetVerdict {
-                                peer: self.peer(candidate.peer)?.name.clone(),
+                            TargetVerdict {
+                                peer: candidate.config.name.clone(),
+                                zone: candidate.config.zone.clone(),
+                                is_far: candidate.config.is_far,
                                 uri: candidate.uri.to_string(),
                                 in_service: !is_out,
                                 calls,
                                 round_trip_us,
                                 resolution: None,
-                            })
+                            }
                         });
                         explained.targets = verdicts.collect();
                     }
@@ -164,6 +170,8 @@ impl Routing {
             HuntMode::InOrder => "one after another",
             HuntMode::Parallel => "all at once",
         };
-        format!("to group {}: {order}, {mode}", group.name)
+        let is_far = |member: &Member| self.peer(member.peer).is_some_and(|peer| peer.is_far);
+        let zone = if group.members.iter().any(is_far) { ", other zones last" } else { "" };
+        format!("to group {}: {order}{zone}, {mode}", group.name)
     }
 }

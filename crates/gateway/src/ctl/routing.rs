@@ -94,10 +94,11 @@ fn explanation(answer: &Value) -> String {
         table.row([text(&rule["route"]), verdict.to_owned(), text(&rule["because"])]);
     }
     let mut page = format!("{table}\n{}: {}\n", text(&answer["number"]), text(&answer["outcome"]));
-    let mut targets = Table::new(&["peer", "Request-URI", "in service", "calls", "OPTIONS us"]);
+    let mut targets = Table::new(&["peer", "zone", "Request-URI", "in service", "calls", "OPTIONS us"]);
     for target in rows(&answer["targets"]) {
         targets.row([
             text(&target["peer"]),
+            text(&target["zone"]) + if target["is_far"] == true { " (another)" } else { "" },
             text(&target["uri"]),
             text(&target["in_service"]),
             text(&target["calls"]),
@@ -189,7 +190,7 @@ mod tests {
                 { "route": "national", "takes": true, "because": "" },
             ],
             "targets": [
-                { "peer": "a", "uri": "sip:0301@x", "in_service": true, "calls": 2, "round_trip_us": null, "resolution": null },
+                { "peer": "a", "zone": "z1", "is_far": true, "uri": "sip:0301@x", "in_service": true, "calls": 2, "round_trip_us": null, "resolution": null },
                 { "peer": "b", "uri": "sip:0301@y", "in_service": true, "calls": 0, "round_trip_us": null, "resolution": {
                     "name": "y", "problem": "", "expires_s": 59, "servers": [{ "host": "s.y", "transport": "UDP",
                     "address": "192.0.2.1:5060", "priority": 10, "weight": 1, "dead_for_s": 30 }] } },
@@ -201,9 +202,9 @@ mod tests {
              emergency  no        the number does not begin with 112\n\
              national   takes it\n\n\
              0301: to group carriers: as listed, the next where one fails\n\n\
-             peer  Request-URI  in service  calls  OPTIONS us\n\
-             a     sip:0301@x   true        2      -\n\
-             b     sip:0301@y   true        0      -\n\n\
+             peer  zone          Request-URI  in service  calls  OPTIONS us\n\
+             a     z1 (another)  sip:0301@x   true        2      -\n\
+             b     -             sip:0301@y   true        0      -\n\n\
              b is y, for 59 s:\n\
              host  by   address         priority  weight  tried last for s\n\
              s.y   UDP  192.0.2.1:5060  10        1       30\n"
