@@ -46,7 +46,7 @@ pub(crate) struct Expected {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct TakenOver {
     /// Calls that go on here, or were recorded.
-    calls: usize,
+    pub(crate) calls: usize,
     /// Calls that could not, and why.
     refused: Vec<String>,
 }

@@ -13,8 +13,9 @@ use std::io::{self, Write};
 use std::process::ChildStdin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use tandem_aws_protocol::{Asked, Outcome};
+use tandem_aws_protocol::{Asked, MoveReport, Outcome};
 use tandem_config::Config;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -23,10 +24,17 @@ use crate::order::Order;
 
 pub(crate) use presence::Presence;
 pub use setup::AwsError;
-pub(crate) use status::{AwsStatus, AwsView, Move};
+use status::Move;
+pub(crate) use status::{AwsStatus, AwsView};
 
 /// Requests without answer at most: a process that does not answer is not asked on and on.
 const WAITING: usize = 64;
+/// How long a process that was just started may take to say which instance this is.
+const FIRST_WORD: Duration = Duration::from_secs(10);
+/// How long a move that an operator asked for is tried.
+const BY_HAND_MS: u64 = 10_000;
+/// Between looks whether it has.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The way to the process.
 #[derive(Clone, Debug)]
@@ -98,6 +106,51 @@ impl Aws {
         requests.input = None;
     }
 
+    /// This instance; waits for the process to say so, for a while.
+    pub(crate) fn instance(&self) -> Option<String> {
+        let until = std::time::Instant::now() + FIRST_WORD;
+        loop {
+            let known = self.status().identity.as_ref().map(|identity| identity.instance.clone());
+            if known.is_some() || std::time::Instant::now() >= until {
+                return known;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// A move came to its end: what EC2 made of it, whether all is here, and how long that took with workers and kernel.
+    pub(crate) fn note_move(&self, report: Option<MoveReport>, is_here: bool, took_ms: u64) {
+        let mut status = self.status();
+        if let Some(report) = report {
+            let made = Move::new(report, took_ms);
+            tracing::info!(?made, "EC2 has the addresses here");
+            status.calls_throttled += u64::from(report.throttled);
+            status.last_move = Some(made);
+        }
+        if is_here {
+            status.moves += 1;
+        } else {
+            status.moves_failed += 1;
+        }
+    }
+
+    /// Brings the addresses here as an operator wants it, where no cluster says who has them.
+    ///
+    /// # Errors
+    /// They are not here: why.
+    pub(crate) async fn move_by_hand(&self) -> Result<(), String> {
+        let begun = std::time::Instant::now();
+        let outcome = self.ask(|id| Asked::Move { id, within_ms: BY_HAND_MS }).await;
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (report, outcome) = match outcome {
+            Ok(Outcome::Moved(report)) => (Some(report), Ok(())),
+            Ok(Outcome::NotMoved { error, .. }) => (None, Err(error)),
+            _ => (None, Err("tandem-aws is not there".to_owned())),
+        };
+        self.note_move(report, outcome.is_ok(), took_ms);
+        outcome
+    }
+
     /// What is known of it.
     pub(crate) fn view(&self) -> AwsView {
         AwsView::of(&self.status())
@@ -117,7 +170,7 @@ impl Aws {
             Outcome::Confirmed(here) => {
                 self.status().here = here;
                 match here {
-                    // Without a cluster nobody asked for a move.
+                    // Without a cluster nobody waits for it.
                     Some(here) => drop(self.0.confirmed.send(here)),
                     None => tracing::warn!("after the move nobody could say where the addresses are"),
                 }

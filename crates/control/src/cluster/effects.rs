@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Fences;
 use super::sockets::Paths;
-use crate::aws::{Aws, Move};
+use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::order::Order;
 
@@ -130,7 +130,7 @@ impl Effects {
             if let Some((moved, aws)) = moved {
                 let report = report(moved.await.ok());
                 outcome = outcome.and(report.map(drop));
-                note(&aws, report, outcome, clock.now().since(begun) / 1_000_000);
+                aws.note_move(report.ok(), outcome.is_ok(), clock.now().since(begun) / 1_000_000);
             }
             // Nobody waits for it where the cluster's thread has ended.
             let _ = told.send(Done::Moved(Moved { service, epoch, outcome })).await;
@@ -162,19 +162,5 @@ fn report(answer: Option<Outcome>) -> Result<MoveReport, MoveError> {
             Err(if refused { MoveError::Refused } else { MoveError::Failed })
         }
         _ => Err(MoveError::Failed),
-    }
-}
-
-fn note(aws: &Aws, report: Result<MoveReport, MoveError>, outcome: Result<(), MoveError>, took_ms: u64) {
-    let mut status = aws.status();
-    if let Ok(report) = report {
-        let made = Move::new(report, took_ms);
-        tracing::info!(?made, "EC2 has the addresses here");
-        status.calls_throttled += u64::from(report.throttled);
-        status.last_move = Some(made);
-    }
-    match outcome {
-        Ok(()) => status.moves += 1,
-        Err(_) => status.moves_failed += 1,
     }
 }

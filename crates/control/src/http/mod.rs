@@ -415,7 +415,23 @@ async fn take_over(
         Ok(Json(wanted)) => wanted,
         Err(wrong) => return Ok((StatusCode::BAD_REQUEST, Json(json!({ "error": wrong.body_text() }))).into_response()),
     };
-    Ok(Json(node.ask(|answer| Request::TakeOver(wanted.node, answer)).await?).into_response())
+    // In a cluster its votes move the addresses.
+    let by_hand = node.aws.as_ref().filter(|_| node.cluster.is_none());
+    let moved = async {
+        match by_hand {
+            Some(aws) => aws.move_by_hand().await,
+            None => Ok(()),
+        }
+    };
+    let (taken, moved) = tokio::join!(node.ask(|answer| Request::TakeOver(wanted.node, answer)), moved);
+    let taken = taken?;
+    Ok(match moved {
+        Ok(()) => Json(taken).into_response(),
+        Err(error) => {
+            let error = format!("{} calls go on here, but EC2 did not move the addresses: {error}", taken.calls);
+            (StatusCode::BAD_GATEWAY, Json(json!({ "error": error }))).into_response()
+        }
+    })
 }
 
 async fn release(State(node): State<Arc<Node>>) -> Result<Response, SwitchSilent> {
