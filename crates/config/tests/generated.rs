@@ -37,9 +37,15 @@ fn the_reference_is_a_valid_file() {
 
 #[test]
 fn every_example_is_valid() {
-    for name in
-        ["carrier.yaml", "chime-voice-connector.yaml", "kamailio.yaml", "demo.yaml", "c5n-ena.yaml", "af-packet.yaml"]
-    {
+    for name in [
+        "carrier.yaml",
+        "chime-voice-connector.yaml",
+        "kamailio.yaml",
+        "demo.yaml",
+        "c5n-ena.yaml",
+        "af-packet.yaml",
+        "pair.yaml",
+    ] {
         if let Err(error) = tandem_config::load(&repository().join("configs").join(name)) {
             panic!("{error}");
         }

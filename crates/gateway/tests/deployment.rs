@@ -163,13 +163,50 @@ fn what_is_wrong_in_the_file_is_told_with_the_field() {
 }
 
 #[test]
-fn the_cloudformation_template_is_one_that_aws_would_take() {
+fn the_cloudformation_templates_are_such_that_aws_would_take_them() {
     let build = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
     let lint = build.join("tools/bin/cfn-lint");
     assert!(lint.exists(), "there is no {}: run scripts/setup.sh", lint.display());
-    let found =
-        Command::new(lint).arg(project().join("deploy/cloudformation/pair.yaml")).output().expect("cfn-lint runs");
-    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
+    for template in ["pair", "group"] {
+        let template = project().join(format!("deploy/cloudformation/{template}.yaml"));
+        let found = Command::new(&lint).arg(template).output().expect("cfn-lint runs");
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
+    }
+}
+
+#[test]
+fn a_group_waits_by_the_hooks_that_its_gateways_complete() {
+    let read = |file: &str| fs::read_to_string(project().join(file)).expect(file);
+    let (template, configuration) = (read("deploy/cloudformation/group.yaml"), read("configs/pair.yaml"));
+    let word = |field: &str| {
+        let rest = configuration.split_once(&format!("{field}: ")).expect(field).1;
+        rest.split(['\n', '}']).next().expect("a value").to_owned()
+    };
+    for (hook, transition) in [("launch_hook", "LAUNCHING"), ("terminate_hook", "TERMINATING")] {
+        let wanted = format!(
+            "LifecycleHookName: {}\n          LifecycleTransition: autoscaling:EC2_INSTANCE_{transition}",
+            word(hook)
+        );
+        assert!(template.contains(&wanted), "{wanted}");
+    }
+    assert!(template.contains(&format!("Default: {}\n", word("auto_scaling_group"))));
+    // What user data puts the instance's own address in place of.
+    assert!(template.contains("\\[.*\\] # own media address") && configuration.contains("] # own media address"));
+}
+
+#[test]
+fn what_the_page_of_deployment_names_is_there() {
+    let page = fs::read_to_string(project().join("docs/DEPLOY.md")).expect("the page");
+    let links: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(links.len() > 5, "{links:?}");
+    for link in links.iter().filter(|link| !link.starts_with("http")) {
+        let path = link.split('#').next().expect("a path");
+        assert!(project().join("docs").join(path).exists(), "{link}");
+    }
+    let makefile = fs::read_to_string(project().join("Makefile")).expect("the Makefile");
+    for target in page.split("`make ").skip(1).filter_map(|rest| rest.split('`').next()) {
+        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    }
 }
 
 #[test]
