@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod floating;
+mod members;
 mod telling;
 
 use serde::{Deserialize, Serialize};
 
 pub use floating::{ElasticAddress, Floating, HasInterface, MoveReport, Placed, RouteEntry, Strategy};
+pub use members::{Existing, InCommon};
 pub use telling::{Measured, RecordKind, Serving, Unit, WeightedRecord};
 
 /// How `tandem-aws` is to work.
@@ -63,6 +65,15 @@ pub enum Asked {
         /// One of each.
         addresses: Vec<std::net::IpAddr>,
     },
+    /// Look which instances belong together.
+    Members {
+        /// For the answer.
+        id: u64,
+        /// What they have in common.
+        by: InCommon,
+        /// Of these it is told too whether they exist.
+        also: Vec<String>,
+    },
     /// Say whether this node takes calls: to Route 53, and to the Auto Scaling group that waits for it.
     Serve {
         /// For the answer.
@@ -88,6 +99,7 @@ impl Asked {
             Self::Move { id, .. }
             | Self::Locate { id }
             | Self::Place { id, .. }
+            | Self::Members { id, .. }
             | Self::Serve { id, .. }
             | Self::Publish { id, .. } => *id,
         }
@@ -125,6 +137,8 @@ pub enum Outcome {
     Here(Option<bool>),
     /// Where instances are; those that are not known are missing.
     Placed(Vec<Placed>),
+    /// Instances that exist: those that belong together, and of those that were asked about too.
+    Members(Vec<Existing>),
     /// It is done.
     Done,
     /// It is not.

@@ -78,7 +78,8 @@ macro_rules! actions {
 actions! {
     Ec2: AssignPrivateIpAddresses, AssociateAddress, ReplaceRoute, DescribeAddresses, DescribeInstances,
         DescribeNetworkInterfaces, DescribePlacementGroups, DescribeRouteTables;
-    AutoScaling: CompleteLifecycleAction, DescribeAutoScalingInstances, RecordLifecycleActionHeartbeat;
+    AutoScaling: CompleteLifecycleAction, DescribeAutoScalingGroups, DescribeAutoScalingInstances,
+        RecordLifecycleActionHeartbeat;
     CloudWatch: PutMetricData;
     Route53: ChangeResourceRecordSets;
 }
@@ -130,9 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn the_role_of_a_deployed_pair_may_do_no_more_and_enough_to_move_addresses_and_tell_figures() {
+    fn roles_of_what_is_deployed_may_do_no_more_and_enough_to_move_addresses_and_tell_figures() {
+        let group = permissions(&project("deploy/cloudformation/group.yaml"));
+        for action in Action::ALL.iter().filter(|action| action.service() == Service::AutoScaling) {
+            assert!(group.contains(&action.permission()), "{action} is missing");
+        }
+        is_enough_and_no_more(&group);
+        is_enough_and_no_more(&permissions(&project("deploy/cloudformation/pair.yaml")));
+    }
+
+    fn is_enough_and_no_more(allowed: &BTreeSet<String>) {
         let called: BTreeSet<String> = Action::ALL.iter().map(|action| action.permission()).collect();
-        let allowed = permissions(&project("deploy/cloudformation/pair.yaml"));
         let more: Vec<&String> = allowed.difference(&called).collect();
         assert!(more.is_empty(), "never called: {more:?}");
         for action in [

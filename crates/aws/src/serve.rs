@@ -8,6 +8,7 @@ use anyhow::Context;
 use tandem_aws_protocol::{Answer, Asked, Outcome, Serving, Setup};
 
 use crate::client::{CallError, Client, Endpoints};
+use crate::members::members;
 use crate::metadata::Metadata;
 use crate::mover::Mover;
 use crate::places::places;
@@ -118,6 +119,10 @@ impl Server {
             Asked::Locate { .. } => Outcome::Here(self.mover.is_here().ok()),
             Asked::Place { addresses, .. } => match places(self.mover.client(), addresses) {
                 Ok(placed) => Outcome::Placed(placed),
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
+            Asked::Members { by, also, .. } => match members(self.mover.client(), by, also) {
+                Ok(found) => Outcome::Members(found),
                 Err(error) => Outcome::Failed(error.to_string()),
             },
             Asked::Serve { serving, .. } => {

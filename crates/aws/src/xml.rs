@@ -12,6 +12,12 @@ pub(crate) struct Set<T> {
     pub(crate) item: Vec<T>,
 }
 
+impl<T> Default for Set<T> {
+    fn default() -> Self {
+        Self { item: Vec::new() }
+    }
+}
+
 pub(crate) fn read<'a, T: Deserialize<'a>>(action: Action, xml: &'a str) -> Result<T, CallError> {
     quick_xml::de::from_str(xml).map_err(|error| CallError::Failed {
         action: action.to_string(),

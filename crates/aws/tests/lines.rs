@@ -81,13 +81,13 @@ fn simulator() -> Simulator {
     let instance = |number: u8, addresses: Vec<Ipv4Addr>| Instance {
         id: format!("i-{number:02}"),
         zone: "eu-central-1a".to_owned(),
-        group: None,
         interfaces: vec![Interface {
             id: format!("eni-{number:02}"),
             mac: format!("02:00:00:00:00:{number:02x}"),
             subnet: "subnet-a".to_owned(),
             addresses,
         }],
+        ..Instance::default()
     };
     let first = instance(1, vec![Ipv4Addr::new(10, 0, 0, 1), FLOATING]);
     let instances = vec![first, instance(2, vec![Ipv4Addr::new(10, 0, 0, 2)])];

@@ -23,6 +23,7 @@ fn world() -> World {
             addresses,
         }],
         group: Some(("voice".to_owned(), Some(number.into()))),
+        ..Instance::default()
     };
     World {
         instances: vec![
@@ -40,7 +41,7 @@ fn world() -> World {
             leads_to: Some(("eni-01".to_owned(), FLOATING)),
         }],
         routes: vec![("rtb-01".to_owned(), "10.9.0.1/32".to_owned(), "eni-01".to_owned())],
-        lifecycle: Vec::new(),
+        ..World::default()
     }
 }
 

@@ -66,7 +66,7 @@ impl Drop for Moto {
 
 /// A client with keys from a simulated instance.
 fn client(endpoint: &str) -> Client {
-    let instance = Instance { id: "i-1".into(), zone: "eu-central-1a".into(), group: None, interfaces: Vec::new() };
+    let instance = Instance { id: "i-1".into(), zone: "eu-central-1a".into(), ..Instance::default() };
     let simulator = Simulator::start(World { instances: vec![instance], ..World::default() }).unwrap();
     let endpoints = Endpoints { all: Some(endpoint.to_owned()) };
     let client = Client::new(Metadata::new(&simulator.url()), "eu-central-1", endpoints, PATIENCE);

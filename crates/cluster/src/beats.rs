@@ -33,7 +33,7 @@ impl Cluster {
 
     fn take(&mut self, now: Nanos, bytes: &[u8]) -> Result<(), BeatError> {
         let beat = Beat::open(&self.key, bytes)?;
-        let known = beat.sender.index() < self.peers.len() && beat.sender != self.config.own;
+        let known = self.is_member(beat.sender) && beat.sender != self.config.own;
         if !known || beat.receiver != self.config.own {
             return Err(BeatError::Stranger);
         }

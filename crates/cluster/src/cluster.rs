@@ -6,7 +6,7 @@ use tandem_contract::Nanos;
 
 use crate::beat::{Key, Window};
 use crate::checks::{Check, Checks};
-use crate::config::{ClusterConfig, ClusterConfigError, MemberId, Placement, ServiceId};
+use crate::config::{ClusterConfig, ClusterConfigError, MAX_MEMBERS, Member, MemberId, Placement, ServiceId};
 use crate::detector::Detector;
 use crate::lease::{Asker, LeaseAnswer, Want};
 use crate::output::{Alarm, ClusterCounters, Event, Location, MoveError, Output};
@@ -66,19 +66,13 @@ pub struct Cluster {
     pub(crate) counters: ClusterCounters,
 }
 
-impl Cluster {
-    /// A member that has just started. `incarnation` tells this life from others of the same member: a random number, not 0.
-    /// `unix_ms` is what the wall clock says: where no other member and no store remembers an epoch, epochs begin there, so
-    /// that they grow over a restart of everything.
-    ///
-    /// # Errors
-    /// The configuration does not hold together.
-    pub fn new(now: Nanos, config: ClusterConfig, incarnation: u64, unix_ms: u64) -> Result<Self, ClusterConfigError> {
-        config.check()?;
-        let peer = |member: u8| Peer {
+impl Peer {
+    /// Somebody who has not been heard yet, and is suspect after so long.
+    pub(crate) fn unheard(now: Nanos, suspicion_ns: u64) -> Self {
+        Self {
             incarnation: 0,
             window: Window::default(),
-            detector: Detector::new(config.suspicion_ns(MemberId(member))),
+            detector: Detector::new(suspicion_ns),
             sent_at: 0,
             heard_at: now,
             trial: None,
@@ -87,7 +81,29 @@ impl Cluster {
             differs: false,
             load_permille: 0,
             round_trip_ns: 0,
-        };
+        }
+    }
+}
+
+impl Cluster {
+    /// A member that has just started. `incarnation` tells this life from others of the same member: a random number, not 0.
+    /// `unix_ms` is what the wall clock says: where no other member and no store remembers an epoch, epochs begin there, so
+    /// that they grow over a restart of everything.
+    ///
+    /// # Errors
+    /// The configuration does not hold together.
+    pub fn new(
+        now: Nanos,
+        mut config: ClusterConfig,
+        incarnation: u64,
+        unix_ms: u64,
+    ) -> Result<Self, ClusterConfigError> {
+        config.check()?;
+        if config.is_enrolled() {
+            // There is a place for everybody who may come.
+            config.members.resize(MAX_MEMBERS, Member::nobody());
+        }
+        let peer = |member: u8| Peer::unheard(now, config.suspicion_ns(MemberId(member)));
         let members = u8::try_from(config.members.len()).unwrap_or(u8::MAX);
         Ok(Self {
             key: Key::new(&config.secret),
@@ -124,6 +140,11 @@ impl Cluster {
     /// When [`Cluster::on_timeout`] is to be called.
     pub fn next_deadline(&self) -> Nanos {
         self.due
+    }
+
+    /// This node's number. Who has another in the list by now is no member any more by this one.
+    pub fn own(&self) -> MemberId {
+        self.config.own
     }
 
     /// What was counted.
@@ -175,6 +196,37 @@ impl Cluster {
         if let Some(known) = self.placements.get_mut(member.index()) {
             *known = placement;
         }
+    }
+
+    /// Says who is a member, where members come and go. Who has a number that was another's is heard anew; what this node promised
+    /// to that other holds until it runs out. This node stays what it is.
+    pub fn set_members(&mut self, now: Nanos, members: &[(MemberId, Member)]) {
+        let own = self.config.own;
+        for id in (0..).map(MemberId).take(self.peers.len()) {
+            let member = members.iter().find(|(member, _)| *member == id).map(|(_, member)| member.clone());
+            let member = member.unwrap_or_else(Member::nobody);
+            if id != own && self.config.members[id.index()].name != member.name {
+                self.replace_member(now, id, member);
+            }
+        }
+        self.turn(now);
+    }
+
+    fn replace_member(&mut self, now: Nanos, id: MemberId, member: Member) {
+        self.placements[id.index()] = member.placement.clone();
+        self.config.members[id.index()] = member;
+        self.peers[id.index()] = Peer::unheard(now, self.config.suspicion_ns(id));
+        for alarm in [Alarm::MemberSilent(id), Alarm::ConfigurationDiffers(id)] {
+            self.alarm(alarm, false);
+        }
+        for service in &mut self.services {
+            service.votes[id.index()] = Nanos(0);
+            service.last_holder.take_if(|last| *last == id);
+            if service.holder.take_if(|holder| holder.member == id).is_some() {
+                service.vacant_since = Some(now);
+            }
+        }
+        self.urgent = true;
     }
 
     /// How much of what the node can take it has, per mille; the last of the reasons in the choice of a successor.
@@ -238,8 +290,16 @@ impl Cluster {
         (0..u8::try_from(self.services.len()).unwrap_or(u8::MAX)).map(ServiceId)
     }
 
+    /// All members.
     pub(crate) fn member_ids(&self) -> impl Iterator<Item = MemberId> + use<> {
-        (0..u8::try_from(self.peers.len()).unwrap_or(u8::MAX)).map(MemberId)
+        let all = self.config.members.iter().zip(0..).filter(|(member, _)| !member.is_nobody());
+        let present = all.fold(0_u16, |present, (_, place)| present | 1 << place);
+        (0..).map(MemberId).take(self.peers.len()).filter(move |member| present >> member.0 & 1 == 1)
+    }
+
+    /// Whether somebody has this place.
+    pub(crate) fn is_member(&self, member: MemberId) -> bool {
+        self.config.members.get(member.index()).is_some_and(|member| !member.is_nobody())
     }
 
     fn asker(&self, service: ServiceId) -> Asker {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Members at most.
 pub const MAX_MEMBERS: usize = 16;
@@ -51,7 +51,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What a placement group does with its instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupStrategy {
     /// Close together: low latency, and a common fate.
@@ -63,7 +63,7 @@ pub enum GroupStrategy {
 }
 
 /// A placement group that a member is in.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PlacementGroup {
     /// Its name.
     pub name: String,
@@ -74,7 +74,7 @@ pub struct PlacementGroup {
 }
 
 /// Where a member is. What is not known is `None` (or empty) and decides nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Placement {
     /// Availability zone, or machine room.
     pub zone: String,
@@ -123,6 +123,27 @@ pub struct Member {
     pub paths: u8,
 }
 
+impl Member {
+    /// A place that nobody has, where members come and go.
+    pub(crate) fn nobody() -> Self {
+        Self { name: String::new(), placement: Placement::default(), takes: 0, paths: 0 }
+    }
+
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.paths == 0
+    }
+}
+
+/// How it is known who is a member, and by that, what it takes to hold a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Membership {
+    /// Everybody has the same list for good: a majority decides.
+    Listed,
+    /// Members come and go, and the store has the list ([`crate::Roster`]): it decides, and where it is away, all members together.
+    Enrolled,
+}
+
 /// How far a service's addresses can move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,6 +172,8 @@ pub struct ClusterConfig {
     pub own: MemberId,
     /// All members, this node among them.
     pub members: Vec<Member>,
+    /// How that is known. [`Membership::Enrolled`] takes a store.
+    pub membership: Membership,
     /// All services.
     pub services: Vec<Service>,
     /// Authenticates beats.
@@ -161,7 +184,7 @@ pub struct ClusterConfig {
     pub missed_near: u32,
     /// Missed beats that make a member of another zone suspect.
     pub missed_far: u32,
-    /// Whether there is a store that has a vote where members are even in number.
+    /// Whether there is a store. It has a vote where members are even in number, or come and go.
     pub store: bool,
     /// Nanoseconds between looks at where the addresses really are; `None` where nobody can be asked.
     pub locate_ns: Option<u64>,
@@ -176,6 +199,9 @@ pub enum ClusterConfigError {
     /// Too few or too many services.
     #[error("a cluster has 1 to {MAX_SERVICES} services, not {0}")]
     Services(usize),
+    /// Nobody has the list of members.
+    #[error("members that come and go need a store")]
+    NoStore,
     /// `own` is nobody.
     #[error("this node is not among the members")]
     Own,
@@ -198,13 +224,17 @@ pub enum ClusterConfigError {
 
 impl ClusterConfig {
     pub(crate) fn check(&self) -> Result<(), ClusterConfigError> {
-        if !(2..=MAX_MEMBERS).contains(&self.members.len()) {
+        let least = if self.is_enrolled() { 1 } else { 2 };
+        if !(least..=MAX_MEMBERS).contains(&self.members.len()) {
             return Err(ClusterConfigError::Members(self.members.len()));
+        }
+        if self.is_enrolled() && !self.store {
+            return Err(ClusterConfigError::NoStore);
         }
         if !(1..=MAX_SERVICES).contains(&self.services.len()) {
             return Err(ClusterConfigError::Services(self.services.len()));
         }
-        if self.own.index() >= self.members.len() {
+        if self.members.get(self.own.index()).is_none_or(Member::is_nobody) {
             return Err(ClusterConfigError::Own);
         }
         let takes = |home: MemberId| self.members.get(home.index()).is_some_and(|member| member.takes > 0);
@@ -221,10 +251,19 @@ impl ClusterConfig {
         {
             return Err(ClusterConfigError::Missed(missed));
         }
-        if let Some(member) = self.members.iter().find(|member| !(1..=2).contains(&member.paths)) {
+        if let Some(member) = self.members.iter().find(|member| !self.has_paths(member)) {
             return Err(ClusterConfigError::Paths(member.name.clone()));
         }
         Ok(())
+    }
+
+    fn has_paths(&self, member: &Member) -> bool {
+        (1..=2).contains(&member.paths) || (self.is_enrolled() && member.is_nobody())
+    }
+
+    /// Whether members come and go.
+    pub(crate) fn is_enrolled(&self) -> bool {
+        self.membership == Membership::Enrolled
     }
 
     fn is_near(&self, left: MemberId, right: MemberId) -> bool {
@@ -240,15 +279,21 @@ impl ClusterConfig {
     /// Nanoseconds that a vote is given for: a beat more than makes the farthest pair of members suspect. The same on every
     /// member.
     pub fn lease_ns(&self) -> u64 {
-        let zone = &self.members[0].placement.zone;
-        let one_zone = self.members.iter().all(|member| member.placement.zone == *zone);
+        let one_zone = match self.membership {
+            // Of who comes later nothing is known yet but that he is as near as the addresses can go.
+            Membership::Enrolled => self.services.iter().all(|service| service.reach == Reach::Subnet),
+            Membership::Listed => {
+                let zone = &self.members[0].placement.zone;
+                self.members.iter().all(|member| member.placement.zone == *zone)
+            }
+        };
         let missed = if one_zone { self.missed_near } else { self.missed_near.max(self.missed_far) };
         self.beat_ns * (u64::from(missed) + 1)
     }
 
     /// Whether the store has a vote.
     pub fn store_votes(&self) -> bool {
-        self.store && self.members.len().is_multiple_of(2)
+        self.store && (self.is_enrolled() || self.members.len().is_multiple_of(2))
     }
 
     /// Whether a vote is given for good: two members and nobody to ask.
@@ -256,7 +301,7 @@ impl ClusterConfig {
         self.members.len() == 2 && !self.store
     }
 
-    /// Votes that are needed.
+    /// Votes that are needed, of members in a list.
     pub(crate) fn needed(&self) -> usize {
         (self.members.len() + usize::from(self.store_votes())) / 2 + 1
     }
@@ -272,7 +317,11 @@ impl ClusterConfig {
         add(&self.lease_ns().to_be_bytes());
         add(&self.beat_ns.to_be_bytes());
         add(&[self.store_votes().into()]);
-        self.members.iter().for_each(|member| add(member.name.as_bytes()));
+        match self.membership {
+            Membership::Listed => self.members.iter().for_each(|member| add(member.name.as_bytes())),
+            // Members may know of a change one after the other.
+            Membership::Enrolled => add(b"enrolled"),
+        }
         self.services.iter().for_each(|service| add(service.name.as_bytes()));
         hash
     }

@@ -4,7 +4,7 @@ use tandem_contract::Nanos;
 
 use crate::beat::{Beat, Claim};
 use crate::cluster::Cluster;
-use crate::config::{MemberId, ServiceId};
+use crate::config::{MAX_MEMBERS, MemberId, ServiceId};
 use crate::output::{Alarm, Ended, Event};
 use crate::placement::{Candidate, Choice, Exclusion, order};
 use crate::service::{FOR_GOOD, Holder, Mine, Promise, Stage};
@@ -57,9 +57,7 @@ impl Cluster {
     pub(crate) fn turn_to_stand(&self, now: Nanos, id: ServiceId) -> Option<Nanos> {
         let service = &self.services[id.index()];
         let vacant_since = service.vacant_since.filter(|_| service.mine == Mine::No && !self.maintenance)?;
-        // A minority asks for nothing.
-        let reachable = self.member_ids().filter(|member| self.is_alive(now, *member)).count();
-        if reachable + usize::from(self.store_answers(now)) < self.config.needed() {
+        if !self.may_win(now) {
             return None;
         }
         let choices = self.choices(now, id, None);
@@ -73,6 +71,15 @@ impl Cluster {
             let promised = service.promise(now).map_or(Nanos(0), |promise| promise.until);
             turn.max(service.not_before).max(promised).max(self.quiet_until).max(self.joins_at)
         })
+    }
+
+    /// Whether there are votes enough for who asks: a minority asks for nothing.
+    fn may_win(&self, now: Nanos) -> bool {
+        if self.config.is_enrolled() {
+            return self.store_answers(now);
+        }
+        let reachable = self.member_ids().filter(|member| self.is_alive(now, *member)).count();
+        reachable + usize::from(self.store_answers(now)) >= self.config.needed()
     }
 
     /// Who would take a service, in order; `without` is left out.
@@ -171,20 +178,29 @@ impl Cluster {
         self.event(Event::StoodDown(id));
     }
 
-    /// Until when this member has a majority for a service: the latest time that enough voters agree on.
+    /// Until when this member has the votes for a service. Of members in a list that is the latest time that a majority agrees on.
+    /// Where members come and go, the store alone gives a service to somebody who is in its list; when it is away, he goes on
+    /// while everybody who is in the list votes for him, since nobody else could take the store's record then.
     pub(crate) fn majority_until(&self, id: ServiceId) -> Nanos {
         let service = &self.services[id.index()];
         let Some(epoch) = service.epoch() else { return Nanos(0) };
         if service.forced {
             return FOR_GOOD;
         }
-        let mut votes = [Nanos(0); crate::config::MAX_MEMBERS + 1];
+        let own = service.promise.is_some_and(|promise| promise.to == self.config.own);
+        let own = if own { FOR_GOOD } else { Nanos(0) };
+        let store = service.store.until(service.held_from_or(epoch));
+        if self.config.is_enrolled() {
+            let others = self.member_ids().filter(|member| *member != self.config.own);
+            let all = others.map(|member| service.votes[member.index()]).min().unwrap_or(FOR_GOOD);
+            return own.min(if service.is_held() { store.max(all) } else { store });
+        }
+        let mut votes = [Nanos(0); MAX_MEMBERS + 1];
         let members = self.peers.len();
         votes[..members].copy_from_slice(&service.votes[..members]);
-        let own = service.promise.is_some_and(|promise| promise.to == self.config.own);
-        votes[self.config.own.index()] = if own { FOR_GOOD } else { Nanos(0) };
+        votes[self.config.own.index()] = own;
         if self.config.store_votes() {
-            votes[members] = service.store.until(service.held_from_or(epoch));
+            votes[members] = store;
         }
         votes.sort_unstable_by(|left, right| right.cmp(left));
         votes[self.config.needed() - 1]

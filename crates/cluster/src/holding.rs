@@ -170,13 +170,21 @@ impl Cluster {
     }
 
     fn best_successor(&self, now: Nanos, id: ServiceId) -> Option<MemberId> {
+        if !self.can_hand_over(now) {
+            return None;
+        }
         let choices = self.choices(now, id, Some(self.config.own));
         choices.iter().find(|choice| choice.excluded.is_none()).map(|choice| choice.member)
     }
 
+    /// Whether a successor could get its votes from somebody else than this member.
+    fn can_hand_over(&self, now: Nanos) -> bool {
+        !self.config.is_enrolled() || self.store_answers(now)
+    }
+
     /// Offers a service to a member that can take it: `to`, or the best.
     pub(crate) fn offer(&mut self, now: Nanos, id: ServiceId, to: Option<MemberId>) -> bool {
-        if to.is_none() && now < self.services[id.index()].no_offer_before {
+        if (to.is_none() && now < self.services[id.index()].no_offer_before) || !self.can_hand_over(now) {
             return false;
         }
         let choices = self.choices(now, id, Some(self.config.own));

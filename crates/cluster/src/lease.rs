@@ -98,6 +98,10 @@ struct InFlight {
 pub(crate) struct StoreVote {
     /// What was there, and since when it has been seen unchanged.
     seen: Option<(Option<LeaseRecord>, Nanos)>,
+    /// When the store answered last: what was not looked at was not seen to stand still.
+    answered_at: Nanos,
+    /// What this node set last. An older record of its own is one that the store was restored to.
+    last_set: Option<LeaseRecord>,
     in_flight: Option<InFlight>,
     next_request: Nanos,
     /// Until when the vote counts, for the epoch it was given for.
@@ -202,7 +206,10 @@ impl StoreVote {
         match want {
             Want::Watch => None,
             Want::GiveUp => {
-                mine.map(|mine| (record, LeaseRecord { owner: None, count: mine.count.wrapping_add(1), ..mine }))
+                // After a restored one another may have had it.
+                let is_old = |mine: &LeaseRecord| self.last_set.is_some_and(|last| mine.count < last.count);
+                mine.filter(|mine| !is_old(mine))
+                    .map(|mine| (record, LeaseRecord { owner: None, count: mine.count.wrapping_add(1), ..mine }))
             }
             Want::Have(epoch) => {
                 let given_up = record.is_some_and(|record| record.owner.is_none());
@@ -220,13 +227,19 @@ impl StoreVote {
     /// Takes an answer in; whether it was one to the request that is under way.
     pub(crate) fn on_answer(&mut self, now: Nanos, asker: &Asker, vote_ns: u64, answer: &LeaseAnswer) -> bool {
         let Some(flight) = self.in_flight.take_if(|flight| flight.request == answer.request) else { return false };
+        let unwatched = now.since(std::mem::replace(&mut self.answered_at, now)) > asker.lease_ns;
         if let Some(wanted) = flight.wants.filter(|_| answer.set) {
             self.seen = Some((Some(wanted), now));
+            self.last_set = Some(wanted);
             if wanted.owner == Some(asker.own) {
                 (self.epoch, self.until) = (wanted.epoch, flight.sent_at.plus(vote_ns));
             }
-        } else if self.seen.is_none_or(|(record, _)| record != answer.record) {
+        } else if unwatched || self.seen.is_none_or(|(record, _)| record != answer.record) {
             self.seen = Some((answer.record, now));
+            if flight.wants.is_some() && answer.record.is_some_and(|record| Self::is_mine(asker, &record)) {
+                // It was set earlier, by a request whose answer was lost.
+                self.next_request = now;
+            }
         }
         true
     }

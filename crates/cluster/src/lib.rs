@@ -18,6 +18,7 @@
 //! | [`on_located`](Cluster::on_located) | [`Output::Locate`] found out where an address is |
 //! | [`on_check`](Cluster::on_check) | a self-check changed |
 //! | [`set_placement`](Cluster::set_placement) | a cloud says where a member is |
+//! | [`set_members`](Cluster::set_members) | members came or went ([`Keeper`]) |
 //! | [`on_wall_clock`](Cluster::on_wall_clock) | the wall clock, on every turn: a node that was stopped with all its clocks sees it here |
 //! | [`switch_over`](Cluster::switch_over), [`force`](Cluster::force), [`set_maintenance`](Cluster::set_maintenance), [`leave`](Cluster::leave) | the operator, or the end of the process |
 //!
@@ -45,6 +46,14 @@
 //! A permit that runs out stops the workers by itself; if the votes come back before anybody else has had them, it goes on.
 //! The epoch grows with every holder and is the fence for whatever is written in his name.
 //!
+//! # Members that come and go
+//!
+//! Where a cloud launches and ends nodes, a list in the store says who is a member ([`Roster`]). A majority of a list that changes
+//! is none; there the store's record alone gives a service to somebody, and only to who is in the list: record and list are
+//! compared in one step. While the store is away, a holder goes on as long as *everybody* in the list votes for him: whoever could
+//! take the record then is one of them, and a vote is never given twice. The holder alone changes the list, in one step with a
+//! look at whose the record is. Until it knows what became of that it counts on who is in the list before *and* after it.
+//!
 //! # Two members without a store
 //!
 //! Nobody can tell a dead node from a cut cable with two voters. There, a member's vote for the other holds until the other
@@ -61,10 +70,12 @@ mod config;
 mod detector;
 mod election;
 mod holding;
+mod keeper;
 mod lease;
 mod orders;
 mod output;
 mod placement;
+mod roster;
 mod service;
 mod view;
 
@@ -72,13 +83,15 @@ pub use beat::{BeatError, MAX_BEAT_BYTES};
 pub use checks::Check;
 pub use cluster::Cluster;
 pub use config::{
-    ClusterConfig, ClusterConfigError, GroupStrategy, MAX_MEMBERS, MAX_SERVICES, Member, MemberId, Placement,
-    PlacementGroup, Reach, Secret, Service, ServiceId,
+    ClusterConfig, ClusterConfigError, GroupStrategy, MAX_MEMBERS, MAX_SERVICES, Member, MemberId, Membership,
+    Placement, PlacementGroup, Reach, Secret, Service, ServiceId,
 };
+pub use keeper::Keeper;
 pub use lease::{LeaseAnswer, LeaseRecord, LeaseRecordError, LeaseRequest};
 pub use orders::OrderError;
 pub use output::{Alarm, ClusterCounters, Ended, Event, Location, MoveError, Output};
 pub use placement::{Choice, Exclusion, Reason};
+pub use roster::{Enrolled, Found, Roster, RosterAnswer, RosterError, RosterRequest, RosterWrite};
 pub use view::{Explanation, MemberView, ServiceView, Standing, Successor};
 
 /// For the fuzz target and property tests alone.

@@ -13,6 +13,9 @@ pub enum OrderError {
     /// There is no such service.
     #[error("there is no such service")]
     UnknownService,
+    /// This node is in no list of members.
+    #[error("this node is no member of the cluster yet")]
+    NoMember,
     /// There is no such member.
     #[error("there is no such member")]
     UnknownMember,
@@ -62,7 +65,7 @@ impl Cluster {
     /// It cannot be done now; nothing changed.
     pub fn switch_over(&mut self, now: Nanos, id: ServiceId, to: Option<MemberId>) -> Result<(), OrderError> {
         let service = self.services.get(id.index()).ok_or(OrderError::UnknownService)?;
-        if to.is_some_and(|to| to.index() >= self.peers.len()) {
+        if to.is_some_and(|to| !self.is_member(to)) {
             return Err(OrderError::UnknownMember);
         }
         let own = self.config.own;

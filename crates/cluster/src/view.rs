@@ -4,7 +4,7 @@ use serde::Serialize;
 use tandem_contract::Nanos;
 
 use crate::cluster::Cluster;
-use crate::config::{Reach, ServiceId};
+use crate::config::{Membership, Reach, ServiceId};
 use crate::placement::{Choice, Exclusion, Reason};
 use crate::service::{FOR_GOOD, Mine, Stage};
 
@@ -80,7 +80,9 @@ pub struct Explanation {
     pub holder: Option<String>,
     /// By what a successor is chosen.
     pub rule: &'static str,
-    /// Votes there are, and votes that are needed.
+    /// What it takes to have it.
+    pub membership: Membership,
+    /// Votes there are, and votes that are needed where a majority decides.
     pub votes: [usize; 2],
     /// How a successor is found if the holder fails now: members in order, each with its reasons.
     pub successors: Vec<Successor>,
@@ -125,7 +127,8 @@ impl Cluster {
 
     fn service_view(&self, now: Nanos, id: ServiceId) -> ServiceView {
         let service = &self.services[id.index()];
-        let name = |member: crate::MemberId| self.config.members.get(member.index()).map(|member| member.name.clone());
+        let name =
+            |member: crate::MemberId| self.is_member(member).then(|| self.config.members[member.index()].name.clone());
         let standing = match service.mine {
             Mine::No => Standing::Standby,
             Mine::Standing { .. } => Standing::Standing,
@@ -172,7 +175,8 @@ impl Cluster {
                 Reach::Subnet => RULE_SUBNET,
                 Reach::Anywhere => RULE_ANYWHERE,
             },
-            votes: [self.peers.len() + usize::from(self.config.store_votes()), self.config.needed()],
+            membership: self.config.membership,
+            votes: [self.member_ids().count() + usize::from(self.config.store_votes()), self.config.needed()],
             successors: self.choices(now, id, holder).iter().map(successor).collect(),
         })
     }
@@ -189,6 +193,7 @@ mod tests {
         let config = ClusterConfig {
             own: MemberId(0),
             members: ["a", "b", "c"].map(member).to_vec(),
+            membership: Membership::Listed,
             services: vec![Service { name: "calls".to_owned(), home: None, reach: Reach::Subnet }],
             secret: Secret::new(vec![7; 32]),
             beat_ns: 20_000_000,

@@ -301,6 +301,15 @@ impl Sections<'_> {
 
     fn check_cluster(&mut self) {
         let (cluster, own) = (&self.config.cluster, &self.config.node.name);
+        for (field, why) in cluster.discovery_problems(self.config.aws.enabled) {
+            self.problem(path!["cluster", field], why.to_owned());
+        }
+        if let Some(store) = &cluster.store
+            && !["redis://", "rediss://"].iter().any(|scheme| store.starts_with(scheme))
+        {
+            let message = "a URL is wanted, as in redis://10.0.2.5:6379/".to_owned();
+            self.problem(path!["cluster", "store"], message);
+        }
         let members = &cluster.members;
         if members.is_empty() {
             return;
@@ -330,12 +339,6 @@ impl Sections<'_> {
         }
         if members.iter().all(|member| member.witness) {
             self.problem(path!["cluster", "members"], "all are witnesses: nobody could have the addresses".to_owned());
-        }
-        if let Some(store) = &cluster.store
-            && !["redis://", "rediss://"].iter().any(|scheme| store.starts_with(scheme))
-        {
-            let message = "a URL is wanted, as in redis://10.0.2.5:6379/".to_owned();
-            self.problem(path!["cluster", "store"], message);
         }
     }
 

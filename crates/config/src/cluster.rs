@@ -21,6 +21,10 @@ pub struct Cluster {
     #[garde(length(max = 16), dive)]
     #[schemars(extend("minItems" = 2))]
     pub members: Vec<ClusterMember>,
+    /// In place of `members`: EC2 says who is one, and they come and go with the instances. Each is then called by its instance's
+    /// identifier, this node too, and takes heartbeats at its instance's first private address. `store` and `aws.enabled` are needed.
+    #[garde(dive)]
+    pub discover: Option<ClusterDiscovery>,
     /// The member that has the addresses when all are well. Without it, who starts first.
     #[garde(skip)]
     #[schemars(example = &"edge-1")]
@@ -49,6 +53,7 @@ impl Default for Cluster {
         Self {
             secret_file: "/etc/tandem/cluster.secret".into(),
             members: Vec::new(),
+            discover: None,
             home: None,
             reach: AddressReach::Subnet,
             store: None,
@@ -57,6 +62,43 @@ impl Default for Cluster {
             missed_far: 10,
         }
     }
+}
+
+/// Which instances of EC2 are members: those with a tag, or those of an Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterDiscovery {
+    /// The tag that they have.
+    #[serde(default)]
+    #[garde(dive)]
+    pub tag: Option<InstanceTag>,
+    /// The group that they are of.
+    #[serde(default)]
+    #[garde(inner(length(min = 1, max = 255)))]
+    #[schemars(example = &"voice")]
+    pub auto_scaling_group: Option<String>,
+    /// The UDP port of heartbeats.
+    #[serde(default = "default_heartbeat_port")]
+    #[garde(range(min = 1))]
+    pub port: u16,
+}
+
+const fn default_heartbeat_port() -> u16 {
+    7946
+}
+
+/// A tag of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceTag {
+    /// Its name.
+    #[garde(length(min = 1, max = 128))]
+    #[schemars(example = &"tandem:pair")]
+    pub key: String,
+    /// Its value.
+    #[garde(length(max = 256))]
+    #[schemars(example = &"voice")]
+    pub value: String,
 }
 
 /// How far floating addresses can move.
@@ -127,4 +169,27 @@ pub enum PlacementStrategy {
     Partition,
     /// Close together.
     Cluster,
+}
+
+impl Cluster {
+    /// What of `discover` does not fit the rest of the section or the file: the field, and why.
+    pub(crate) fn discovery_problems(&self, is_on_ec2: bool) -> Vec<(&'static str, &'static str)> {
+        let Some(discover) = &self.discover else { return Vec::new() };
+        let problems = [
+            (
+                discover.tag.is_some() == discover.auto_scaling_group.is_some(),
+                "discover",
+                "one of `tag` and `auto_scaling_group` is wanted",
+            ),
+            (!self.members.is_empty(), "members", "either they are listed, or `discover` finds them"),
+            (
+                self.store.is_none(),
+                "discover",
+                "members that come and go need `cluster.store`, which has the list of them",
+            ),
+            (self.home.is_some(), "home", "who is found by `discover` has no home"),
+            (!is_on_ec2, "discover", "EC2 is asked by `tandem-aws`: `aws.enabled` is wanted"),
+        ];
+        problems.into_iter().filter_map(|(is_so, field, why)| is_so.then_some((field, why))).collect()
+    }
 }

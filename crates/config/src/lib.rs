@@ -32,7 +32,7 @@ mod users;
 mod value;
 
 pub use aws::{Aws, AwsElastic, AwsRecord, AwsRecordType, AwsRoute};
-pub use cluster::{AddressReach, Cluster, ClusterMember, PlacementStrategy};
+pub use cluster::{AddressReach, Cluster, ClusterDiscovery, ClusterMember, InstanceTag, PlacementStrategy};
 pub use dataplane::{CodecLevel, Defence, Dpdk, HugePages, Media, Port, Workers};
 pub use document::{Config, Limits, Log, LogFormat, LogLevel, Node, Recording, RecordingFormat, Records, Shutdown};
 pub use guard::{Guard, Messages};

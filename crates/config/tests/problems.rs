@@ -456,6 +456,17 @@ fn a_cluster_is_told_what_its_members_lack() {
         &format!("store: \"http://h/\", members: [{one}, {other}]"),
         "cluster.store: a URL is wanted, as in redis://10.0.2.5:6379/",
     );
+    let tag = "discover: {tag: {key: k, value: v}}";
+    is_told("discover: {}, store: \"redis://h/\"", "cluster.discover: one of `tag` and `auto_scaling_group` is wanted");
+    is_told(
+        &format!("{tag}, members: [{one}, {other}]"),
+        "cluster.members: either they are listed, or `discover` finds them",
+    );
+    is_told(tag, "cluster.discover: members that come and go need `cluster.store`, which has the list of them");
+    is_told(tag, "cluster.discover: EC2 is asked by `tandem-aws`: `aws.enabled` is wanted");
+    is_told(&format!("{tag}, home: edge-1"), "cluster.home: who is found by `discover` has no home");
+    let right = format!("{RIGHT}cluster: {{{tag}, store: \"redis://h/\"}}\naws: {{enabled: true}}\n");
+    tandem_config::parse("t.yaml", &right).expect("it is right");
 }
 
 #[test]

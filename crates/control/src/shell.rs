@@ -564,7 +564,11 @@ impl Shell {
 
     /// Applies what can be applied of a file that was read again, or says why nothing of it can.
     fn apply(&mut self, read: Result<Box<Config>, LoadError>) -> Result<Reloaded, String> {
-        let wanted = *read.map_err(|error| error.to_string())?;
+        let mut wanted = *read.map_err(|error| error.to_string())?;
+        if self.config.cluster.discover.is_some() {
+            // The file does not have the name that the instance gave.
+            wanted.node = self.config.node.clone();
+        }
         let reload = Reload::new(&self.config, wanted);
         let reload = reload.map_err(|error| format!("without a restart the file does not fit:\n{error}"))?;
         let now = self.clock.now();

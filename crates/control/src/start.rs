@@ -19,7 +19,7 @@ use crate::addresses::Addresses;
 use crate::aws::{Aws, AwsError, Presence, Told};
 use crate::clips::{self, ClipFileError};
 use crate::clock::Clock;
-use crate::cluster::{self, ClusterError, ClusterHandle, Fences, WorkerFence};
+use crate::cluster::{self, ClusterError, ClusterHandle, Discovery, Fences, WorkerFence};
 use crate::database::Database;
 use crate::flows::FlowRequests;
 use crate::functions::Functions;
@@ -140,7 +140,18 @@ impl Control {
     pub fn start(setup: Setup) -> Result<Self, StartError> {
         let clock = Clock::start();
         let started = Instant::now();
-        let config = setup.config;
+        let mut config = setup.config;
+        let (orders, incoming_orders) = unbounded_channel();
+        let (confirm, confirmed) = unbounded_channel();
+        let aws = Aws::start(&config, Told { confirmed: confirm, order: orders.clone() })?;
+        let asked = aws.as_ref().map(|(aws, _)| aws.clone());
+        let discovery = asked.as_ref().zip(config.cluster.discover.as_ref());
+        let discovery = discovery.map(|(aws, wanted)| Discovery::begin(aws, wanted)).transpose()?;
+        if let Some(discovery) = &discovery {
+            // By this name other members know whose calls are whose.
+            config.node.name.clone_from(&discovery.own);
+            config.node.zone.get_or_insert_with(|| discovery.zone.clone());
+        }
         let mut switch = Switch::new(switch_config(&config, setup.slots, clock.wall()), random_seed()?)?;
         switch.set_stir(stir::load(&config.stir)?);
         if let Some((registrar, peer)) = registrar_config(&config) {
@@ -163,7 +174,6 @@ impl Control {
         let (accept, begin) = oneshot::channel();
         let Started { streams, arrivals, thread: streams_thread } = Streams::start(&config.sip, bound, begin)?;
         let run = random_seed()?.first_chunk().copied().map_or(1, u64::from_be_bytes);
-        let (orders, incoming_orders) = unbounded_channel();
         let replication = Replication::start(&config, run, clock, &mut switch, orders.clone())?;
         let hold_music = config.media.hold_music.as_deref().map(clips::load).transpose()?;
         let records = RecordWriter::start(&config.records)?;
@@ -195,9 +205,6 @@ impl Control {
         let permit = Arc::new(Fence::lifted());
         let ports = Arc::new(OnceLock::new());
         let counters = setup.workers.iter().map(|link| link.counters.clone()).collect();
-        let (confirm, confirmed) = unbounded_channel();
-        let aws = Aws::start(&config, Told { confirmed: confirm, order: orders.clone() })?;
-        let asked = aws.as_ref().map(|(aws, _)| aws.clone());
         let member = cluster::Setup::new(
             &config,
             clock,
@@ -205,7 +212,7 @@ impl Control {
             (counters, ports.clone()),
             orders.clone(),
             permille.clone(),
-            (asked.clone(), confirmed),
+            (asked.clone(), discovery, confirmed),
             random_seed()?,
         )?;
         let machine = member.as_ref().map(cluster::Setup::cluster).transpose()?;

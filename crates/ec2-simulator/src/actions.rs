@@ -20,6 +20,9 @@ impl Simulator {
             Some(Fault::Vanish | Fault::Stale) | None => {}
         }
         let mut state = self.state();
+        if state.policy.as_ref().is_some_and(|policy| !policy.allows(&call, &state.world)) {
+            return Some(error(403, "UnauthorizedOperation", "You are not authorized to perform this operation."));
+        }
         let mut world = if fault == Some(Fault::Stale) { state.before.clone() } else { state.world.clone() };
         let outcome = perform(&mut world, &call);
         if fault != Some(Fault::Stale) && world != state.world {
@@ -83,6 +86,8 @@ fn perform(world: &mut World, call: &Call) -> Result<String, Refusal> {
         "DescribeAddresses" => return Ok(elastic(world, call)),
         "DescribePlacementGroups" => return Ok(groups(world, call)),
         "DescribeRouteTables" => return Ok(route_tables(world, call)),
+        "DescribeAutoScalingGroups" => return Ok(scaling_groups(world, call)),
+        "PutMetricData" => return Ok(String::new()),
         "DescribeAutoScalingInstances" => return Ok(scaling_instances(world, call)),
         other => return Err(("InvalidAction", format!("The action {other} is not valid for this web service."))),
     }
@@ -94,6 +99,9 @@ fn filter(call: &Call, name: &str) -> Option<Vec<String>> {
     let number = (1..20).find(|number| call.get(&format!("Filter.{number}.Name")) == Some(name))?;
     Some(call.list(&format!("Filter.{number}.Value")))
 }
+
+/// Fewer than a caller asks for, as a cloud may answer: who reads one page alone misses somebody.
+const MOST_IN_A_PAGE: usize = 2;
 
 fn set(name: &str, items: impl Iterator<Item = String>) -> String {
     format!("<{name}>{}</{name}>", items.map(|item| format!("<item>{item}</item>")).collect::<String>())
@@ -131,9 +139,15 @@ fn interfaces(world: &World, call: &Call) -> String {
 
 fn instances(world: &World, call: &Call) -> String {
     let (wanted, having) = (call.list("InstanceId"), filter(call, "network-interface.addresses.private-ip-address"));
+    let (ids, tagged) = (filter(call, "instance-id"), tag_filter(call));
     let matches = |instance: &&Instance| {
         let named = wanted.is_empty() || wanted.contains(&instance.id);
-        named && having.as_ref().is_none_or(|texts| instance.interfaces.iter().any(|one| has_any(one, texts)))
+        named
+            && ids.as_ref().is_none_or(|ids| ids.contains(&instance.id))
+            && tagged.as_ref().is_none_or(|(key, values)| {
+                world.tag(&instance.id, key).is_some_and(|value| values.iter().any(|wanted| wanted == value))
+            })
+            && having.as_ref().is_none_or(|texts| instance.interfaces.iter().any(|one| has_any(one, texts)))
     };
     let instance = |instance: &Instance| {
         let group = instance.group.as_ref().map_or(String::new(), |(name, partition)| {
@@ -144,10 +158,57 @@ fn instances(world: &World, call: &Call) -> String {
         let placement = format!("<availabilityZone>{}</availabilityZone>{group}", instance.zone);
         let interfaces =
             set("networkInterfaceSet", instance.interfaces.iter().map(|one| interface(&instance.zone, one)));
-        let item = format!("<instanceId>{}</instanceId><placement>{placement}</placement>{interfaces}", instance.id);
+        let address = instance.interfaces.first().and_then(|interface| interface.addresses.first());
+        let address = address.map_or_else(String::new, |ip| format!("<privateIpAddress>{ip}</privateIpAddress>"));
+        let item = format!(
+            "<instanceId>{}</instanceId><instanceState><name>{}</name></instanceState>{address}\
+             <placement>{placement}</placement>{interfaces}",
+            instance.id,
+            instance.state.name(),
+        );
         set("instancesSet", std::iter::once(item))
     };
-    set("reservationSet", world.instances.iter().filter(matches).map(instance))
+    let (page, next) = page(call, "MaxResults", world.instances.iter().filter(matches).map(instance).collect());
+    set("reservationSet", page.into_iter())
+        + &next.map_or_else(String::new, |token| format!("<nextToken>{token}</nextToken>"))
+}
+
+/// A tag that is filtered by: its name, and the values that it may have.
+fn tag_filter(call: &Call) -> Option<(String, Vec<String>)> {
+    let names = (1..20).filter_map(|number| call.get(&format!("Filter.{number}.Name")));
+    let mut keys = names.filter_map(|name| Some((name, name.strip_prefix("tag:")?)));
+    keys.next().and_then(|(name, key)| Some((key.to_owned(), filter(call, name)?)))
+}
+
+/// The part of a list that is asked for, and what names the next one.
+fn page(call: &Call, most: &str, mut items: Vec<String>) -> (Vec<String>, Option<usize>) {
+    let number = |name: &str| call.get(name).and_then(|text| text.parse::<usize>().ok());
+    let from = number("NextToken").unwrap_or(0).min(items.len());
+    let mut rest = items.split_off(from);
+    let most = number(most).unwrap_or(usize::MAX).min(MOST_IN_A_PAGE);
+    let next = (rest.len() > most).then(|| from + most);
+    rest.truncate(most);
+    (rest, next)
+}
+
+fn scaling_groups(world: &World, call: &Call) -> String {
+    let wanted = call.list("AutoScalingGroupNames.member");
+    let matching = world.scaling.iter().filter(|group| wanted.is_empty() || wanted.contains(&group.name));
+    let member = |text: String| format!("<member>{text}</member>");
+    let groups = matching.map(|group| {
+        let instances = group.instances.iter().map(|id| member(format!("<InstanceId>{id}</InstanceId>")));
+        member(format!(
+            "<AutoScalingGroupName>{}</AutoScalingGroupName><Instances>{}</Instances>",
+            group.name,
+            instances.collect::<String>()
+        ))
+    });
+    let (page, next) = page(call, "MaxRecords", groups.collect());
+    let next = next.map_or_else(String::new, |token| format!("<NextToken>{token}</NextToken>"));
+    format!(
+        "<DescribeAutoScalingGroupsResult><AutoScalingGroups>{}</AutoScalingGroups>{next}</DescribeAutoScalingGroupsResult>",
+        page.concat()
+    )
 }
 
 fn route_tables(world: &World, call: &Call) -> String {

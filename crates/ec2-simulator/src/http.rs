@@ -26,7 +26,8 @@ struct Request {
     method: String,
     path: String,
     token: Option<String>,
-    is_signed: bool,
+    /// What it was signed for.
+    service: Option<String>,
     body: String,
 }
 
@@ -45,13 +46,13 @@ fn converse(stream: &TcpStream, simulator: &Simulator) -> std::io::Result<()> {
     let from = stream.peer_addr()?.ip();
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader)? {
-        let Request { method, path, token, is_signed, body } = request;
+        let Request { method, path, token, service, body } = request;
         let answer = match simulator.metadata(from, &method, &path, token.as_deref()) {
             Some(answer) => Some(answer),
-            None if !is_signed => {
-                Some(Answer { status: 401, body: "<Code>MissingAuthenticationToken</Code>".to_owned() })
-            }
-            None => simulator.act(call(from, &body)),
+            None => match service {
+                Some(service) => simulator.act(call(from, service, &body)),
+                None => Some(Answer { status: 401, body: "<Code>MissingAuthenticationToken</Code>".to_owned() }),
+            },
         };
         let Some(Answer { status, body }) = answer else { return Ok(()) };
         let mut writer = stream;
@@ -69,7 +70,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> 
     }
     let mut words = line.split(' ');
     let mut word = || words.next().unwrap_or_default().to_owned();
-    let mut request = Request { method: word(), path: word(), token: None, is_signed: false, body: String::new() };
+    let mut request = Request { method: word(), path: word(), token: None, service: None, body: String::new() };
     let mut length = 0;
     loop {
         let mut header = String::new();
@@ -79,7 +80,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> 
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().unwrap_or(0),
             "x-aws-ec2-metadata-token" => request.token = Some(value.to_owned()),
-            "authorization" => request.is_signed = value.starts_with("AWS4-HMAC-SHA256 Credential="),
+            "authorization" => request.service = service_of(value),
             _ => {}
         }
     }
@@ -87,7 +88,13 @@ fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> 
     Ok(Some(request))
 }
 
-fn call(from: IpAddr, body: &str) -> Call {
+/// The service in the scope of a signature: key, date, region, service, and a word.
+fn service_of(authorization: &str) -> Option<String> {
+    let scope = authorization.strip_prefix("AWS4-HMAC-SHA256 Credential=")?.split(',').next()?;
+    scope.split('/').nth(3).map(str::to_owned)
+}
+
+fn call(from: IpAddr, service: String, body: &str) -> Call {
     let at = Instant::now();
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
@@ -99,5 +106,5 @@ fn call(from: IpAddr, body: &str) -> Call {
             _ => parameters.push((decode(name), decode(value))),
         }
     }
-    Call { from, at, action, parameters }
+    Call { from, at, service, action, parameters }
 }

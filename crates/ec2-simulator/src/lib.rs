@@ -6,12 +6,15 @@
 //! cloud does to its callers is ordered beforehand by action ([`Fault`]): delay, throttle, refuse, fail, never answer, or answer
 //! with what was true before. Every call is kept ([`Simulator::calls`]).
 //!
+//! With a policy of IAM's ([`Simulator::allow_only`]) it refuses what that does not allow, by action, resource tag and namespace.
+//!
 //! It does not check signatures, only that there is one: the signer's tests have published examples for that.
 #![forbid(unsafe_code)]
 
 mod actions;
 mod http;
 mod metadata;
+mod policy;
 mod world;
 
 use std::collections::VecDeque;
@@ -19,7 +22,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub use world::{ElasticIp, Group, Instance, Interface, Lifecycle, Strategy, World};
+pub use policy::Policy;
+pub use world::{ElasticIp, Group, Instance, InstanceState, Interface, Lifecycle, ScalingGroup, Strategy, Tag, World};
 
 /// What is done to the next call of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct Call {
     pub from: IpAddr,
     /// When it came.
     pub at: Instant,
+    /// The service that it was signed for.
+    pub service: String,
     /// Its action.
     pub action: String,
     /// Its other parameters, in the order they came, without the version.
@@ -70,6 +76,8 @@ struct State {
     before: World,
     faults: Vec<(String, VecDeque<Fault>)>,
     calls: Vec<Call>,
+    /// What callers may do; anything where there is none.
+    policy: Option<Policy>,
     /// The instance whose metadata are served to who has no instance's address.
     asking: usize,
 }
@@ -116,6 +124,11 @@ impl Simulator {
     /// Does `faults` to the next calls of `action`, one each.
     pub fn order(&self, action: &str, faults: &[Fault]) {
         self.state().faults.push((action.to_owned(), faults.iter().copied().collect()));
+    }
+
+    /// Refuses from now on what `policy` does not allow.
+    pub fn allow_only(&self, policy: Policy) {
+        self.state().policy = Some(policy);
     }
 
     /// Every call so far.

@@ -34,11 +34,38 @@ pub struct Group {
     pub partitions: u16,
 }
 
+/// What an instance does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InstanceState {
+    /// It is launched.
+    Pending,
+    /// It runs.
+    #[default]
+    Running,
+    /// It is about to end.
+    ShuttingDown,
+    /// It has ended; it is told of for a while.
+    Terminated,
+}
+
+impl InstanceState {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
 /// An instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instance {
     /// As in `i-01`.
     pub id: String,
+    /// What it does.
+    pub state: InstanceState,
     /// Its zone.
     pub zone: String,
     /// Its placement group, and the partition in it.
@@ -78,6 +105,33 @@ pub struct ElasticIp {
     pub leads_to: Option<(String, Ipv4Addr)>,
 }
 
+/// A tag of an instance, interface, Elastic IP or route table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// What has it.
+    pub resource: String,
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl Tag {
+    /// A tag of a resource.
+    pub fn new(resource: &str, key: &str, value: &str) -> Self {
+        Self { resource: resource.to_owned(), key: key.to_owned(), value: value.to_owned() }
+    }
+}
+
+/// An Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalingGroup {
+    /// Its name.
+    pub name: String,
+    /// Its instances.
+    pub instances: Vec<String>,
+}
+
 /// An Auto Scaling group that waits with an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
@@ -106,6 +160,10 @@ pub struct World {
     pub routes: Vec<(String, String, String)>,
     /// Lifecycle actions.
     pub lifecycle: Vec<Lifecycle>,
+    /// The tags.
+    pub tags: Vec<Tag>,
+    /// The Auto Scaling groups.
+    pub scaling: Vec<ScalingGroup>,
 }
 
 /// An error of the interface: its code, and why.
@@ -123,6 +181,11 @@ impl World {
 
     fn interfaces_mut(&mut self) -> impl Iterator<Item = &mut Interface> {
         self.instances.iter_mut().flat_map(|instance| &mut instance.interfaces)
+    }
+
+    pub(crate) fn tag(&self, resource: &str, key: &str) -> Option<&str> {
+        let mut tags = self.tags.iter().filter(|tag| tag.resource == resource && tag.key == key);
+        tags.next().map(|tag| tag.value.as_str())
     }
 
     /// The interface that has a private address in a subnet.

@@ -1,6 +1,8 @@
 //! What holds for any octets: shared by the property tests and the fuzz target.
 
-use tandem_cluster::{Cluster, ClusterConfig, Member, MemberId, Placement, Reach, Secret, Service, fuzzing};
+use tandem_cluster::{
+    Cluster, ClusterConfig, Member, MemberId, Membership, Placement, Reach, Secret, Service, fuzzing,
+};
 use tandem_contract::Nanos;
 
 fn config() -> ClusterConfig {
@@ -8,6 +10,7 @@ fn config() -> ClusterConfig {
     ClusterConfig {
         own: MemberId(0),
         members: ["a", "b", "c"].map(member).to_vec(),
+        membership: Membership::Listed,
         services: vec![Service { name: "calls".to_owned(), home: None, reach: Reach::Subnet }],
         secret: Secret::new(vec![1; 32]),
         beat_ns: 20_000_000,

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     MovesFail(u32),
     SwitchOver(usize, u8),
     Maintenance(usize, bool),
+    /// What the cloud says of a node.
+    Belongs(usize, bool),
     AllWell,
 }
 
@@ -90,6 +92,7 @@ impl World {
             Fault::MovesFail(permille) => self.moves_fail = permille,
             Fault::SwitchOver(member, service) => self.order(member, service),
             Fault::Maintenance(member, on) => self.maintain(member, on),
+            Fault::Belongs(member, belongs) => self.nodes[member].belongs = belongs,
             Fault::AllWell => {
                 self.loss.iter_mut().for_each(|row| row.fill(0));
                 self.store_reachable.fill(true);

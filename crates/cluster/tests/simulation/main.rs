@@ -4,6 +4,7 @@
 //! seed, and `TANDEM_SIMULATION_SEED=…` runs that one alone and tells what happened.
 #![allow(missing_docs)]
 
+mod enrolment;
 mod faults;
 mod world;
 
@@ -44,4 +45,9 @@ fn a_group_with_a_spare_never_has_two_and_has_one_in_the_end() {
 #[test]
 fn a_pair_without_a_store_never_has_two_and_has_one_in_the_end() {
     runs(Shape::BarePair);
+}
+
+#[test]
+fn members_that_come_and_go_never_are_two_and_there_is_one_in_the_end() {
+    runs(Shape::Enrolled);
 }

@@ -5,8 +5,8 @@ use std::collections::{BinaryHeap, HashMap};
 
 use fastrand::Rng;
 use tandem_cluster::{
-    Cluster, ClusterConfig, LeaseAnswer, LeaseRecord, LeaseRequest, Location, Member, MemberId, MoveError, Output,
-    Placement, Reach, Secret, Service, ServiceId,
+    Cluster, ClusterConfig, Keeper, LeaseAnswer, LeaseRecord, LeaseRequest, Location, Member, MemberId, Membership,
+    MoveError, Output, Placement, Reach, RosterAnswer, RosterRequest, Secret, Service, ServiceId,
 };
 use tandem_contract::Nanos;
 
@@ -27,15 +27,21 @@ pub(crate) enum Shape {
     Three,
     Spare,
     BarePair,
+    /// Four that come and go.
+    Enrolled,
 }
 
 #[derive(Debug)]
-enum What {
+pub(crate) enum What {
     Wake(usize, u64),
     Datagram(usize, Vec<u8>),
     AtStore(usize, u64, LeaseRequest),
     FromStore(usize, u64, LeaseAnswer),
     Moved(usize, u64, ServiceId, u64, bool),
+    /// A node looks into the cloud, and at its list.
+    Look(usize, u64),
+    RosterAtStore(usize, u64, RosterRequest),
+    RosterFromStore(usize, u64, RosterAnswer),
     Fault(Fault),
 }
 
@@ -63,10 +69,16 @@ impl Ord for Event {
 }
 
 pub(crate) struct Node {
-    /// `None` while it is down.
-    cluster: Option<Cluster>,
+    /// `None` while it is down, or no member.
+    pub(crate) cluster: Option<Cluster>,
+    /// Of a node that is up, where members come and go.
+    pub(crate) keeper: Option<Keeper>,
+    /// What authenticates its machine's life in the store.
+    pub(crate) incarnation: u64,
+    /// Whether the cloud has it among the members.
+    pub(crate) belongs: bool,
     /// Which life it is.
-    life: u64,
+    pub(crate) life: u64,
     /// Its monotonic clock: nanoseconds at `base`, and parts per million that it is fast.
     clock: u64,
     base: u64,
@@ -80,12 +92,12 @@ pub(crate) struct Node {
     /// The timer that counts; others were set earlier.
     timer: u64,
     /// Until when it may send, by service, on its clock.
-    permits: Vec<Nanos>,
+    pub(crate) permits: Vec<Nanos>,
     epochs: Vec<u64>,
 }
 
 pub(crate) struct World {
-    shape: Shape,
+    pub(crate) shape: Shape,
     pub(crate) rng: Rng,
     tell: bool,
     seed: u64,
@@ -99,18 +111,21 @@ pub(crate) struct World {
     pub(crate) store_reachable: Vec<bool>,
     pub(crate) register: HashMap<ServiceId, LeaseRecord>,
     pub(crate) backup: HashMap<ServiceId, LeaseRecord>,
+    /// The list of members in the store.
+    pub(crate) roster: Option<String>,
     pub(crate) moves_fail: u32,
     latest_epoch: HashMap<ServiceId, u64>,
     promotions: u64,
 }
 
-fn config(shape: Shape, own: usize) -> ClusterConfig {
+pub(crate) fn config(shape: Shape, own: usize) -> ClusterConfig {
     let placement = Placement { zone: "a".to_owned(), subnet: "a1".to_owned(), host: None, group: None };
     let (members, services, store) = match shape {
         Shape::PairAndStore => (2, 1, true),
         Shape::Three => (3, 1, false),
         Shape::Spare => (4, 3, true),
         Shape::BarePair => (2, 1, false),
+        Shape::Enrolled => (4, 1, true),
     };
     ClusterConfig {
         own: MemberId(own as u8),
@@ -122,8 +137,13 @@ fn config(shape: Shape, own: usize) -> ClusterConfig {
                 paths: 1 + u8::from(shape == Shape::PairAndStore),
             })
             .collect(),
+        membership: if shape == Shape::Enrolled { Membership::Enrolled } else { Membership::Listed },
         services: (0..services)
-            .map(|service| Service { name: format!("s{service}"), home: Some(MemberId(service)), reach: Reach::Subnet })
+            .map(|service| Service {
+                name: format!("s{service}"),
+                home: (shape != Shape::Enrolled).then_some(MemberId(service)),
+                reach: Reach::Subnet,
+            })
             .collect(),
         secret: Secret::new(vec![7; 32]),
         beat_ns: 20 * MS,
@@ -141,6 +161,9 @@ impl World {
         let services = config(shape, 0).services.len();
         let node = |_| Node {
             cluster: None,
+            keeper: None,
+            incarnation: 0,
+            belongs: true,
             life: 0,
             clock: rng.u64(0..1_000_000 * MS),
             base: 0,
@@ -167,11 +190,15 @@ impl World {
             store_reachable: vec![true; members],
             register: HashMap::new(),
             backup: HashMap::new(),
+            roster: None,
             moves_fail: 0,
             latest_epoch: HashMap::new(),
             promotions: 0,
             rng,
         };
+        if shape == Shape::Enrolled {
+            world.enrol(FAULTS_END, ALL_WELL);
+        }
         for member in 0..members {
             let at = world.rng.u64(0..300 * MS);
             world.at(at, What::Fault(Fault::Start(member)));
@@ -197,19 +224,19 @@ impl World {
         self.promotions
     }
 
-    fn at(&mut self, at: u64, what: What) {
+    pub(crate) fn at(&mut self, at: u64, what: What) {
         self.number += 1;
         self.events.push(Event { at, number: self.number, what });
     }
 
-    fn told(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn told(&self, what: impl FnOnce() -> String) {
         if self.tell {
             println!("{:>12.3} ms  {}", self.now as f64 / MS as f64, what());
         }
     }
 
     /// A node's monotonic clock.
-    fn clock(&self, member: usize) -> Nanos {
+    pub(crate) fn clock(&self, member: usize) -> Nanos {
         let node = &self.nodes[member];
         let passed = if node.frozen { 0 } else { (self.now - node.base) as i64 };
         Nanos(node.clock.saturating_add_signed(passed + passed / 1_000_000 * node.drift_ppm))
@@ -232,6 +259,14 @@ impl World {
                     self.fault(fault);
                 }
                 What::AtStore(member, life, request) => self.at_store(member, life, request),
+                What::RosterAtStore(member, life, request) => self.roster_at_store(member, life, request),
+                What::Look(member, _) | What::RosterFromStore(member, ..)
+                    if self.nodes[member].paused_until > self.now =>
+                {
+                    self.at(self.nodes[member].paused_until, what);
+                }
+                What::Look(member, life) => self.look(member, life),
+                What::RosterFromStore(member, life, answer) => self.roster_from_store(member, life, answer),
                 What::Wake(member, _)
                 | What::Datagram(member, _)
                 | What::FromStore(member, ..)
@@ -272,18 +307,24 @@ impl World {
                 cluster.on_moved(now, service, epoch, if well { Ok(()) } else { Err(MoveError::Failed) });
             }
             What::FromStore(..) | What::Moved(..) => {}
-            What::AtStore(..) | What::Fault(_) => unreachable!("not for a node"),
+            What::AtStore(..)
+            | What::RosterAtStore(..)
+            | What::Look(..)
+            | What::RosterFromStore(..)
+            | What::Fault(_) => {
+                unreachable!("not for a machine")
+            }
         }
         self.perform(member);
     }
 
-    fn perform(&mut self, member: usize) {
+    pub(crate) fn perform(&mut self, member: usize) {
         let now = self.clock(member);
         while let Some(output) = self.nodes[member].cluster.as_mut().and_then(Cluster::poll_output) {
             let life = self.nodes[member].life;
             match output {
                 Output::Beat { to, bytes, .. } => {
-                    let to = usize::from(to.0);
+                    let Some(to) = self.node_of(member, to) else { continue };
                     if self.rng.u32(0..1000) >= self.loss[member][to] {
                         let delay = self.delay_ns + self.rng.u64(0..self.delay_ns);
                         self.at(self.now + delay, What::Datagram(to, bytes));
@@ -347,7 +388,8 @@ impl World {
             return;
         }
         let there = self.register.get(&request.service).copied();
-        let set = request.set.is_some_and(|(expected, _)| expected == there);
+        let listed = self.may_have_record(member, &request);
+        let set = listed && request.set.is_some_and(|(expected, _)| expected == there);
         if let Some((_, record)) = request.set.filter(|_| set) {
             // Through the text, as a store has it.
             self.register.insert(request.service, record.to_string().parse().expect("a record"));
@@ -396,6 +438,9 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, member: usize) {
+        if self.shape == Shape::Enrolled {
+            return self.start_enrolled(member);
+        }
         if self.nodes[member].cluster.is_some() {
             return;
         }
@@ -413,6 +458,7 @@ impl World {
 
     pub(crate) fn crash(&mut self, member: usize) {
         self.nodes[member].cluster = None;
+        self.nodes[member].keeper = None;
         self.nodes[member].waiting.clear();
     }
 

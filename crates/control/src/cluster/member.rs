@@ -2,15 +2,15 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_aws_protocol::{Asked, Outcome, Placed, Strategy};
 use tandem_cluster::{
-    Check, Cluster, ClusterConfig, GroupStrategy, Location, Member, MemberId, OrderError, Placement, PlacementGroup,
-    Reach, Secret, Service, ServiceId,
+    Check, Cluster, ClusterConfig, GroupStrategy, Location, Member, MemberId, Membership, OrderError, Placement,
+    PlacementGroup, Reach, Secret, Service, ServiceId,
 };
 use tandem_config::{AddressReach, Config, PlacementStrategy};
 use tandem_contract::{Nanos, WorkerCounters};
@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use super::effects::{Done, Effects, Moved};
+use super::enrolment::{Discovery, Enrolment};
 use super::sockets::{Paths, bind};
 use super::view::ClusterView;
 use super::{ClusterError, ClusterRequest, Fences, lease};
@@ -36,13 +37,15 @@ const PLACE_NS: u64 = 60_000_000_000;
 /// The same, until it has said so.
 const FIRST_PLACE_NS: u64 = 1_000_000_000;
 /// A node has one set of floating addresses.
-const SERVICE: ServiceId = ServiceId(0);
+pub(super) const SERVICE: ServiceId = ServiceId(0);
 
 /// All that the cluster's thread needs, had before it starts so that what can fail fails then.
 pub(crate) struct Setup {
     cluster: ClusterConfig,
     sockets: Vec<std::net::UdpSocket>,
-    members: Vec<Vec<std::net::SocketAddr>>,
+    members: Vec<Vec<SocketAddr>>,
+    /// Where members come and go.
+    discovery: Option<Discovery>,
     store: Option<redis::Client>,
     pub(crate) clock: Clock,
     pub(crate) fences: Fences,
@@ -67,19 +70,23 @@ impl Setup {
         (workers, ports): (Vec<Arc<WorkerCounters>>, Arc<OnceLock<PortReader>>),
         order: UnboundedSender<Order>,
         load: Arc<AtomicU64>,
-        (aws, confirmed): (Option<Aws>, UnboundedReceiver<bool>),
+        (aws, discovery, confirmed): (Option<Aws>, Option<Discovery>, UnboundedReceiver<bool>),
         seed: [u8; 32],
     ) -> Result<Option<Self>, ClusterError> {
         let section = &config.cluster;
-        let Some(own) = section.members.iter().position(|member| member.name == config.node.name) else {
-            return Ok(None);
+        let own = section.members.iter().position(|member| member.name == config.node.name);
+        let own_addresses = match (own, &discovery) {
+            (_, Some(discovery)) => vec![discovery.heartbeat],
+            (Some(own), None) => section.members[own].heartbeat.clone(),
+            (None, None) => return Ok(None),
         };
         let path = &section.secret_file;
         let secret = std::fs::read(path).map_err(|source| ClusterError::Secret { path: path.clone(), source })?;
-        let sockets = section.members[own].heartbeat.iter().map(|address| bind(*address));
+        let sockets = own_addresses.into_iter().map(bind);
         let [a, b, c, d, e, f, g, h, ..] = seed;
         Ok(Some(Self {
-            cluster: machine_config(config, own, secret),
+            cluster: machine_config(config, own.unwrap_or(0), discovery.is_some(), secret),
+            discovery,
             sockets: sockets.collect::<Result<_, _>>()?,
             members: section.members.iter().map(|member| member.heartbeat.clone()).collect(),
             store: section.store.as_deref().map(lease::client).transpose()?,
@@ -103,7 +110,7 @@ impl Setup {
 }
 
 /// The machine's configuration. There are no more members than the file's check allows.
-fn machine_config(config: &Config, own: usize, secret: Vec<u8>) -> ClusterConfig {
+fn machine_config(config: &Config, own: usize, enrolled: bool, secret: Vec<u8>) -> ClusterConfig {
     let section = &config.cluster;
     let id = |place: usize| MemberId(u8::try_from(place).unwrap_or(u8::MAX));
     let members = section.members.iter().map(|member| {
@@ -132,7 +139,9 @@ fn machine_config(config: &Config, own: usize, secret: Vec<u8>) -> ClusterConfig
     };
     ClusterConfig {
         own: id(own),
-        members: members.collect(),
+        // Who is enrolled is one at least, this node.
+        members: members.chain(enrolled.then(|| member_alone(&config.node.name))).collect(),
+        membership: if enrolled { Membership::Enrolled } else { Membership::Listed },
         services: vec![Service { name: "calls".to_owned(), home: home.map(id), reach }],
         secret: Secret::new(secret),
         beat_ns: u64::from(section.beat_ms) * 1_000_000,
@@ -143,14 +152,26 @@ fn machine_config(config: &Config, own: usize, secret: Vec<u8>) -> ClusterConfig
     }
 }
 
+/// A node before it is known who else is a member.
+fn member_alone(name: &str) -> Member {
+    Member { name: name.to_owned(), placement: Placement::default(), takes: 1, paths: 1 }
+}
+
 /// Runs until nobody can ask any more.
-pub(crate) async fn run(setup: Setup, cluster: Cluster, requests: Receiver<ClusterRequest>) -> io::Result<()> {
+pub(crate) async fn run(setup: Setup, cluster: Cluster, mut requests: Receiver<ClusterRequest>) -> io::Result<()> {
     let names = setup.cluster.members.iter().map(|member| member.name.clone()).collect();
     let (lease, lease_requests) = channel(16);
     let (answer, answers) = channel(16);
     let has_store = setup.store.is_some();
+    let enrolled = setup.discovery.as_ref().map(|discovery| discovery.own.clone());
+    let enrolment = match (setup.discovery, &setup.aws, &setup.store) {
+        (Some(discovery), Some(aws), Some(store)) => {
+            Some(Enrolment::start(setup.clock.now(), discovery, aws.clone(), store.clone()))
+        }
+        _ => None,
+    };
     if let Some(client) = setup.store {
-        tokio::spawn(lease::serve(client, lease_requests, answer));
+        tokio::spawn(lease::serve(client, enrolled, lease_requests, answer));
     }
     let (done, ends) = channel(16);
     let addresses = setup.members.iter().filter_map(|paths| paths.first()).map(|path| path.ip()).collect();
@@ -168,19 +189,47 @@ pub(crate) async fn run(setup: Setup, cluster: Cluster, requests: Receiver<Clust
         handed_over: false,
     };
     let (placed, placements) = channel(1);
-    if let Some(aws) = setup.aws {
+    if let Some(aws) = setup.aws.filter(|_| enrolment.is_none()) {
         tokio::spawn(look_for_members(aws, addresses, placed));
     }
     let polls = vec![0; setup.workers.len()];
     let next_look = setup.clock.now();
     let looks = Looks { workers: setup.workers, polls, ports: setup.ports, load: setup.load, next: next_look };
-    let mut loops = Loop { clock: setup.clock, cluster, effects, looks, leaving: Vec::new() };
+    let mut loops = Loop {
+        clock: setup.clock,
+        cluster,
+        config: setup.cluster,
+        incarnation: setup.incarnation,
+        effects,
+        looks,
+        leaving: Vec::new(),
+        enrolment,
+        maintenance: false,
+        unwanted: false,
+        parting: false,
+    };
     // Nothing is taken before workers run.
     while loops.looks.workers.iter().any(|worker| worker.polls.get() == 0) {
         tokio::time::sleep(Duration::from_nanos(LOOK_NS)).await;
     }
-    loops.run(requests, answers, ends, setup.confirmed, placements).await;
-    Ok(())
+    let mut inputs = Inputs { answers, ends, confirmed: setup.confirmed, placements };
+    loop {
+        if loops.enrolment.is_some() && !loops.become_member(&mut requests).await {
+            return Ok(());
+        }
+        if !loops.run(&mut requests, &mut inputs).await {
+            return Ok(());
+        }
+        tracing::warn!("this node is no member of the cluster any more");
+    }
+}
+
+/// What comes to the loop, but requests.
+struct Inputs {
+    answers: Receiver<tandem_cluster::LeaseAnswer>,
+    ends: Receiver<Done>,
+    confirmed: UnboundedReceiver<bool>,
+    placements: Receiver<Vec<Option<Placed>>>,
 }
 
 /// What this node sees of itself.
@@ -193,49 +242,68 @@ struct Looks {
     next: Nanos,
 }
 
-struct Loop {
-    clock: Clock,
-    cluster: Cluster,
-    effects: Effects,
+pub(super) struct Loop {
+    pub(super) clock: Clock,
+    pub(super) cluster: Cluster,
+    /// What it is made of, where that changes.
+    pub(super) config: ClusterConfig,
+    pub(super) incarnation: u64,
+    pub(super) effects: Effects,
     looks: Looks,
     leaving: Vec<oneshot::Sender<()>>,
+    /// Where members come and go.
+    pub(super) enrolment: Option<Enrolment>,
+    /// The operator wants this node left alone.
+    pub(super) maintenance: bool,
+    /// EC2 does not have it among the members.
+    pub(super) unwanted: bool,
+    /// It is in the list no more, and lets go of what it holds.
+    pub(super) parting: bool,
 }
 
 impl Loop {
-    async fn run(
-        &mut self,
-        mut requests: Receiver<ClusterRequest>,
-        mut answers: Receiver<tandem_cluster::LeaseAnswer>,
-        mut ends: Receiver<Done>,
-        mut confirmed: UnboundedReceiver<bool>,
-        mut placements: Receiver<Vec<Option<Placed>>>,
-    ) {
+    /// Until nobody can ask any more, `false`, or until this node is no member, `true`.
+    async fn run(&mut self, requests: &mut Receiver<ClusterRequest>, inputs: &mut Inputs) -> bool {
         loop {
             let now = self.clock.now();
             // Before anything that came in meanwhile: a machine that was stopped has lost time, and with it its votes.
             self.cluster.on_wall_clock(now, wall_ns());
             self.look(now);
+            let enrolling = self.enrol(now);
             while let Some(output) = self.cluster.poll_output() {
                 self.effects.perform(output).await;
+            }
+            if let Some((enrolment, request)) = self.enrolment.as_ref().zip(enrolling) {
+                // Only now: until when workers may send follows already from who may be a member by it.
+                enrolment.perform(request);
+            }
+            if self.has_left() {
+                return true;
             }
             if self.cluster.holds_nothing() {
                 for left in self.leaving.drain(..) {
                     let _ = left.send(());
                 }
             }
-            let wake = self.clock.instant(self.cluster.next_deadline().min(self.looks.next));
+            let due = self.enrolment.as_ref().map_or(Nanos(u64::MAX), Enrolment::next_deadline);
+            let wake = self.clock.instant(self.cluster.next_deadline().min(self.looks.next).min(due));
             tokio::select! {
                 () = poll_fn(|context| self.effects.paths.poll_readable(context)) => self.receive(),
-                Some(answer) = answers.recv() => self.cluster.on_lease(self.clock.now(), &answer),
-                Some(done) = ends.recv() => self.on_done(done),
-                Some(here) = confirmed.recv() => {
+                Some(answer) = inputs.answers.recv() => self.cluster.on_lease(self.clock.now(), &answer),
+                Some(done) = inputs.ends.recv() => self.on_done(done),
+                Some(here) = inputs.confirmed.recv() => {
                     let location = if here { Location::Here } else { Location::Elsewhere };
                     self.cluster.on_located(self.clock.now(), SERVICE, location);
                 }
-                Some(placed) = placements.recv() => self.on_placed(placed),
+                Some(placed) = inputs.placements.recv() => self.on_placed(placed),
+                happened = Enrolment::next(&mut self.enrolment) => {
+                    if let Some(enrolment) = &mut self.enrolment {
+                        enrolment.on(self.clock.now(), happened);
+                    }
+                }
                 request = requests.recv() => match request {
                     Some(request) => self.on_request(request),
-                    None => return,
+                    None => return false,
                 },
                 () = sleep_until(wake) => {
                     let now = self.clock.now();
@@ -263,7 +331,8 @@ impl Loop {
     fn on_placed(&mut self, placed: Vec<Option<Placed>>) {
         for (member, placed) in (0..).map(MemberId).zip(placed) {
             if let Some(placed) = placed {
-                self.cluster.set_placement(member, placement(placed));
+                let Placed { zone, subnet, group, partition, .. } = placed;
+                self.cluster.set_placement(member, placement(zone, subnet, group, partition));
             }
         }
     }
@@ -313,7 +382,8 @@ impl Loop {
                 let _ = answer.send(self.cluster.force(now, SERVICE));
             }
             ClusterRequest::Maintenance(on, answer) => {
-                self.cluster.set_maintenance(now, on);
+                self.maintenance = on;
+                self.cluster.set_maintenance(now, on || self.unwanted);
                 let _ = answer.send(());
             }
             ClusterRequest::Leave(answer) => {
@@ -347,9 +417,13 @@ async fn look_for_members(aws: Aws, addresses: Vec<IpAddr>, placed: Sender<Vec<O
     }
 }
 
-fn placement(placed: Placed) -> Placement {
-    let partition = placed.partition;
-    let group = placed.group.map(|(name, strategy)| PlacementGroup {
+pub(super) fn placement(
+    zone: String,
+    subnet: String,
+    group: Option<(String, Strategy)>,
+    partition: Option<u16>,
+) -> Placement {
+    let group = group.map(|(name, strategy)| PlacementGroup {
         name,
         strategy: match strategy {
             Strategy::Spread => GroupStrategy::Spread,
@@ -358,7 +432,7 @@ fn placement(placed: Placed) -> Placement {
         },
         partition,
     });
-    Placement { zone: placed.zone, subnet: placed.subnet, host: None, group }
+    Placement { zone, subnet, host: None, group }
 }
 
 fn wall_ns() -> u64 {

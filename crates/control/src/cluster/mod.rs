@@ -4,6 +4,8 @@
 //! that it is alive.
 
 mod effects;
+mod enrolment;
+mod joining;
 mod lease;
 mod member;
 mod sockets;
@@ -22,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 
 pub(crate) use effects::{LetGo, TakeOver};
+pub(crate) use enrolment::Discovery;
 pub(crate) use member::{Setup, run};
 pub(crate) use view::{ClusterStatus, ClusterView};
 
@@ -115,6 +118,22 @@ pub enum ClusterError {
     /// The store's URL.
     #[error("cluster.store: {0}")]
     Store(String),
+    /// Who is a member cannot be asked.
+    #[error("cluster.discover: {0}")]
+    Discovery(String),
+    /// Nobody is.
+    #[error("cluster.discover: EC2 knows no instance that runs and has {0}: are name, region and account right?")]
+    NobodyFound(String),
+    /// This instance is none.
+    #[error("cluster.discover: this instance, {own}, does not have {by}; those that have are {found}")]
+    NotAmong {
+        /// This instance.
+        own: String,
+        /// What members have in common.
+        by: String,
+        /// The members.
+        found: String,
+    },
     /// What the machine does not take.
     #[error("cluster: {0}")]
     Config(#[from] ClusterConfigError),

@@ -37,6 +37,11 @@ impl Paths {
         Ok(Self { sockets, members, buffer: [0; MAX_BEAT_BYTES + 1] })
     }
 
+    /// Members came or went.
+    pub(crate) fn set_members(&mut self, members: Vec<Vec<SocketAddr>>) {
+        self.members = members;
+    }
+
     /// Ready when any socket has a datagram.
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         // Each is asked, so that each wakes the task.

@@ -22,6 +22,19 @@ pub(crate) struct ClusterView {
 }
 
 impl ClusterView {
+    /// As a node sees it that is no member yet.
+    pub(crate) fn of_nobody(aws: Option<&Aws>) -> Self {
+        Self {
+            members: Vec::new(),
+            services: Vec::new(),
+            alarms: Vec::new(),
+            counters: ClusterCounters::default(),
+            explanation: None,
+            aws: aws.map(Aws::view),
+            active: false,
+        }
+    }
+
     pub(crate) fn of(cluster: &Cluster, now: Nanos, aws: Option<&Aws>) -> Self {
         Self {
             members: cluster.members(now),

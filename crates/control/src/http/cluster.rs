@@ -26,7 +26,9 @@ pub(super) enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, error) = match self {
-            Self::None => (StatusCode::NOT_FOUND, "this node is in no cluster (cluster.members)".to_owned()),
+            Self::None => {
+                (StatusCode::NOT_FOUND, "this node is in no cluster (cluster.members, cluster.discover)".to_owned())
+            }
             Self::Silent => (StatusCode::SERVICE_UNAVAILABLE, "the cluster's thread does not answer".to_owned()),
             Self::Order(error @ OrderError::UnknownMember) => (StatusCode::NOT_FOUND, error.to_string()),
             Self::Order(error) => (StatusCode::CONFLICT, error.to_string()),

@@ -123,12 +123,13 @@ fn ec2(aws: &Value) -> String {
 
 fn explanation(view: &Value) -> String {
     let explanation = &view["explanation"];
-    let mut page = format!(
-        "{} has the addresses; {} of {} votes are needed to have them\n",
-        explanation["holder"].as_str().unwrap_or("nobody"),
-        explanation["votes"][1],
-        explanation["votes"][0],
-    );
+    let (votes, needed) = (&explanation["votes"][0], &explanation["votes"][1]);
+    let rule = if explanation["membership"] == "enrolled" {
+        "the store says who of its list of members has them".to_owned()
+    } else {
+        format!("{needed} of {votes} votes are needed to have them")
+    };
+    let mut page = format!("{} has the addresses; {rule}\n", explanation["holder"].as_str().unwrap_or("nobody"));
     page += &format!("successors: {}\n", text(&explanation["rule"]));
     for (successor, place) in rows(&explanation["successors"]).zip(1..) {
         let able = if successor["able"] == true { format!("{place}.") } else { "- ".to_owned() };

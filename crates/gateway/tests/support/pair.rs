@@ -39,7 +39,12 @@ impl Pair {
     /// Networks, the store, and both gateways, ready; neither has the floating addresses. `callee` says what the callee
     /// speaks, `cores` where each worker polls.
     pub fn up(callee: &str, cores: [usize; 2]) -> Self {
-        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], 1, String::new(), |_| ())
+        Self::up_with(callee, cores, "", |_| ())
+    }
+
+    /// The same with more in the configuration, and something to do before the gateways start.
+    pub fn up_with(callee: &str, cores: [usize; 2], more: &str, prepare: impl FnOnce(&Self)) -> Self {
+        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], 1, more.to_owned(), prepare)
     }
 
     /// The same as members of a cluster, whose third vote is the store's.
@@ -49,9 +54,20 @@ impl Pair {
 
     /// The same with more in the configuration, and something to do before the gateways start.
     pub fn clustered_with(callee: &str, cores: [usize; 2], more: &str, prepare: impl FnOnce(&Self)) -> Self {
+        Self::clustered_by(LISTED, callee, cores, more, prepare)
+    }
+
+    /// The same with members that are found as this says.
+    pub fn clustered_by(
+        members: &str,
+        callee: &str,
+        cores: [usize; 2],
+        more: &str,
+        prepare: impl FnOnce(&Self),
+    ) -> Self {
         let scratch = [Scratch::new(), Scratch::new()];
         // Long enough for two workers and the parties on two cores.
-        let cluster = cluster(&scratch[0], 200, STORES[0]) + more;
+        let cluster = cluster(&scratch[0], 200, STORES[0], members) + more;
         Self::start_all(callee, cores, scratch, 1, cluster, prepare)
     }
 
@@ -63,7 +79,7 @@ impl Pair {
     /// The same with more in the configuration.
     pub fn watching_with(beat_ms: u32, more: &str) -> Self {
         let scratch = [Scratch::new(), Scratch::new()];
-        let cluster = cluster(&scratch[0], beat_ms, STORES[1]) + more;
+        let cluster = cluster(&scratch[0], beat_ms, STORES[1], LISTED) + more;
         Self::start_all("G722, PCMA, G729", [1, 1], scratch, 2, cluster, |_| ())
     }
 
@@ -238,8 +254,13 @@ impl Drop for Pair {
     }
 }
 
+/// Members as both have them in their files.
+const LISTED: &str = r#"members:
+    - { name: node-a, heartbeat: ["10.79.0.11:7946"] }
+    - { name: node-b, heartbeat: ["10.79.0.12:7946"] }"#;
+
 /// The section `cluster`.
-fn cluster(scratch: &Scratch, beat_ms: u32, store: &str) -> String {
+fn cluster(scratch: &Scratch, beat_ms: u32, store: &str, members: &str) -> String {
     let secret = scratch.path().join("secret");
     fs::write(&secret, [7; 48]).expect("a secret");
     format!(
@@ -248,9 +269,7 @@ cluster:
   secret_file: "{}"
   store: "redis://10.79.0.9:{store}/"
   beat_ms: {beat_ms}
-  members:
-    - {{ name: node-a, heartbeat: ["10.79.0.11:7946"] }}
-    - {{ name: node-b, heartbeat: ["10.79.0.12:7946"] }}
+  {members}
 "#,
         secret.display()
     )
