@@ -231,7 +231,7 @@ fn addresses_of_a_killed_gateway_move_in_ec2_to_the_other_and_calls_go_on() {
     let figures = figures(&simulator, other);
     let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["ConcurrentCalls", "Headroom", "Loss", "MOS", "Retransmissions", "SuccessfulCalls"]);
-    let of = |name: &str| figures.iter().find(|(known, _)| known == name).expect("a figure").1;
+    let of = |name: &str| figures[name];
     assert!((1.0..=5.0).contains(&of("MOS")) && (0.0..=100.0).contains(&of("Loss")), "{figures:?}");
 
     // The group ends the instance: the gateway has no calls any more, says so, and ends.
