@@ -271,7 +271,7 @@ fn rules_change_over_the_interface_while_a_call_goes_on() {
 #[test]
 fn a_call_stays_in_the_gateways_zone_until_nobody_there_has_room() {
     let bench = Bench::changed("order: listed", "", |configuration| {
-        let configuration = configuration.replace("\ndpdk:", "\nnode: { zone: zone-a }\ndpdk:");
+        let configuration = configuration.replace("\ngroups:", "\nnode: { zone: zone-a }\ngroups:");
         let configuration = configuration.replace("{ name: first,", "{ name: first, zone: zone-b,");
         configuration.replace("{ name: second,", "{ name: second, zone: zone-a, max_calls: 1,")
     });
