@@ -109,11 +109,12 @@ mod tests {
 
     /// Actions as policies have them: `service:NameOfAction`.
     fn permissions(text: &str) -> BTreeSet<String> {
-        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == ':'));
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == ':' || c == '_'));
         let is_action = |word: &&str| {
             let Some((service, name)) = word.split_once(':') else { return false };
             let known = ["ec2", "autoscaling", "cloudwatch", "route53"].contains(&service);
-            known && name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains(':')
+            // What an instance is going through is named alike, with `_`.
+            known && name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains([':', '_'])
         };
         words.filter(is_action).map(str::to_owned).collect()
     }

@@ -189,8 +189,8 @@ fn what_is_recorded_and_copied_goes_on_at_the_other_gateway() {
     }
     let wav = hound::WavReader::open(files[2]).expect("the second recording is whole");
     assert_eq!(wav.spec().channels, 2);
-    // At least a second and a half of the two that were heard.
-    assert!(wav.duration() >= wav.spec().sample_rate * 3 / 2, "{} samples", wav.duration());
+    // Of the two seconds that were heard it misses what was said before the recorder was asked again.
+    assert!(wav.duration() >= wav.spec().sample_rate, "{} samples", wav.duration());
 }
 
 #[test]

@@ -41,7 +41,8 @@ impl Heard {
             if (JUMP..0x8000).contains(&ahead) {
                 self.since = Some(sequence);
                 self.resumed = self.resumed.or(Some(now));
-            } else if self.since.is_some_and(|since| sequence.wrapping_sub(since) >= 0x8000) {
+            } else if self.since.is_some_and(|since| (JUMP / 2..0x8000).contains(&since.wrapping_sub(sequence))) {
+                // What is behind by less was overtaken on its way through one node.
                 self.from_two += 1;
                 return;
             }
