@@ -229,7 +229,7 @@ fn addresses_of_a_killed_gateway_move_in_ec2_to_the_other_and_calls_go_on() {
     pair.node(other).records(2);
     wait_for("all figures", || figures(&simulator, other).len() == 6);
     let figures = figures(&simulator, other);
-    let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = figures.keys().map(String::as_str).collect();
     assert_eq!(names, ["ConcurrentCalls", "Headroom", "Loss", "MOS", "Retransmissions", "SuccessfulCalls"]);
     let of = |name: &str| figures[name];
     assert!((1.0..=5.0).contains(&of("MOS")) && (0.0..=100.0).contains(&of("Loss")), "{figures:?}");

@@ -136,7 +136,7 @@ impl RateBench<'_> {
 fn at_half_load(
     measurement: &Measurement,
     news: &mut dyn FnMut(News<'_>),
-    run: &mut dyn FnMut(&Next<'_>, &mut dyn FnMut(News<'_>)) -> anyhow::Result<Option<Point>>,
+    mut run: impl FnMut(&Next<'_>, &mut dyn FnMut(News<'_>)) -> anyhow::Result<Option<Point>>,
 ) -> anyhow::Result<Option<Point>> {
     let calls = measurement.answer.held.div_ceil(2);
     let at_s = measurement.points.last().map_or(0.0, |last| last.at_s + last.seconds);
