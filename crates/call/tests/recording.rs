@@ -6,7 +6,7 @@ mod support;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use support::{ALICE, BOB, GATEWAY, Phone, Sip, Stage, config, sdp};
-use tandem_contract::{Codec, Command, ForkTarget, Function, LegSide};
+use tandem_contract::{Codec, ForkTarget, LegSide};
 
 /// The recording server.
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), 5060);
@@ -45,19 +45,8 @@ fn accepted(stage: &mut Stage) {
     stage.more[0].expect_request("ACK");
 }
 
-/// Copies that workers were asked for last, by leg.
-fn copies(stage: &Stage) -> [Option<ForkTarget>; 2] {
-    let mut copies = [None; 2];
-    for (_, command) in &stage.commands {
-        if let Command::Function { function: Function::Fork { leg, to }, .. } = command {
-            copies[leg.index()] = *to;
-        }
-    }
-    copies
-}
-
 fn addresses(stage: &Stage) -> [Option<SocketAddr>; 2] {
-    copies(stage).map(|copy| copy.map(|copy| copy.remote))
+    stage.copies().map(|copy| copy.map(|copy| copy.remote))
 }
 
 #[test]
@@ -98,7 +87,7 @@ fn copies_begin_with_the_servers_answer_and_its_session_ends_with_the_call() {
     let mut stage = stage();
     accepted(&mut stage);
     assert_eq!(addresses(&stage), [7000, 7002].map(|port| Some(SocketAddr::new(SERVER.ip(), port))));
-    assert_ne!(copies(&stage)[0].map(|copy| copy.ssrc), copies(&stage)[1].map(|copy| copy.ssrc));
+    assert_ne!(stage.copies()[0].map(|copy| copy.ssrc), stage.copies()[1].map(|copy| copy.ssrc));
     stage.alice_hangs_up();
     let bye = stage.more[0].expect_request("BYE");
     let ok = stage.more[0].answer(&bye, 200, "OK", "");
@@ -175,12 +164,12 @@ fn an_answer_that_comes_after_the_call_is_acknowledged_and_ended() {
 fn the_node_that_takes_a_call_over_takes_its_session_over() {
     let mut stage = stage();
     accepted(&mut stage);
-    let before = copies(&stage);
+    let before = stage.copies();
     stage.pass_ms(1_000);
     stage.commands.clear();
     stage.crash();
     stage.bob.drain("ACK");
-    let after = copies(&stage);
+    let after = stage.copies();
     for leg in LegSide::BOTH {
         let of = |copies: &[Option<ForkTarget>; 2]| copies[leg.index()].map(|copy| (copy.remote, copy.ssrc));
         assert_eq!(of(&before), of(&after));

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use support::{ALICE, BOB, GATEWAY, Phone, Sip, Stage, config, peer, sdp};
 use tandem_call::{Conditions, PeerId, Rewrite, Route, SrtpPolicy, Target};
-use tandem_contract::{Codec, Command, CryptoSuite, ForkTarget, Function};
+use tandem_contract::{Codec, CryptoSuite};
 
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), 5060);
 const CAROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 3)), 5060);
@@ -64,16 +64,6 @@ fn recorded(stage: &mut Stage) -> Sip {
     invite
 }
 
-fn copies(stage: &Stage) -> [Option<ForkTarget>; 2] {
-    let mut copies = [None; 2];
-    for (_, command) in &stage.commands {
-        if let Command::Function { function: Function::Fork { leg, to }, .. } = command {
-            copies[leg.index()] = *to;
-        }
-    }
-    copies
-}
-
 /// What stands between two texts.
 fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
     let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}")).1;
@@ -103,7 +93,7 @@ fn bob_changes(stage: &mut Stage, body: &str) {
 fn another_codec_is_told_to_the_server_while_the_copies_go_on() {
     let mut stage = stage(SrtpPolicy::Off);
     let first = recorded(&mut stage);
-    let before = copies(&stage);
+    let before = stage.copies();
     bob_changes(&mut stage, &sdp(BOB, 6000, "9", ""));
     let second = stage.more[0].expect_request("INVITE");
     assert_eq!(second.header("Call-ID"), first.header("Call-ID"));
@@ -115,7 +105,7 @@ fn another_codec_is_told_to_the_server_while_the_copies_go_on() {
     assert_eq!((version(&first)[1].as_str(), version(&second)[1].as_str()), ("1", "2"));
     assert_eq!(session_id(&second), session_id(&first));
     server_accepts(&mut stage, &second);
-    assert_eq!(copies(&stage), before, "numbers go on");
+    assert_eq!(stage.copies(), before, "numbers go on");
     let counters = stage.switch.counters();
     assert_eq!((counters.recordings_begun, counters.recordings_changed), (1, 1));
     stage.alice_hangs_up();
@@ -137,7 +127,7 @@ fn what_changes_nothing_for_the_server_is_not_told() {
 fn a_hold_stops_the_streams_and_is_in_the_metadata_until_it_is_taken_back() {
     let mut stage = stage(SrtpPolicy::Off);
     let first = recorded(&mut stage);
-    let before = copies(&stage);
+    let before = stage.copies();
     for (direction, mirrored) in [("sendonly", "recvonly"), ("sendrecv", "sendrecv")] {
         let invite = stage.alice.request("INVITE", &sdp(ALICE, 4000, "0", &format!("a={direction}\r\n")));
         stage.alice_sends(invite);
@@ -158,7 +148,7 @@ fn a_hold_stops_the_streams_and_is_in_the_metadata_until_it_is_taken_back() {
         server_accepts(&mut stage, &told);
         stage.more[0].expect_silence();
     }
-    assert_eq!(copies(&stage), before);
+    assert_eq!(stage.copies(), before);
 }
 
 #[test]
@@ -193,7 +183,7 @@ fn a_change_that_the_server_refuses_leaves_the_copies_and_one_that_met_another_i
     for (status, is_again) in [(488, false), (491, true)] {
         let mut stage = stage(SrtpPolicy::Off);
         recorded(&mut stage);
-        let before = copies(&stage);
+        let before = stage.copies();
         bob_changes(&mut stage, &sdp(BOB, 6000, "9", ""));
         let told = stage.more[0].expect_request("INVITE");
         server_answers(&mut stage, &told, status, "", "");
@@ -209,7 +199,7 @@ fn a_change_that_the_server_refuses_leaves_the_copies_and_one_that_met_another_i
             assert!(stream(&again, 2).contains("RTP/AVP 9\r\n"));
             server_accepts(&mut stage, &again);
         }
-        assert_eq!(copies(&stage), before);
+        assert_eq!(stage.copies(), before);
         assert_eq!(stage.switch.counters().recording_changes_refused, u64::from(!is_again));
         stage.alice_hangs_up();
         let bye = stage.more[0].expect_request("BYE");
@@ -248,7 +238,7 @@ fn a_server_that_no_longer_knows_the_session_or_leaves_is_called_again() {
         }
         let counters = stage.switch.counters();
         assert_eq!((counters.recordings_lost, counters.recordings_missing), (1, 1));
-        assert_eq!(copies(&stage), [None; 2]);
+        assert_eq!(stage.copies(), [None; 2]);
         stage.pass_ms(4_900);
         stage.more[0].expect_silence();
         stage.pass_ms(200);
@@ -256,7 +246,7 @@ fn a_server_that_no_longer_knows_the_session_or_leaves_is_called_again() {
         assert_ne!(again.header("Call-ID"), first.header("Call-ID"));
         server_accepts(&mut stage, &again);
         assert_eq!(stage.switch.counters().recordings_missing, 0);
-        assert!(copies(&stage).iter().all(Option::is_some));
+        assert!(stage.copies().iter().all(Option::is_some));
         stage.alice_hangs_up();
         let bye = stage.more[0].expect_request("BYE");
         server_answers(&mut stage, &bye, 200, "", "");
@@ -316,7 +306,7 @@ fn copies_are_protected_by_the_offered_key_that_the_server_chose_and_stay_so() {
     let lines = [its_line(2, SUITES[1]), its_line(1, SUITES[0])];
     server_answers(&mut stage, &invite, 200, &wanted("RTP/SAVP", [&lines[0], &lines[1]]), "");
     stage.more[0].expect_request("ACK");
-    let before = copies(&stage);
+    let before = stage.copies();
     for (copy, (label, index)) in before.iter().zip([(1, 1), (2, 0)]) {
         let key = copy.and_then(|copy| copy.key).expect("a key");
         let line = tandem_call::CryptoLine { tag: index as u32 + 1, key };
@@ -327,12 +317,12 @@ fn copies_are_protected_by_the_offered_key_that_the_server_chose_and_stay_so() {
     assert_eq!(crypto(&told, 1), [crypto(&invite, 1)[1].clone()], "what was agreed, and nothing beside it");
     server_answers(&mut stage, &told, 200, &wanted("RTP/SAVP", [&lines[0], &lines[1]]), "");
     stage.more[0].expect_request("ACK");
-    assert_eq!(copies(&stage), before);
+    assert_eq!(stage.copies(), before);
 
     stage.pass_ms(1_000);
     stage.crash();
     stage.bob.drain("ACK");
-    let after = copies(&stage);
+    let after = stage.copies();
     for (before, after) in before.iter().flatten().zip(after.iter().flatten()) {
         assert_eq!((before.remote, before.key), (after.remote, after.key));
         assert_ne!(before.ssrc, after.ssrc, "the key never protects the same numbers twice");
@@ -349,12 +339,12 @@ fn a_server_without_keys_gets_copies_in_the_clear_where_that_may_be_and_none_whe
         assert_eq!(crypto(&invite, 1).len(), SUITES.len());
         server_answers(&mut stage, &invite, 200, &wanted("RTP/AVP", [""; 2]), "");
         stage.more[0].expect_request("ACK");
-        let is_recorded = copies(&stage).iter().all(|copy| copy.is_some_and(|copy| copy.key.is_none()));
+        let is_recorded = stage.copies().iter().all(|copy| copy.is_some_and(|copy| copy.key.is_none()));
         assert_eq!(is_recorded, policy == SrtpPolicy::Optional);
         if !is_recorded {
             let bye = stage.more[0].expect_request("BYE");
             server_answers(&mut stage, &bye, 200, "", "");
-            assert_eq!(copies(&stage), [None; 2]);
+            assert_eq!(stage.copies(), [None; 2]);
             assert_eq!(stage.switch.counters().recordings_missing, 1);
         }
     }
@@ -371,5 +361,5 @@ fn a_call_whose_session_was_not_up_is_recorded_by_the_node_that_takes_over() {
     stage.pass_ms(5_100);
     let again = stage.more[0].expect_request("INVITE");
     server_accepts(&mut stage, &again);
-    assert!(copies(&stage).iter().all(Option::is_some));
+    assert!(stage.copies().iter().all(Option::is_some));
 }

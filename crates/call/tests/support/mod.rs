@@ -16,7 +16,9 @@ use tandem_call::{
     MessageLimits, Output, Peer, PeerId, PortRange, Question, RecordKind, RegistrationState, Replica, Rewrite, Route,
     Switch, SwitchConfig, Target, Timeouts, Transport, TrunkEvent, WallClock, WorkerSlots,
 };
-use tandem_contract::{Codec, Command, Event, FlowId, LegConfig, LegCounters, LegPosition, Nanos, Refusal, WorkerId};
+use tandem_contract::{
+    Codec, Command, Event, FlowId, ForkTarget, Function, LegConfig, LegCounters, LegPosition, Nanos, Refusal, WorkerId,
+};
 
 pub const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
 pub const ALICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5060);
@@ -122,6 +124,17 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Copies that workers were asked for last, by leg.
+    pub fn copies(&self) -> [Option<ForkTarget>; 2] {
+        let mut copies = [None; 2];
+        for (_, command) in &self.commands {
+            if let Command::Function { function: Function::Fork { leg, to }, .. } = command {
+                copies[leg.index()] = *to;
+            }
+        }
+        copies
+    }
+
     pub fn new() -> Self {
         Self::with(config())
     }
