@@ -148,7 +148,7 @@ impl Gateway {
         let path = scratch.path().join("tandem.yaml");
         fs::write(&path, configuration).expect("the configuration is written");
         let mut command = inside(namespace, env!("CARGO_BIN_EXE_tandem"));
-        command.arg("run").arg("--config").arg(&path);
+        command.arg("run").arg("--config").arg(&path).env("TANDEM_TRY_DISCOVERY", "1");
         let process = Process::spawn("the gateway", &mut command, scratch.path().join("gateway.log"));
         let mut gateway = Self {
             process,
