@@ -342,6 +342,10 @@ fn members_are_instances_with_a_tag_and_come_and_go_with_them() {
     let scratch = &pair.scratch[holder];
     let mut command = inside(Some(&pair.namespace(holder)), env!("CARGO_BIN_EXE_tandem"));
     command.arg("run").arg("--config").arg(scratch.path().join("tandem.yaml"));
+    let output = command.output().expect("tandem runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("cluster.discover is on trial") && said.contains("TANDEM_TRY_DISCOVERY=1"), "{said}");
+    command.env("TANDEM_TRY_DISCOVERY", "1");
     let mut stranger = Process::spawn("the stranger", &mut command, scratch.path().join("stranger.log"));
     let until = Instant::now() + Duration::from_secs(60);
     while stranger.is_running() {
