@@ -55,6 +55,7 @@ pub use clips::ClipFileError;
 pub use cluster::{ClusterError, WorkerFence};
 pub use http::{HttpError, TokenError, routes_markdown};
 pub use logging::{LogHandle, init as init_logging};
+pub use memory_traffic::memory_traffic_octets;
 pub use metrics::{drop_reasons_markdown, metrics_markdown, stages_markdown};
 pub use ports::{PortReader, PortReading, PortSpreading};
 pub use records::RecordsError;

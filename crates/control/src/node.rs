@@ -15,7 +15,7 @@ use crate::cluster::{ClusterHandle, ClusterRequest, ClusterStatus};
 use crate::database::StoreState;
 use crate::hep::HepState;
 use crate::http::{Gate, Subscribers};
-use crate::memory_traffic;
+use crate::memory_traffic::memory_traffic_octets;
 use crate::metrics::{Latency, Quantiles, Scrape};
 use crate::order::Request;
 use crate::ports::PortReader;
@@ -77,7 +77,7 @@ impl Node {
         Scrape {
             ready: switch.as_ref().is_some_and(|switch| switch.not_ready.is_empty()),
             uptime_s: self.started.elapsed().as_secs(),
-            memory_octets: memory_traffic::octets(Path::new(memory_traffic::RESCTRL)),
+            memory_octets: memory_traffic_octets(Path::new("/")),
             switch,
             cluster: cluster.unwrap_or_default(),
             hep: self.hep.clone(),

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use support::pair::{CALLEE, CALLER, Pair, SIP};
+use support::pair::Pair;
 use support::softphone::alone;
 use support::talkers::{Standing, Talkers};
 use support::{Process, inside, may_make_networks, repository};
@@ -181,11 +181,10 @@ fn addresses_of_a_killed_gateway_move_in_ec2_to_the_other_and_calls_go_on() {
     let other = 1 - holder;
     wait_for("the first move", || are_at(&simulator, holder));
     wait_for("both are in service", || goes_on(&simulator));
-    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], 2, &["PCMA"]);
+    let mut talkers = pair.talkers(2, &["PCMA"]);
     talkers.call(PATIENCE);
     talkers.hear(50, PATIENCE);
-    pair.await_warm(other, 2);
-    pair.await_fit(holder);
+    pair.await_copied(holder, 2);
     wait_for("where members are", || {
         let page = pair.node(other).ctl(&["cluster", "explain"]).stdout;
         let page = String::from_utf8_lossy(&page).into_owned();
@@ -223,8 +222,7 @@ fn addresses_of_a_killed_gateway_move_in_ec2_to_the_other_and_calls_go_on() {
     let view = pair.node(other).ctl_json(&["cluster"]);
     assert_eq!((&view["aws"]["moves"], &view["aws"]["addresses_here"]), (&1.into(), &true.into()), "{view}");
     println!("the move, of which own_ms is spent outside EC2: {}", view["aws"]["last_move"]);
-    let from_two: u64 = (0..2).flat_map(|party| talkers.heard(party)).map(|heard| heard.from_two).sum();
-    assert_eq!(from_two, 0, "one gateway alone is heard");
+    assert_eq!(talkers.of_two_nodes(), 0, "one gateway alone is heard");
     assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended; 2]);
     pair.node(other).records(2);
     wait_for("all figures", || figures(&simulator, other).len() == 6);
@@ -250,11 +248,10 @@ fn a_move_is_made_again_when_ec2_throttles_or_does_not_answer_and_goes_back_when
     let holder = pair.await_holder();
     let other = 1 - holder;
     wait_for("the first move", || are_at(&simulator, holder));
-    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], 1, &["PCMA"]);
+    let mut talkers = pair.talkers(1, &["PCMA"]);
     talkers.call(PATIENCE);
     talkers.hear(20, PATIENCE);
-    pair.await_warm(other, 1);
-    pair.await_fit(holder);
+    pair.await_copied(holder, 1);
 
     let slow = Fault::Delay(Duration::from_millis(700));
     simulator.order(ASSIGN, &[Fault::Throttle, Fault::Fail, slow, Fault::Vanish]);
@@ -275,8 +272,7 @@ fn a_move_is_made_again_when_ec2_throttles_or_does_not_answer_and_goes_back_when
         pair.node(other).ctl_json(&["cluster"])["aws"]["last_move"]
     );
 
-    pair.await_warm(holder, 1);
-    pair.await_fit(other);
+    pair.await_copied(other, 1);
     simulator.order(ASSIGN, &[Fault::Refuse, Fault::Refuse]);
     let before = moves(&called(&simulator, other, ordered)).len();
     pair.node(other).ctl_json(&["failover"]);
@@ -309,11 +305,10 @@ fn members_are_instances_with_a_tag_and_come_and_go_with_them() {
     let names = ["i-a", "i-b"];
     wait_for("both are members", || (0..2).all(|node| members(&pair, node) == names));
     wait_for("the first move", || are_at(&simulator, holder));
-    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], 1, &["PCMA"]);
+    let mut talkers = pair.talkers(1, &["PCMA"]);
     talkers.call(PATIENCE);
     talkers.hear(20, PATIENCE);
-    pair.await_warm(other, 1);
-    pair.await_fit(holder);
+    pair.await_copied(holder, 1);
     let page = pair.node(other).ctl(&["cluster", "explain"]).stdout;
     let page = String::from_utf8_lossy(&page).into_owned();
     assert!(page.contains("the store says who of its list of members has them"), "{page}");
@@ -379,7 +374,7 @@ fn a_takeover_by_hand_moves_the_addresses_in_ec2_too_and_says_where_they_did_not
     let (pair, simulator) = pair_with(|callee, prepare| Pair::up_with(callee, CORES, AWS, |pair| prepare(pair)));
     assert_eq!(pair.take_over(1), 0);
     assert!(are_at(&simulator, 1), "{:?}", simulator.world());
-    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], 1, &["PCMA"]);
+    let mut talkers = pair.talkers(1, &["PCMA"]);
     talkers.call(PATIENCE);
     talkers.hear(20, PATIENCE);
     pair.await_warm(0, 1);

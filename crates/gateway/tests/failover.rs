@@ -6,7 +6,7 @@ mod support;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use support::pair::{CALLEE, CALLER, Pair, SIP};
+use support::pair::{CALLEE, Pair};
 use support::softphone::alone;
 use support::talkers::{Standing, Talkers};
 use support::{Scratch, may_make_networks};
@@ -16,7 +16,7 @@ const CORES: [usize; 2] = [1, 1];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn talkers(pair: &Pair, calls: usize, codecs: &[&str]) -> Talkers {
-    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], calls, codecs);
+    let mut talkers = pair.talkers(calls, codecs);
     talkers.call(PATIENCE);
     talkers
 }
@@ -42,8 +42,7 @@ fn calls_of_a_gateway_that_was_killed_go_on_at_the_other_and_are_recorded_once()
     talkers.listen_anew();
     assert_eq!(pair.take_over(1), 4);
     hear(&mut talkers, 50);
-    let from_two: u64 = (0..2).flat_map(|party| talkers.heard(party)).map(|heard| heard.from_two).sum();
-    assert_eq!(from_two, 0, "one gateway alone is heard");
+    assert_eq!(talkers.of_two_nodes(), 0, "one gateway alone is heard");
     assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended; 4]);
     let records = pair.node(1).records(4);
     pair.node(1).assert_idle();
@@ -70,15 +69,13 @@ fn a_node_that_stands_still_is_relieved_by_itself_and_is_not_heard_when_it_wakes
     let other = 1 - holder;
     let mut talkers = talkers(&pair, 2, &["PCMA"]);
     hear(&mut talkers, 50);
-    pair.await_warm(other, 2);
-    pair.await_fit(holder);
+    pair.await_copied(holder, 2);
     pair.node(holder).process.signal("STOP");
     talkers.listen_anew();
     hear(&mut talkers, 50);
     pair.node(holder).process.signal("CONT");
     hear(&mut talkers, 150);
-    let from_two: u64 = (0..2).flat_map(|party| talkers.heard(party)).map(|heard| heard.from_two).sum();
-    assert_eq!(from_two, 0, "one gateway alone is heard");
+    assert_eq!(talkers.of_two_nodes(), 0, "one gateway alone is heard");
     assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended; 2]);
     pair.node(other).records(2);
     assert_eq!(pair.records().len(), 2, "the one that woke let go of them");
@@ -167,8 +164,7 @@ fn what_is_recorded_and_copied_goes_on_at_the_other_gateway() {
     pair.node(holder).ctl_json(&["fork", &number, "caller", &to]);
     hear(&mut talkers, 50);
     assert!(copied() > 20, "the first one copies");
-    pair.await_warm(other, 1);
-    pair.await_fit(holder);
+    pair.await_copied(holder, 1);
     pair.node(holder).process.signal("KILL");
     pair.nodes[holder] = None;
     assert_eq!(pair.await_holder(), other);
@@ -204,8 +200,7 @@ fn a_media_port_without_a_link_hands_its_calls_over() {
     let other = 1 - holder;
     let mut talkers = talkers(&pair, 2, &["PCMA"]);
     hear(&mut talkers, 30);
-    pair.await_warm(other, 2);
-    pair.await_fit(holder);
+    pair.await_copied(holder, 2);
     pair.link(holder, "media0", "down");
     let until = Instant::now() + PATIENCE;
     while pair.await_holder() != other {

@@ -97,10 +97,7 @@ routes:
     }
 
     fn finish(self, records: usize) -> Vec<Value> {
-        let records = self.gateway.records(records);
-        self.gateway.assert_idle();
-        self.gateway.stop();
-        records
+        self.gateway.finish(records)
     }
 }
 

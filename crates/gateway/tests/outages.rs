@@ -8,9 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use support::pair::{CALLEE, CALLER, Pair, SIP};
+use support::pair::Pair;
 use support::softphone::alone;
-use support::talkers::{Standing, Talkers};
+use support::talkers::Standing;
 use support::{Scratch, may_make_networks};
 use tandem_testkit::Postgres;
 
@@ -107,7 +107,7 @@ fn a_call_goes_on_at_whichever_step_the_stores_die_and_its_record_comes_once_and
     let mut house = House::up(false);
     let holder = house.pair.await_holder();
     let other = 1 - holder;
-    let mut talkers = Talkers::new(&house.pair.endpoints(), SIP, [CALLER, CALLEE], 0, &["PCMA"]);
+    let mut talkers = house.pair.talkers(0, &["PCMA"]);
     for (done, dies_at) in STEPS.into_iter().enumerate() {
         house.await_metrics(holder, &THERE);
         let mut before = |step| {
@@ -148,7 +148,7 @@ fn a_takeover_succeeds_at_whichever_step_the_stores_die_and_loses_neither_calls_
     }
     let _alone = alone();
     let mut house = House::up(true);
-    let mut talkers = Talkers::new(&house.pair.endpoints(), SIP, [CALLER, CALLEE], 0, &["PCMA"]);
+    let mut talkers = house.pair.talkers(0, &["PCMA"]);
     for (done, die) in STEPS.into_iter().enumerate() {
         let holder = house.pair.await_holder();
         let other = 1 - holder;

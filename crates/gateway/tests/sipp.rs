@@ -90,10 +90,7 @@ shutdown: {{ drain_timeout_s: 1 }}
     }
 
     fn finish(self) -> Vec<Value> {
-        let records = self.gateway.records(1);
-        self.gateway.assert_idle();
-        self.gateway.stop();
-        records
+        self.gateway.finish(1)
     }
 }
 

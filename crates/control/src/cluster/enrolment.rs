@@ -173,6 +173,11 @@ impl Enrolment {
         let _ = self.requests.try_send(request);
     }
 
+    /// Whether this node is in the list, by that number.
+    pub(super) fn has_number(&self, number: MemberId) -> bool {
+        self.keeper.enrolled() == Some(number)
+    }
+
     /// Whether members came or went since this was asked last.
     pub(super) fn has_changed(&mut self) -> bool {
         let members = self.keeper.members();

@@ -83,7 +83,7 @@ impl Loop {
         let request = enrolment.keeper.request(now, holds);
         let unwanted = enrolment.keeper.is_unwanted();
         let changed = enrolment.has_changed();
-        if enrolment.keeper.enrolled() != Some(self.cluster.own()) {
+        if !enrolment.has_number(self.cluster.own()) {
             if !std::mem::replace(&mut self.parting, true) {
                 self.cluster.leave(now);
             }
@@ -103,7 +103,7 @@ impl Loop {
     /// Whether this node is no member by its number, and holds nothing.
     pub(super) fn has_left(&self) -> bool {
         let Some(enrolment) = &self.enrolment else { return false };
-        enrolment.keeper.enrolled() != Some(self.cluster.own()) && self.cluster.holds_nothing()
+        !enrolment.has_number(self.cluster.own()) && self.cluster.holds_nothing()
     }
 
     /// What is answered by who is no member yet.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::account::Account;
 use crate::cases::Case;
 use crate::ms;
-use crate::support::pair::{CALLEE, CALLER, Pair, SIP};
+use crate::support::pair::Pair;
 use crate::support::talkers::{Heard, Standing, Talkers, quantile, tally};
 
 pub const CODECS: [&str; 4] = ["G722", "PCMA", "G729", "PCMA+SRTP"];
@@ -80,7 +80,7 @@ impl fmt::Display for Run {
 /// All runs of one case, with the same networks and gateways.
 pub fn repeat(case: Case, calls: usize, repeats: usize, beat_ms: u32, mut progress: impl FnMut(&Run)) -> Vec<Run> {
     let mut pair = Pair::watching(beat_ms);
-    let mut talkers = Talkers::new(&pair.endpoints(), SIP, [CALLER, CALLEE], 0, &CODECS);
+    let mut talkers = pair.talkers(0, &CODECS);
     let run = |_| {
         let run = once(case, &mut pair, &mut talkers, calls);
         progress(&run);

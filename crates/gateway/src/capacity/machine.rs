@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tandem_capacity::report::{Cpu, HugePages, Instance, Machine, Nic};
+use tandem_control::memory_traffic_octets;
 
 /// The instance metadata service, version 2.
 const METADATA: &str = "http://169.254.169.254";
@@ -39,7 +40,7 @@ pub(super) fn facts(root: &Path, name: Option<String>) -> Machine {
         instance: if amazon { instance(METADATA) } else { None },
         memory_counters: look.memory_counters(),
         // Where it cannot be compared with what is moved, it says nothing.
-        memory_gb_s: look.tells_memory_traffic().then(most_memory_gb_s),
+        memory_gb_s: memory_traffic_octets(root).map(|_| most_memory_gb_s()),
     }
 }
 
@@ -62,12 +63,6 @@ impl Look<'_> {
     fn link(&self, path: &str) -> Option<String> {
         let target = std::fs::read_link(self.root.join(path)).ok()?;
         Some(target.file_name()?.to_string_lossy().into_owned())
-    }
-
-    /// Memory bandwidth monitoring, where it is mounted.
-    fn tells_memory_traffic(&self) -> bool {
-        const CACHES: &str = "sys/fs/resctrl/mon_data";
-        self.list(CACHES).iter().any(|cache| self.read(&format!("{CACHES}/{cache}/mbm_total_bytes")).is_some())
     }
 
     /// Intel's memory controllers are `uncore_imc*`, AMD's `amd_umc*` or, before them, in `amd_df`; Arm's and others have `ddr` in the name.

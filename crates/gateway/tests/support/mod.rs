@@ -223,6 +223,14 @@ impl Gateway {
         }
     }
 
+    /// Stops it once no call is left; its records, of which there are so many.
+    pub fn finish(self, records: usize) -> Vec<serde_json::Value> {
+        let records = self.records(records);
+        self.assert_idle();
+        self.stop();
+        records
+    }
+
     /// SIGTERM, and a clean end. A BYE that nobody answers is sent again for 64 T1 (32 s) first.
     pub fn stop(mut self) {
         self.process.signal("TERM");

@@ -13,6 +13,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::talkers::Talkers;
 use super::{Gateway, Process, Scratch, inside};
 
 pub const SIP: &str = "10.79.0.100:5060";
@@ -175,6 +176,11 @@ shutdown: {{ drain_timeout_s: 1 }}
         format!("tandem-fe-{}", self.id)
     }
 
+    /// Parties of so many calls, which have yet to be made, by what each callee speaks.
+    pub fn talkers(&self, calls: usize, codecs: &[&str]) -> Talkers {
+        Talkers::new(&self.endpoints(), SIP, [CALLER, CALLEE], calls, codecs)
+    }
+
     /// `tandem ctl takeover` at a node; how many calls go on there.
     pub fn take_over(&self, node: usize) -> u64 {
         let answer = self.node(node).ctl_json(&["takeover"]);
@@ -208,6 +214,12 @@ shutdown: {{ drain_timeout_s: 1 }}
             assert!(Instant::now() < until, "a member is not fit: {view}");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Waits until the other node could go on with so many calls of the holder's, and the holder may hand them over.
+    pub fn await_copied(&self, holder: usize, calls: u64) {
+        self.await_warm(1 - holder, calls);
+        self.await_fit(holder);
     }
 
     /// Waits until a node has a warm copy of so many calls.

@@ -222,6 +222,11 @@ impl Talkers {
         self.calls.iter().map(|call| call.parties[party].heard.clone()).collect()
     }
 
+    /// Packets of a node that came after another node had begun to send, to whichever party.
+    pub fn of_two_nodes(&self) -> u64 {
+        (0..2).flat_map(|party| self.heard(party)).map(|heard| heard.from_two).sum()
+    }
+
     /// Every caller hangs up; how every call stands when all is answered, or `patience` has run out.
     pub fn hang_up(&mut self, patience: Duration) -> Vec<Standing> {
         for index in 0..self.calls.len() {
