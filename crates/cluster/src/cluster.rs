@@ -8,7 +8,7 @@ use crate::beat::{Key, Window};
 use crate::checks::{Check, Checks};
 use crate::config::{ClusterConfig, ClusterConfigError, MAX_MEMBERS, Member, MemberId, Placement, ServiceId};
 use crate::detector::Detector;
-use crate::lease::{Asker, LeaseAnswer, Want};
+use crate::lease::{Asker, LeaseAnswer, LeaseRecord, Want};
 use crate::output::{Alarm, ClusterCounters, Event, Location, MoveError, Output};
 use crate::service::{Mine, ServiceState, Stage};
 
@@ -60,6 +60,9 @@ pub struct Cluster {
     wall_offset: Option<i128>,
     due: Nanos,
     lease_requests: u64,
+    /// The epoch of this node's own record when the list of members was read along with it; 0 for never. Nobody was added since,
+    /// as long as it goes on holding the service.
+    pub(crate) listed_in: u64,
     store_answered: Nanos,
     alarms: BTreeSet<Alarm>,
     pub(crate) outputs: VecDeque<Output>,
@@ -123,7 +126,9 @@ impl Cluster {
             urgent: false,
             wall_offset: None,
             due: now.plus(config.lease_ns()),
-            lease_requests: 0,
+            // An answer to an earlier life's request is none to one of this.
+            lease_requests: incarnation << 32,
+            listed_in: 0,
             store_answered: now,
             alarms: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -198,10 +203,12 @@ impl Cluster {
         }
     }
 
-    /// Says who is a member, where members come and go. Who has a number that was another's is heard anew; what this node promised
-    /// to that other holds until it runs out. This node stays what it is.
-    pub fn set_members(&mut self, now: Nanos, members: &[(MemberId, Member)]) {
+    /// Says who is a member, where members come and go, and what the service's record was when that was read. Who has a number that
+    /// was another's is heard anew; what this node promised to that other holds until it runs out. This node stays what it is.
+    pub fn set_members(&mut self, now: Nanos, members: &[(MemberId, Member)], record: Option<&LeaseRecord>) {
         let own = self.config.own;
+        let is_own = |record: &&LeaseRecord| record.owner == Some(own) && record.incarnation == self.incarnation;
+        self.listed_in = self.listed_in.max(record.filter(is_own).map_or(0, |record| record.epoch));
         for id in (0..).map(MemberId).take(self.peers.len()) {
             let member = members.iter().find(|(member, _)| *member == id).map(|(_, member)| member.clone());
             let member = member.unwrap_or_else(Member::nobody);

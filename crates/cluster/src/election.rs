@@ -180,7 +180,8 @@ impl Cluster {
 
     /// Until when this member has the votes for a service. Of members in a list that is the latest time that a majority agrees on.
     /// Where members come and go, the store alone gives a service to somebody who is in its list; when it is away, he goes on
-    /// while everybody who is in the list votes for him, since nobody else could take the store's record then.
+    /// while everybody who is in the list votes for him, since nobody else could take the store's record then. The list has to be
+    /// one that he has read since the record is his: whoever held the service before may have added somebody.
     pub(crate) fn majority_until(&self, id: ServiceId) -> Nanos {
         let service = &self.services[id.index()];
         let Some(epoch) = service.epoch() else { return Nanos(0) };
@@ -193,7 +194,8 @@ impl Cluster {
         if self.config.is_enrolled() {
             let others = self.member_ids().filter(|member| *member != self.config.own);
             let all = others.map(|member| service.votes[member.index()]).min().unwrap_or(FOR_GOOD);
-            return own.min(if service.is_held() { store.max(all) } else { store });
+            let knows_all = service.is_held() && self.listed_in >= service.held_from;
+            return own.min(if knows_all { store.max(all) } else { store });
         }
         let mut votes = [Nanos(0); MAX_MEMBERS + 1];
         let members = self.peers.len();

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use tandem_contract::Nanos;
 
 use crate::config::MemberId;
+use crate::lease::{Hold, LeaseRecord};
 use crate::roster::{Enrolled, Found, Roster, RosterAnswer, RosterError, RosterRequest, RosterWrite};
 
 /// Between looks into the store.
@@ -39,7 +40,7 @@ pub struct Keeper {
     known: Option<(String, Roster)>,
     /// Whether the store had it when it was asked last; `None` where it was never asked.
     is_there: Option<bool>,
-    /// What was to be written, and may be there at any time until something else is.
+    /// What is to be written in place of the list, until it is there or something else is: it may be at any time.
     pending: Option<Roster>,
     in_flight: Option<(u64, Nanos)>,
     requests: u64,
@@ -47,6 +48,8 @@ pub struct Keeper {
     empty_since: Option<Nanos>,
     /// The service's record, and since when it is that.
     record: (Option<String>, Nanos),
+    /// The epoch in which this node holds the service.
+    held_in: Option<u64>,
 }
 
 impl Keeper {
@@ -64,6 +67,7 @@ impl Keeper {
             next: now,
             empty_since: None,
             record: (None, now),
+            held_in: None,
         }
     }
 
@@ -100,8 +104,8 @@ impl Keeper {
     /// Everybody on whom a holder has to count: who is in the list, and who may be by now.
     pub fn members(&self) -> Vec<Enrolled> {
         let mut members: Vec<Enrolled> = Vec::new();
-        let lists = [self.known.as_ref().map(|(_, roster)| roster), self.pending.as_ref()];
-        for member in lists.into_iter().flatten().flat_map(|roster| &roster.members) {
+        let lists = self.known.iter().map(|(_, roster)| roster).chain(&self.pending);
+        for member in lists.flat_map(|roster| &roster.members) {
             if members.iter().all(|known| known.slot != member.slot) {
                 members.push(member.clone());
             }
@@ -114,14 +118,24 @@ impl Keeper {
         self.known.iter().flat_map(|(_, roster)| &roster.members).map(|member| member.name.as_str())
     }
 
+    /// The service's record as it was when the list was read.
+    pub fn record(&self) -> Option<LeaseRecord> {
+        self.record.0.as_ref().filter(|_| self.is_there == Some(true))?.parse().ok()
+    }
+
     /// When there is something to ask.
     pub fn next_deadline(&self) -> Nanos {
         self.in_flight.map_or(self.next, |(_, sent_at)| sent_at.plus(LOST_NS))
     }
 
-    /// The operation that is due. `holds` is this node's number and life where it holds the service. Before a write is performed,
+    /// The operation that is due. `holds` is how this node holds the service, where it does. Before a write is performed,
     /// [`Keeper::members`] has to be what the holder counts on.
-    pub fn request(&mut self, now: Nanos, holds: Option<(MemberId, u64)>) -> Option<RosterRequest> {
+    pub fn request(&mut self, now: Nanos, holds: Option<Hold>) -> Option<RosterRequest> {
+        let held_in = holds.map(|hold| hold.epoch);
+        if std::mem::replace(&mut self.held_in, held_in) != held_in && held_in.is_some() {
+            // Until the list has been read it cannot go on without the store.
+            self.next = now;
+        }
         if now < self.next_deadline() {
             return None;
         }
@@ -132,7 +146,7 @@ impl Keeper {
         Some(RosterRequest { request: self.requests, write })
     }
 
-    fn wanted(&mut self, now: Nanos, holds: Option<(MemberId, u64)>) -> Option<RosterWrite> {
+    fn wanted(&mut self, now: Nanos, holds: Option<Hold>) -> Option<RosterWrite> {
         let found = self.found.as_ref()?;
         let everybody = |after: &Roster| after.after(found, |_| true);
         let belongs = found.iter().any(|found| found.belongs && found.name == self.own);
@@ -158,16 +172,14 @@ impl Keeper {
                 })
             }
             (Some((text, roster)), true) => {
-                let (slot, life) = holds?;
-                let next = roster.after(found, |name| name != self.own && self.is_gone(name));
+                let hold = holds?;
+                // Two that may come to be in place of one are one too many.
+                let next = self.pending.take();
+                let next = next.unwrap_or_else(|| roster.after(found, |name| name != self.own && self.is_gone(name)));
                 if next.members == roster.members {
                     return None;
                 }
-                let write = RosterWrite {
-                    expected: Some(text.clone()),
-                    text: next.text(),
-                    record: format!("{} {life} ", slot.0),
-                };
+                let write = RosterWrite { expected: Some(text.clone()), text: next.text(), record: hold.to_string() };
                 self.pending = Some(next);
                 Some(write)
             }
@@ -186,8 +198,10 @@ impl Keeper {
         if self.record.0 != answer.record {
             self.record = (answer.record, now);
         }
-        self.is_there = Some(answer.roster.is_some());
+        // What cannot be read is as good as not known.
+        self.is_there = None;
         let Some(text) = answer.roster else {
+            self.is_there = Some(false);
             self.empty_since.get_or_insert(now);
             return Ok(());
         };
@@ -198,6 +212,7 @@ impl Keeper {
             // Written, or never to be: it was compared with what is there no more.
             self.pending = None;
         }
+        self.is_there = Some(true);
         Ok(())
     }
 }
@@ -246,7 +261,7 @@ mod tests {
     }
 
     /// Lets a node look once a second until `until_s`.
-    fn run(keeper: &mut Keeper, store: &mut Store, seconds: std::ops::Range<u64>, holds: Option<(MemberId, u64)>) {
+    fn run(keeper: &mut Keeper, store: &mut Store, seconds: std::ops::Range<u64>, holds: Option<Hold>) {
         for second in seconds {
             if let Some(request) = keeper.request(Nanos(second * SECOND), holds) {
                 let answer = store.perform(request);
@@ -272,6 +287,11 @@ mod tests {
         assert!(!text.contains(&Enrolled::mark(MemberId(0), "b")), "{text}");
     }
 
+    /// By a, in the record's epoch.
+    fn held(incarnation: u64) -> Option<Hold> {
+        Some(Hold { member: MemberId(0), incarnation, epoch: 1 })
+    }
+
     fn pair() -> (Keeper, Store) {
         let (mut a, mut store) = (Keeper::new(Nanos(0), "a"), Store::default());
         a.on_found(found(&["a", "b"]));
@@ -286,18 +306,18 @@ mod tests {
         a.on_found(found(&["a", "b", "c"]));
         run(&mut a, &mut store, 20..22, None);
         assert_eq!(store.names(), ["a", "b"], "who does not hold it changes nothing");
-        run(&mut a, &mut store, 22..24, Some((MemberId(0), 8)));
+        run(&mut a, &mut store, 22..24, held(8));
         assert_eq!(store.names(), ["a", "b"], "the record is of another life");
-        run(&mut a, &mut store, 24..26, Some((MemberId(0), 7)));
+        run(&mut a, &mut store, 24..26, held(7));
         assert_eq!(store.names(), ["a", "b", "c"]);
         for look in 0..3 {
             assert_eq!(store.names(), ["a", "b", "c"], "look {look}");
             a.on_found(found(&["a", "c"]));
-            run(&mut a, &mut store, 30 + 3 * look..33 + 3 * look, Some((MemberId(0), 7)));
+            run(&mut a, &mut store, 30 + 3 * look..33 + 3 * look, held(7));
         }
         assert_eq!(store.names(), ["a", "c"]);
         a.on_found(found(&["a", "c", "d"]));
-        run(&mut a, &mut store, 50..53, Some((MemberId(0), 7)));
+        run(&mut a, &mut store, 50..53, held(7));
         assert_eq!(
             a.members().last().map(|member| (member.name.as_str(), member.slot)),
             Some(("d", 3)),
@@ -310,7 +330,7 @@ mod tests {
         let (mut a, mut store) = pair();
         store.record = Some("0 7 1 1".to_owned());
         a.on_found(found(&["a", "b", "c"]));
-        let lost = a.request(Nanos(20 * SECOND), Some((MemberId(0), 7))).unwrap();
+        let lost = a.request(Nanos(20 * SECOND), held(7)).unwrap();
         assert!(lost.write.is_some());
         let names = |keeper: &Keeper| keeper.members().into_iter().map(|member| member.name).collect::<Vec<_>>();
         assert_eq!(names(&a), ["a", "b", "c"], "before it is written");

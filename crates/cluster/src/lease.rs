@@ -27,6 +27,24 @@ pub struct LeaseRecord {
     pub count: u64,
 }
 
+/// A holder as the service's record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Who.
+    pub member: MemberId,
+    /// Which life of his.
+    pub incarnation: u64,
+    /// The epoch that he holds it in.
+    pub epoch: u64,
+}
+
+impl fmt::Display for Hold {
+    /// How the record begins.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} ", self.member.0, self.incarnation, self.epoch)
+    }
+}
+
 /// What is in the store is no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no lease record")]

@@ -52,7 +52,8 @@
 //! is none; there the store's record alone gives a service to somebody, and only to who is in the list: record and list are
 //! compared in one step. While the store is away, a holder goes on as long as *everybody* in the list votes for him: whoever could
 //! take the record then is one of them, and a vote is never given twice. The holder alone changes the list, in one step with a
-//! look at whose the record is. Until it knows what became of that it counts on who is in the list before *and* after it.
+//! look at whether the record is of his present hold. Until he knows what became of that he counts on who is in the list before
+//! *and* after it; and he goes on without the store only by a list that he has read since the record is his.
 //!
 //! # Two members without a store
 //!
@@ -87,7 +88,7 @@ pub use config::{
     Placement, PlacementGroup, Reach, Secret, Service, ServiceId,
 };
 pub use keeper::Keeper;
-pub use lease::{LeaseAnswer, LeaseRecord, LeaseRecordError, LeaseRequest};
+pub use lease::{Hold, LeaseAnswer, LeaseRecord, LeaseRecordError, LeaseRequest};
 pub use orders::OrderError;
 pub use output::{Alarm, ClusterCounters, Ended, Event, Location, MoveError, Output};
 pub use placement::{Choice, Exclusion, Reason};

@@ -5,6 +5,7 @@ use tandem_contract::Nanos;
 
 use crate::cluster::Cluster;
 use crate::config::{Membership, Reach, ServiceId};
+use crate::lease::Hold;
 use crate::placement::{Choice, Exclusion, Reason};
 use crate::service::{FOR_GOOD, Mine, Stage};
 
@@ -152,6 +153,12 @@ impl Cluster {
     /// Whether this node holds a service and may send.
     pub fn is_active(&self, now: Nanos, id: ServiceId) -> bool {
         self.services.get(id.index()).is_some_and(|service| service.is_held() && now < service.permit)
+    }
+
+    /// What the service's record says, or is about to, where this node holds the service and may send.
+    pub fn held(&self, now: Nanos, id: ServiceId) -> Option<Hold> {
+        let epoch = self.services.get(id.index()).filter(|_| self.is_active(now, id))?.epoch()?;
+        Some(Hold { member: self.config.own, incarnation: self.incarnation, epoch })
     }
 
     /// Why a service is where it is, and who would take it.

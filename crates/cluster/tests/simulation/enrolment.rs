@@ -61,8 +61,7 @@ impl World {
         let node = &mut self.nodes[member];
         let Some(keeper) = &mut node.keeper else { return };
         keeper.on_found(found);
-        let is_active = node.cluster.as_ref().is_some_and(|cluster| cluster.is_active(now, ServiceId(0)));
-        let holds = keeper.enrolled().filter(|_| is_active).map(|slot| (slot, node.incarnation));
+        let holds = node.cluster.as_ref().and_then(|cluster| cluster.held(now, ServiceId(0)));
         let request = keeper.request(now, holds);
         self.at(self.now + LOOK_NS, What::Look(member, life));
         if let Some(request) = request {
@@ -81,20 +80,20 @@ impl World {
         let node = &mut self.nodes[member];
         let Some(keeper) = &node.keeper else { return };
         let members: Vec<_> = keeper.members().iter().map(Enrolled::member).collect();
-        let own = keeper.enrolled();
+        let (own, record) = (keeper.enrolled(), keeper.record());
         if node.cluster.as_ref().is_some_and(|cluster| Some(cluster.own()) != own) {
             node.permits.fill(Nanos(0));
             node.cluster = None;
         }
         match (own, &mut node.cluster) {
-            (Some(_), Some(cluster)) => cluster.set_members(now, &members),
+            (Some(_), Some(cluster)) => cluster.set_members(now, &members, record.as_ref()),
             (Some(own), None) => {
                 let mut config = config(shape, 0);
                 let (_, other) = members[0].clone();
                 config.own = own;
                 config.members = vec![other; 16];
                 let mut cluster = Cluster::new(now, config, incarnation, self.now / MS).expect("a configuration");
-                cluster.set_members(now, &members);
+                cluster.set_members(now, &members, record.as_ref());
                 (node.cluster, node.incarnation) = (Some(cluster), incarnation);
                 self.look_at_wall_clock(member);
             }

@@ -108,7 +108,9 @@ pub(super) struct Enrolment {
     discovery: Discovery,
     aws: Aws,
     next_look: Nanos,
-    /// Members as the machine was told of them.
+    /// Whether the machine is to be told what the store said.
+    pub(super) has_news: bool,
+    /// Members as they were asked for last.
     told: Vec<Enrolled>,
     found: (Sender<Vec<Existing>>, Receiver<Vec<Existing>>),
     requests: Sender<RosterRequest>,
@@ -122,7 +124,17 @@ impl Enrolment {
         let (answer, answers) = channel(4);
         tokio::spawn(serve(store, asked, answer));
         let keeper = Keeper::new(now, &discovery.own);
-        Self { keeper, discovery, aws, next_look: now, told: Vec::new(), found: channel(1), requests, answers }
+        Self {
+            keeper,
+            discovery,
+            aws,
+            next_look: now,
+            has_news: false,
+            told: Vec::new(),
+            found: channel(1),
+            requests,
+            answers,
+        }
     }
 
     /// Waits until something happens; for ever where there is no list.
@@ -139,6 +151,7 @@ impl Enrolment {
         match happened {
             Happened::Found(found) => self.keeper.on_found(found.into_iter().map(node).collect()),
             Happened::Answered(answer) => {
+                self.has_news = true;
                 if let Err(error) = self.keeper.on_answer(now, answer) {
                     tracing::error!(%error, "members stay as they are");
                 }

@@ -66,28 +66,29 @@ impl Loop {
 
     /// The machine, and the ways to members, are of who is in the list.
     fn follow(&mut self, now: Nanos) {
-        let Some(enrolment) = &self.enrolment else { return };
-        let (names, addresses) = enrolment.directory();
-        tracing::info!(members = names.join(" ").trim(), "members of the cluster");
-        self.effects.names = names;
-        self.effects.paths.set_members(addresses);
-        self.cluster.set_members(now, &enrolment.members());
+        let Some(enrolment) = &mut self.enrolment else { return };
+        if enrolment.has_changed() {
+            let (names, addresses) = enrolment.directory();
+            tracing::info!(members = names.join(" ").trim(), "members of the cluster");
+            self.effects.names = names;
+            self.effects.paths.set_members(addresses);
+        }
+        self.cluster.set_members(now, &enrolment.members(), enrolment.keeper.record().as_ref());
     }
 
     /// Looks at EC2 and at the list where that is due. What comes of it is to be performed after the machine's outputs.
     pub(super) fn enrol(&mut self, now: Nanos) -> Option<RosterRequest> {
-        let is_active = self.cluster.is_active(now, SERVICE);
-        let holds = is_active.then(|| (self.cluster.own(), self.incarnation));
+        let holds = self.cluster.held(now, SERVICE);
         let enrolment = self.enrolment.as_mut()?;
         enrolment.look(now);
         let request = enrolment.keeper.request(now, holds);
         let unwanted = enrolment.keeper.is_unwanted();
-        let changed = enrolment.has_changed();
+        let has_news = std::mem::take(&mut enrolment.has_news) || request.is_some();
         if !enrolment.has_number(self.cluster.own()) {
             if !std::mem::replace(&mut self.parting, true) {
                 self.cluster.leave(now);
             }
-        } else if changed {
+        } else if has_news {
             self.follow(now);
         }
         if unwanted != self.unwanted {
