@@ -11,6 +11,7 @@ use tandem_codec::g722::{
     ConcealingDecoder, ConcealingJob, DecodeJob, Decoder, EncodeJob, Encoder, decode_batch, decode_or_conceal_batch,
     encode_batch,
 };
+use tandem_codec::resample::{NarrowResampler, Rate};
 
 /// Calls of a batch.
 const CALLS: usize = 256;
@@ -31,6 +32,7 @@ fn main() {
     let at = |call: usize, packet: usize| (call * 17 + packet) % packets;
 
     println!("{:12} {:>10} {:>10} {:>22}   (channels per core)", "G.722", "encode", "decode", "decode, concealing");
+    let rates = [(Rate::Hz8000, Rate::Hz16000), (Rate::Hz16000, Rate::Hz8000)];
     for level in Level::available() {
         let mut encoders = vec![Encoder::default(); CALLS];
         let mut coded = vec![[0; PACKET]; CALLS];
@@ -87,7 +89,22 @@ fn main() {
                 turn += 1;
             }
         });
+        // What stands between G.722 and the codecs of 8 kHz.
+        let [raise, lower] = rates.map(|(from, to)| {
+            let mut resamplers = vec![NarrowResampler::new(from, to); CALLS];
+            let (length, mut converted) = (20 * from.samples_per_ms(), [0; 2 * PACKET]);
+            let mut turn = 0;
+            measure::channels_per_core(AUDIO_S, || {
+                for _ in 0..PACKETS {
+                    for (call, resampler) in resamplers.iter_mut().enumerate() {
+                        resampler.process(level, &pcm[length * at(call, turn)..][..length], &mut converted);
+                    }
+                    turn += 1;
+                }
+            })
+        });
         println!("{:12} {encode:10.0} {decode:10.0} {concealing:13.0}, 1 % lost", level.name());
+        println!("{:12} {raise:10.0} to 16 kHz {lower:10.0} to 8 kHz", "");
     }
 
     let Some(peer) = spandsp::Spandsp::load() else {

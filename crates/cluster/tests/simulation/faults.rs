@@ -81,9 +81,17 @@ impl World {
             }
             Fault::StoreAway(member, away) => self.store_reachable[member] = !away,
             Fault::StoreAwayForAll(away) => self.store_reachable.fill(!away),
-            Fault::StoreEmptied => self.register.clear(),
+            Fault::StoreEmptied => {
+                self.store_forgot = true;
+                self.register.clear();
+                self.roster = None;
+            }
             Fault::StoreBackup => self.backup = self.register.clone(),
-            Fault::StoreRestored => self.register = self.backup.clone(),
+            Fault::StoreRestored => {
+                self.store_forgot = true;
+                // Without the list, which an operator is told to leave out.
+                self.register = self.backup.clone();
+            }
             Fault::Slow(delay_ns) => self.delay_ns = delay_ns,
             Fault::WallClockSteps(member, by_ns) => {
                 self.nodes[member].wall_step += by_ns;

@@ -17,9 +17,11 @@ pub(crate) const MS: u64 = 1_000_000;
 const FAULTS_END: u64 = 4_000 * MS;
 /// And are all over by then.
 const ALL_WELL: u64 = 6_000 * MS;
-/// Somebody must hold each service from here.
-const SETTLED: u64 = 10_000 * MS;
-const END: u64 = 11_000 * MS;
+/// Somebody must hold each service from so long after that.
+const SETTLES: u64 = 4_000 * MS;
+/// A list of members that is lost is looked for before another is written.
+const SETTLES_ENROLLED: u64 = 14_000 * MS;
+const END: u64 = 1_000 * MS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -93,7 +95,6 @@ pub(crate) struct Node {
     timer: u64,
     /// Until when it may send, by service, on its clock.
     pub(crate) permits: Vec<Nanos>,
-    epochs: Vec<u64>,
 }
 
 pub(crate) struct World {
@@ -110,11 +111,14 @@ pub(crate) struct World {
     pub(crate) delay_ns: u64,
     pub(crate) store_reachable: Vec<bool>,
     pub(crate) register: HashMap<ServiceId, LeaseRecord>,
-    pub(crate) backup: HashMap<ServiceId, LeaseRecord>,
     /// The list of members in the store.
     pub(crate) roster: Option<String>,
+    pub(crate) backup: HashMap<ServiceId, LeaseRecord>,
     pub(crate) moves_fail: u32,
-    latest_epoch: HashMap<ServiceId, u64>,
+    /// Each service's epochs, in the order in which they were held.
+    epochs: HashMap<ServiceId, Vec<u64>>,
+    /// The store was restored or emptied.
+    pub(crate) store_forgot: bool,
     promotions: u64,
 }
 
@@ -174,7 +178,6 @@ impl World {
             waiting: Vec::new(),
             timer: 0,
             permits: vec![Nanos(0); services],
-            epochs: vec![0; services],
         };
         let nodes = (0..members).map(node).collect();
         let mut world = Self {
@@ -189,10 +192,11 @@ impl World {
             delay_ns: rng.u64(50_000..2 * MS),
             store_reachable: vec![true; members],
             register: HashMap::new(),
-            backup: HashMap::new(),
             roster: None,
+            backup: HashMap::new(),
             moves_fail: 0,
-            latest_epoch: HashMap::new(),
+            epochs: HashMap::new(),
+            store_forgot: false,
             promotions: 0,
             rng,
         };
@@ -248,8 +252,9 @@ impl World {
     }
 
     pub(crate) fn run(&mut self) {
+        let settled = ALL_WELL + if self.shape == Shape::Enrolled { SETTLES_ENROLLED } else { SETTLES };
         while let Some(Event { at, what, .. }) = self.events.pop() {
-            if at > END {
+            if at > settled + END {
                 break;
             }
             self.now = at;
@@ -280,7 +285,7 @@ impl World {
                     }
                 }
             }
-            if self.now > SETTLED {
+            if self.now > settled {
                 self.check_one();
             }
         }
@@ -344,14 +349,14 @@ impl World {
                 }
                 Output::Promote { service, epoch, .. } => {
                     self.told(|| format!("m{member} holds {} in {epoch}", service.0));
-                    let latest = self.latest_epoch.entry(service).or_default();
-                    assert!(
-                        epoch > *latest,
-                        "seed {}: m{member} holds {service:?} in {epoch} after {latest}",
-                        self.seed
-                    );
-                    *latest = epoch;
-                    self.nodes[member].epochs[usize::from(service.0)] = epoch;
+                    let before = self.epochs.entry(service).or_default();
+                    // Who hears neither the last holder nor a store that remembers him cannot know how far he was.
+                    let is_new = match self.store_forgot {
+                        true => !before.contains(&epoch),
+                        false => before.last().is_none_or(|last| epoch > *last),
+                    };
+                    assert!(is_new, "seed {}: m{member} holds {service:?} in {epoch} after {before:?}", self.seed);
+                    before.push(epoch);
                     self.promotions += 1;
                 }
                 Output::MoveAddresses { service, epoch, .. } => {

@@ -87,10 +87,14 @@ pub(crate) trait Lanes16: Copy {
 
     /// `self` and `rhs` of each lane side by side.
     fn pair(self, rhs: Self) -> Self::Pair;
+    /// The first `2 * LANES` words, each two of which are a lane's pair.
+    fn load_pairs(words: &[i16; 64]) -> Self::Pair;
     /// `first * pair.0 + second * pair.1`, exact in 32 bits unless all four are −32768.
     fn dot(pair: Self::Pair, first: i16, second: i16) -> Self::Wide;
     fn wide_add(a: Self::Wide, b: Self::Wide) -> Self::Wide;
     fn wide_sub(a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// The lanes of what came of pairs that were loaded, in order.
+    fn store_wide(wide: Self::Wide, sums: &mut [i32; 32]);
     /// Shifts right arithmetically by `N`, then clamps to 16 bits.
     fn narrow<const N: u32>(wide: Self::Wide) -> Self;
 
@@ -240,6 +244,14 @@ impl Lanes16 for One {
         (self.0, rhs.0)
     }
     #[inline(always)]
+    fn load_pairs(words: &[i16; 64]) -> (i16, i16) {
+        (words[0], words[1])
+    }
+    #[inline(always)]
+    fn store_wide(wide: i32, sums: &mut [i32; 32]) {
+        sums[0] = wide;
+    }
+    #[inline(always)]
     fn dot(pair: (i16, i16), first: i16, second: i16) -> i32 {
         (i32::from(pair.0) * i32::from(first)).wrapping_add(i32::from(pair.1) * i32::from(second))
     }
@@ -268,7 +280,17 @@ pub(crate) trait Kernel16 {
 pub(crate) fn run_kernel<K: Kernel16>(level: Level, kernel: K) {
     match Level::clamped(level) {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Avx512Vnni => {
+        Level::Avx512Vnni => {
+            // A sum of products becomes one instruction.
+            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512cd,avx512vnni,avx2")]
+            fn run<K: Kernel16>(kernel: K) {
+                kernel.run::<super::i16_avx512::Avx512>();
+            }
+            // SAFETY: a clamped level has been detected, and the level includes these features.
+            unsafe { run(kernel) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => {
             #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512cd,avx2")]
             fn run<K: Kernel16>(kernel: K) {
                 kernel.run::<super::i16_avx512::Avx512>();

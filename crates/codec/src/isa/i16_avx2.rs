@@ -173,6 +173,21 @@ impl Lanes16 for Avx2 {
         avx2!(Halves(_mm256_unpacklo_epi16(self.0, rhs.0), _mm256_unpackhi_epi16(self.0, rhs.0)))
     }
     #[inline(always)]
+    fn load_pairs(words: &[i16; 64]) -> Halves {
+        let (first, second) = words.split_at(16);
+        // SAFETY: reads 32 octets from 16 words and from 48; AVX2 as for the rest of the module.
+        avx2!(Halves(_mm256_loadu_si256(first.as_ptr().cast()), _mm256_loadu_si256(second.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn store_wide(wide: Halves, sums: &mut [i32; 32]) {
+        let (first, second) = sums.split_at_mut(8);
+        // SAFETY: writes 32 octets to 8 sums and to 24; AVX2 as for the rest of the module.
+        avx2!({
+            _mm256_storeu_si256(first.as_mut_ptr().cast(), wide.0);
+            _mm256_storeu_si256(second.as_mut_ptr().cast(), wide.1);
+        });
+    }
+    #[inline(always)]
     fn dot(pair: Halves, first: i16, second: i16) -> Halves {
         let taps = (i32::from(second) << 16) | i32::from(first as u16);
         avx2!({

@@ -146,6 +146,21 @@ impl Lanes16 for Avx512 {
         avx512!(Halves(_mm512_unpacklo_epi16(self.0, rhs.0), _mm512_unpackhi_epi16(self.0, rhs.0)))
     }
     #[inline(always)]
+    fn load_pairs(words: &[i16; 64]) -> Halves {
+        let (first, second) = words.split_at(32);
+        // SAFETY: each half of the words is 64 octets; AVX-512 as for the rest of the module.
+        avx512!(Halves(_mm512_loadu_si512(first.as_ptr().cast()), _mm512_loadu_si512(second.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn store_wide(wide: Halves, sums: &mut [i32; 32]) {
+        let (first, second) = sums.split_at_mut(16);
+        // SAFETY: each half of the sums is 64 octets; AVX-512 as for the rest of the module.
+        avx512!({
+            _mm512_storeu_si512(first.as_mut_ptr().cast(), wide.0);
+            _mm512_storeu_si512(second.as_mut_ptr().cast(), wide.1);
+        });
+    }
+    #[inline(always)]
     fn dot(pair: Halves, first: i16, second: i16) -> Halves {
         let taps = (i32::from(second) << 16) | i32::from(first as u16);
         avx512!({

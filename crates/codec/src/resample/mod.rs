@@ -5,6 +5,7 @@
 
 mod tables;
 
+use crate::isa::i16::{Kernel16, Lanes16, lanes_16, run_kernel};
 use crate::isa::octets::compiled_for;
 use crate::level::Level;
 
@@ -104,23 +105,19 @@ impl<const MEMORY: usize> RateConverter<MEMORY> {
     /// unread at the end, so give whole milliseconds; as much is converted as `output` has room for.
     pub fn process(&mut self, level: Level, input: &[i16], output: &mut [i16]) -> usize {
         let memory = &mut self.memory[..];
-        compiled_for(
-            level,
-            #[inline(always)]
-            || match (self.from, self.to) {
-                (Rate::Hz8000, Rate::Hz16000) => raise::<2, 64>(&HALF_PHASES, memory, input, output),
-                (Rate::Hz8000, Rate::Hz48000) => raise::<6, 64>(&SIXTH_PHASES, memory, input, output),
-                (Rate::Hz16000, Rate::Hz48000) => raise::<3, 80>(&THIRD_PHASES, memory, input, output),
-                (Rate::Hz16000, Rate::Hz8000) => lower::<2, 128>(&HALF_TAPS, memory, input, output),
-                (Rate::Hz48000, Rate::Hz8000) => lower::<6, 384>(&SIXTH_TAPS, memory, input, output),
-                (Rate::Hz48000, Rate::Hz16000) => lower::<3, 240>(&THIRD_TAPS, memory, input, output),
-                _ => {
-                    let count = input.len().min(output.len());
-                    output[..count].copy_from_slice(&input[..count]);
-                    count
-                }
-            },
-        )
+        match (self.from, self.to) {
+            (Rate::Hz8000, Rate::Hz16000) => raise::<2, 64>(level, &HALF_PHASES, memory, input, output),
+            (Rate::Hz8000, Rate::Hz48000) => raise::<6, 64>(level, &SIXTH_PHASES, memory, input, output),
+            (Rate::Hz16000, Rate::Hz48000) => raise::<3, 80>(level, &THIRD_PHASES, memory, input, output),
+            (Rate::Hz16000, Rate::Hz8000) => halve(level, memory, input, output),
+            (Rate::Hz48000, Rate::Hz8000) => lower::<6, 384>(level, &SIXTH_TAPS, memory, input, output),
+            (Rate::Hz48000, Rate::Hz16000) => lower::<3, 240>(level, &THIRD_TAPS, memory, input, output),
+            _ => {
+                let count = input.len().min(output.len());
+                output[..count].copy_from_slice(&input[..count]);
+                count
+            }
+        }
     }
 }
 
@@ -208,61 +205,174 @@ const fn sums(taps: &[i16]) -> (i32, i32) {
     (sum, magnitude)
 }
 
+/// What a sum of products stands for.
 #[inline(always)]
-fn filtered<const UNITY: i32, const N: usize>(taps: &[i16; N], window: &[i16]) -> i16 {
-    let window: &[i16; N] = window.first_chunk().expect("a window is as long as its filter");
-    let mut sum = 0_i32;
-    for i in 0..N {
-        sum += i32::from(taps[i]) * i32::from(window[i]);
-    }
+fn rounded<const UNITY: i32>(sum: i32) -> i16 {
     (sum + UNITY / 2).div_euclid(UNITY).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
-/// Raises the rate by `L`, with `K` taps per phase.
+/// Takes the newest samples into the memory.
 #[inline(always)]
+fn remember(memory: &mut [i16], input: &[i16]) {
+    let fresh = input.len().min(memory.len());
+    memory.copy_within(fresh.., 0);
+    let kept = memory.len() - fresh;
+    memory[kept..].copy_from_slice(&input[input.len() - fresh..]);
+}
+
+/// Input samples that lanes filter at a time: 20 ms.
+const RAISED: usize = 160;
+const HALVED: usize = 320;
+
+/// Samples of a line: the filter, what is filtered, and what the last lanes read beyond.
+const RAISED_LINE: usize = 80 + RAISED + 32;
+const HALVED_LINE: usize = HALF_TAPS.len() + HALVED + 64;
+
+/// Raises the rate by `L`, with `K` taps per phase.
 fn raise<const L: usize, const K: usize>(
+    level: Level,
     phases: &[[i16; K]; L],
     memory: &mut [i16],
     input: &[i16],
     output: &mut [i16],
 ) -> usize {
     let count = input.len().min(output.len() / L);
-    let mut line = [0; LONGEST + CHUNK];
-    let past = memory.len();
-    for (input, output) in input[..count].chunks(CHUNK).zip(output[..count * L].chunks_mut(CHUNK * L)) {
-        line[..past].copy_from_slice(memory);
-        line[past..past + input.len()].copy_from_slice(input);
-        for (t, output) in output.as_chunks_mut::<L>().0.iter_mut().enumerate() {
-            let window = &line[past + 1 - K + t..];
-            for (output, taps) in output.iter_mut().zip(phases) {
-                *output = filtered::<UNITY, K>(taps, window);
-            }
-        }
-        memory.copy_from_slice(&line[input.len()..input.len() + past]);
-    }
+    run_kernel(level, Raise { phases, memory, input: &input[..count], output: &mut output[..count * L] });
     count * L
 }
 
-/// Lowers the rate by `M`, with `N` taps.
+/// Lanes are times: neighbouring samples are filtered together.
+struct Raise<'a, const L: usize, const K: usize> {
+    phases: &'a [[i16; K]; L],
+    memory: &'a mut [i16],
+    input: &'a [i16],
+    output: &'a mut [i16],
+}
+
+impl<const L: usize, const K: usize> Kernel16 for Raise<'_, L, K> {
+    #[inline(always)]
+    fn run<V: Lanes16>(self) {
+        let Self { phases, memory, input, output } = self;
+        for (input, output) in input.chunks(RAISED).zip(output.chunks_mut(RAISED * L)) {
+            let mut line = [0; RAISED_LINE];
+            line[..K - 1].copy_from_slice(&memory[memory.len() + 1 - K..]);
+            line[K - 1..][..input.len()].copy_from_slice(input);
+            // Each sample beside the next, so that one product instruction serves two taps.
+            let mut pairs = [[0; 2]; RAISED_LINE];
+            for (pair, samples) in pairs.iter_mut().zip(line.windows(2)).take(K - 1 + input.len()) {
+                *pair = [samples[0], samples[1]];
+            }
+            for (block, output) in output.chunks_mut(L * V::LANES).enumerate() {
+                let pairs = &pairs[block * V::LANES..][..K + 32];
+                let mut sums = [V::dot(V::splat(0).pair(V::splat(0)), 0, 0); L];
+                for i in (0..K).step_by(2) {
+                    let window = V::load_pairs(window(pairs[i..].as_flattened()));
+                    for (sum, taps) in sums.iter_mut().zip(phases) {
+                        *sum = V::wide_add(*sum, V::dot(window, taps[i], taps[i + 1]));
+                    }
+                }
+                let (mut phases, mut samples) = ([[0; 32]; L], [[0; L]; 32]);
+                for (phase, sum) in phases.iter_mut().zip(sums) {
+                    V::store_wide(sum, phase);
+                }
+                for (t, samples) in samples[..V::LANES].iter_mut().enumerate() {
+                    for (sample, phase) in samples.iter_mut().zip(&phases) {
+                        *sample = rounded::<UNITY>(phase[t]);
+                    }
+                }
+                output.copy_from_slice(&samples.as_flattened()[..output.len()]);
+            }
+            remember(memory, input);
+        }
+    }
+}
+
+/// What lanes are loaded from.
 #[inline(always)]
+fn window(words: &[i16]) -> &[i16; 64] {
+    words.first_chunk().expect("a line is longer than what is filtered")
+}
+
+/// Halves the rate.
+fn halve(level: Level, memory: &mut [i16], input: &[i16], output: &mut [i16]) -> usize {
+    if lanes_16(level) == 1 {
+        return lower::<2, 128>(level, &HALF_TAPS, memory, input, output);
+    }
+    let count = (input.len() / 2).min(output.len());
+    run_kernel(level, Halve { memory, input: &input[..count * 2], output: &mut output[..count] });
+    count
+}
+
+/// Lanes are times.
+struct Halve<'a> {
+    memory: &'a mut [i16],
+    input: &'a [i16],
+    output: &'a mut [i16],
+}
+
+impl Kernel16 for Halve<'_> {
+    #[inline(always)]
+    fn run<V: Lanes16>(self) {
+        let Self { memory, input, output } = self;
+        // An output sample is made when the second of its two has come.
+        let past = HALF_TAPS.len() - 2;
+        for (input, output) in input.chunks(HALVED).zip(output.chunks_mut(HALVED / 2)) {
+            let mut line = [0; HALVED_LINE];
+            line[..past].copy_from_slice(&memory[memory.len() - past..]);
+            line[past..][..input.len()].copy_from_slice(input);
+            for (block, output) in output.chunks_mut(V::LANES).enumerate() {
+                let line = &line[2 * block * V::LANES..][..HALF_TAPS.len() + 64];
+                // Several sums, so that one need not wait for the other.
+                let mut sums = [V::dot(V::splat(0).pair(V::splat(0)), 0, 0); 4];
+                for i in (0..HALF_TAPS.len()).step_by(8) {
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        let window = V::load_pairs(window(&line[i + 2 * n..]));
+                        *sum = V::wide_add(*sum, V::dot(window, HALF_TAPS[i + 2 * n], HALF_TAPS[i + 2 * n + 1]));
+                    }
+                }
+                let [a, b, c, d] = sums;
+                let (mut sums, mut samples) = ([0; 32], [0; 32]);
+                V::store_wide(V::wide_add(V::wide_add(a, b), V::wide_add(c, d)), &mut sums);
+                for t in 0..V::LANES {
+                    samples[t] = rounded::<LOWERING_UNITY>(sums[t]);
+                }
+                output.copy_from_slice(&samples[..output.len()]);
+            }
+            remember(memory, input);
+        }
+    }
+}
+
+/// Lowers the rate by `M`, with `N` taps.
 fn lower<const M: usize, const N: usize>(
+    level: Level,
     taps: &[i16; N],
     memory: &mut [i16],
     input: &[i16],
     output: &mut [i16],
 ) -> usize {
     let count = (input.len() / M).min(output.len());
-    let mut line = [0; LONGEST + CHUNK];
-    let past = memory.len();
-    for (input, output) in input[..count * M].chunks(CHUNK).zip(output[..count].chunks_mut(CHUNK / M)) {
-        line[..past].copy_from_slice(memory);
-        line[past..past + input.len()].copy_from_slice(input);
-        for (t, output) in output.iter_mut().enumerate() {
-            // The newest sample of the window is the last of the `M` that make this output sample.
-            *output = filtered::<LOWERING_UNITY, N>(taps, &line[past + M - N + t * M..]);
-        }
-        memory.copy_from_slice(&line[input.len()..input.len() + past]);
-    }
+    compiled_for(
+        level,
+        #[inline(always)]
+        || {
+            let mut line = [0; LONGEST + CHUNK];
+            let past = memory.len();
+            for (input, output) in input[..count * M].chunks(CHUNK).zip(output[..count].chunks_mut(CHUNK / M)) {
+                line[..past].copy_from_slice(memory);
+                line[past..past + input.len()].copy_from_slice(input);
+                for (t, output) in output.iter_mut().enumerate() {
+                    // The newest sample of the window is the last of the `M` that make this output sample.
+                    let window = line[past + M - N + t * M..].first_chunk::<N>();
+                    let products = taps.iter().zip(window.expect("a window is as long as its filter"));
+                    *output = rounded::<LOWERING_UNITY>(
+                        products.map(|(tap, sample)| i32::from(*tap) * i32::from(*sample)).sum(),
+                    );
+                }
+                remember(memory, input);
+            }
+        },
+    );
     count
 }
 
@@ -360,6 +470,43 @@ mod tests {
         }
     }
 
+    /// Every output sample by itself, from the taps and all of the input.
+    fn by_definition(from: Rate, to: Rate, input: &[i16]) -> Vec<i16> {
+        let at = |i: isize| usize::try_from(i).ok().and_then(|i| input.get(i)).map_or(0, |sample| i64::from(*sample));
+        let rounded = |sum: i64, unity: i32| {
+            let sum = sum + i64::from(unity) / 2;
+            sum.div_euclid(unity.into()).clamp(i16::MIN.into(), i16::MAX.into()) as i16
+        };
+        if to < from {
+            let taps: &[i16] = match (from, to) {
+                (Rate::Hz16000, _) => &HALF_TAPS,
+                (_, Rate::Hz8000) => &SIXTH_TAPS,
+                _ => &THIRD_TAPS,
+            };
+            let ratio = from.samples_per_ms() / to.samples_per_ms();
+            return (0..input.len() / ratio)
+                .map(|t| {
+                    let newest = (t * ratio + ratio - 1) as isize;
+                    let products = taps.iter().enumerate().map(|(i, tap)| i64::from(*tap) * at(newest - i as isize));
+                    rounded(products.sum(), LOWERING_UNITY)
+                })
+                .collect();
+        }
+        let taps: Vec<i16> = match (from, to) {
+            (Rate::Hz8000, Rate::Hz16000) => mirrored::<64, 128>(&tables::HALF).to_vec(),
+            (Rate::Hz8000, _) => mirrored::<192, 384>(&tables::SIXTH).to_vec(),
+            _ => mirrored::<120, 240>(&tables::THIRD).to_vec(),
+        };
+        let ratio = to.samples_per_ms() / from.samples_per_ms();
+        (0..input.len() * ratio)
+            .map(|t| {
+                let phase = taps.iter().skip(t % ratio).step_by(ratio).enumerate();
+                let products = phase.map(|(i, tap)| i64::from(*tap) * at((t / ratio) as isize - i as isize));
+                rounded(products.sum(), UNITY)
+            })
+            .collect()
+    }
+
     #[test]
     fn pieces_and_levels_give_the_same_samples() {
         let mut noise = 1_u32;
@@ -372,17 +519,16 @@ mod tests {
             .collect();
         for from in RATES {
             for to in RATES {
-                let mut whole = std::vec![0; 1440 * to.samples_per_ms() / from.samples_per_ms()];
-                Resampler::new(from, to).process(Level::Scalar, &input, &mut whole);
-                for level in Level::available() {
+                let whole = if from == to { input.clone() } else { by_definition(from, to, &input) };
+                for (level, length) in Level::available().flat_map(|level| [48, 6, 318, 1440].map(|n| (level, n))) {
                     let mut resampler = Resampler::new(from, to);
                     let mut pieces = Vec::new();
-                    for piece in input.chunks(48) {
-                        let mut output = [0; 480];
+                    for piece in input.chunks(length) {
+                        let mut output = [0; 6 * 1440];
                         let count = resampler.process(level, piece, &mut output);
                         pieces.extend_from_slice(&output[..count]);
                     }
-                    assert_eq!(pieces, whole, "{from:?} to {to:?}, {level}");
+                    assert_eq!(pieces, whole, "{from:?} to {to:?}, {level}, {length} at a time");
                 }
             }
         }
