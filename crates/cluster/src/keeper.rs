@@ -3,7 +3,7 @@
 //! | what is there | what a node does |
 //! | --- | --- |
 //! | nothing, and this node knows none | writes one with everybody who is found, if that stays so for [`EMPTY_NS`] |
-//! | nothing, and this node knows one | writes that again: the store lost it |
+//! | nothing, and this node knows one | writes that again, as the store lost it: the holder at once, others if that stays so for [`EMPTY_NS`] |
 //! | a list without this node | waits until its holder adds it |
 //! | a list of nodes that exist no more, and a record that stands still for [`STILL_NS`] | writes one with everybody who is found |
 //! | a list, and this node holds the service | adds who is found and not in it, takes out who is not found [`MISSES`] times in a row |
@@ -22,7 +22,7 @@ use crate::roster::{Enrolled, Found, Roster, RosterAnswer, RosterError, RosterRe
 const LOOK_NS: u64 = 1_000_000_000;
 /// A look that was not answered for so long is lost.
 const LOST_NS: u64 = 2_000_000_000;
-/// A list that is missing for so long is none that its members would write again.
+/// A list that is missing for so long is none that a holder would write again: who is not the holder may know an older one.
 const EMPTY_NS: u64 = 10_000_000_000;
 /// A record that stands still for so long is nobody's who is alive.
 const STILL_NS: u64 = 30_000_000_000;
@@ -150,12 +150,15 @@ impl Keeper {
         let found = self.found.as_ref()?;
         let everybody = |after: &Roster| after.after(found, |_| true);
         let belongs = found.iter().any(|found| found.belongs && found.name == self.own);
+        let is_empty = self.empty_since.is_some_and(|since| now.since(since) >= EMPTY_NS);
         match (&self.known, self.is_there?) {
-            (Some((text, _)), false) => Some(RosterWrite { expected: None, text: text.clone(), record: String::new() }),
+            (Some((text, _)), false) => {
+                let write = || RosterWrite { expected: None, text: text.clone(), record: String::new() };
+                (holds.is_some() || is_empty).then(write)
+            }
             (None, false) => {
-                let is_due = self.empty_since.is_some_and(|since| now.since(since) >= EMPTY_NS);
                 let first = Roster { last_slot: u8::MAX, ..Roster::default() };
-                (is_due && belongs).then(|| RosterWrite {
+                (is_empty && belongs).then(|| RosterWrite {
                     expected: None,
                     text: everybody(&first).text(),
                     record: String::new(),
@@ -349,8 +352,10 @@ mod tests {
         let before = store.roster.take();
         let mut c = Keeper::new(Nanos(0), "c");
         c.on_found(found(&["a", "b", "c"]));
-        run(&mut c, &mut store, 20..25, None);
-        run(&mut a, &mut store, 24..27, None);
+        run(&mut c, &mut store, 20..23, None);
+        run(&mut a, &mut store, 23..25, None);
+        assert_eq!(store.roster, None, "the holder may know a later one");
+        run(&mut a, &mut store, 25..27, held(7));
         assert_eq!(store.roster, before);
         run(&mut c, &mut store, 27..60, None);
         assert_eq!((store.roster, c.enrolled()), (before, None), "it waits for the holder");

@@ -2,7 +2,8 @@
 //!
 //! The record has no expiry. Its owner counts it up with every renewal; whoever else wants it must have seen it stand still
 //! for a whole lease on his own clock, and then set it only if it is still that one. So the store needs no clock, and a store
-//! that was restarted, restored or replaced by an older copy only makes everybody watch it for a lease again.
+//! that was restarted, restored or replaced by an older copy only makes everybody watch it for a lease again: whoever had a
+//! connection to it has to make another. (Not so where somebody changes it while it runs: nobody sees that a record was another for a moment.)
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +14,8 @@ use crate::config::{MemberId, ServiceId};
 
 /// A request that was not answered for so many intervals is lost, or its answer is.
 const LOST_INTERVALS: u64 = 2;
+/// Looks in an interval of who wants what another has.
+const LOOKS_OF_WHO_WANTS: u64 = 4;
 
 /// What stands in the store for a service, as text: `owner incarnation epoch count`, the owner `-` where it was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +105,9 @@ pub struct LeaseAnswer {
     pub set: bool,
     /// What stands there now.
     pub record: Option<LeaseRecord>,
+    /// The connection is new: a store that was restarted, or another that stands in for it, may have forgotten what came last. The first
+    /// request over a connection sets nothing, whatever it wants.
+    pub anew: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +122,8 @@ struct InFlight {
 pub(crate) struct StoreVote {
     /// What was there, and since when it has been seen unchanged.
     seen: Option<(Option<LeaseRecord>, Nanos)>,
+    /// Its owner was seen to give it up. One that is found given up may be an older one of a store that was restored.
+    given_up: bool,
     /// When the store answered last: what was not looked at was not seen to stand still.
     answered_at: Nanos,
     /// What this node set last. An older record of its own is one that the store was restored to.
@@ -161,7 +169,7 @@ impl StoreVote {
         self.until = Nanos(0);
         self.in_flight = None;
         // Unknown how long this node did not see.
-        self.seen = None;
+        (self.seen, self.given_up) = (None, false);
     }
 
     /// The epoch in the store; 0 where none is known.
@@ -212,7 +220,10 @@ impl StoreVote {
         if !hurry && !is_takeover && now < self.next_request {
             return None;
         }
-        self.next_request = now.plus(asker.interval_ns);
+        // Who wants it looks more often: its owner may be giving it up.
+        let has_it = self.record().is_some_and(|record| Self::is_mine(asker, &record));
+        let looks = if matches!(want, Want::Have(_)) && !has_it { LOOKS_OF_WHO_WANTS } else { 1 };
+        self.next_request = now.plus(asker.interval_ns / looks);
         self.in_flight = Some(InFlight { request: number, sent_at: now, wants: set.map(|(_, record)| record) });
         Some(LeaseRequest { service, request: number, set })
     }
@@ -230,10 +241,9 @@ impl StoreVote {
                     .map(|mine| (record, LeaseRecord { owner: None, count: mine.count.wrapping_add(1), ..mine }))
             }
             Want::Have(epoch) => {
-                let given_up = record.is_some_and(|record| record.owner.is_none());
                 // One's own that has run out may be a store's that was restored: another may have had it since.
                 let renews = mine.is_some() && now < self.until;
-                let free = renews || given_up || now.since(since) >= asker.lease_ns;
+                let free = renews || self.given_up || now.since(since) >= asker.lease_ns;
                 let count = record.map_or(0, |record| record.count).wrapping_add(1);
                 let wanted = LeaseRecord { owner: Some(asker.own), incarnation: asker.incarnation, epoch, count };
                 let current = epoch > self.epoch() || mine.is_some_and(|mine| epoch >= mine.epoch);
@@ -245,14 +255,22 @@ impl StoreVote {
     /// Takes an answer in; whether it was one to the request that is under way.
     pub(crate) fn on_answer(&mut self, now: Nanos, asker: &Asker, vote_ns: u64, answer: &LeaseAnswer) -> bool {
         let Some(flight) = self.in_flight.take_if(|flight| flight.request == answer.request) else { return false };
-        let unwatched = now.since(std::mem::replace(&mut self.answered_at, now)) > asker.lease_ns;
+        let unseen_ns = now.since(std::mem::replace(&mut self.answered_at, now));
+        let unwatched = answer.anew || unseen_ns > asker.lease_ns;
         if let Some(wanted) = flight.wants.filter(|_| answer.set) {
             self.seen = Some((Some(wanted), now));
             self.last_set = Some(wanted);
+            self.given_up = wanted.owner.is_none();
             if wanted.owner == Some(asker.own) {
                 (self.epoch, self.until) = (wanted.epoch, flight.sent_at.plus(vote_ns));
             }
         } else if unwatched || self.seen.is_none_or(|(record, _)| record != answer.record) {
+            let before = self.record().filter(|_| !unwatched);
+            let is_after = |before: LeaseRecord, after: LeaseRecord| {
+                (before.incarnation, before.epoch) == (after.incarnation, after.epoch) && before.count < after.count
+            };
+            let given_up = answer.record.filter(|record| record.owner.is_none()).zip(before);
+            self.given_up = given_up.is_some_and(|(after, before)| is_after(before, after));
             self.seen = Some((answer.record, now));
             if flight.wants.is_some() && answer.record.is_some_and(|record| Self::is_mine(asker, &record)) {
                 // It was set earlier, by a request whose answer was lost.
@@ -283,7 +301,7 @@ mod tests {
             if set {
                 self.0 = request.set.map(|(_, record)| record);
             }
-            LeaseAnswer { service: request.service, request: request.request, set, record: self.0 }
+            LeaseAnswer { service: request.service, request: request.request, set, record: self.0, anew: false }
         }
     }
 
@@ -328,22 +346,49 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_watched_anew_over_a_new_connection() {
+        let (mut b, mut register) = (StoreVote::default(), Register::default());
+        register.0 = Some(LeaseRecord { owner: Some(MemberId(0)), incarnation: 7, epoch: 1, count: 9 });
+        for ms in 0..80 {
+            assert!(!turn(&mut b, &mut register, 1, Want::Have(2), ms));
+        }
+        let now = Nanos(80 * MS);
+        b.in_flight = Some(InFlight { request: 1000, sent_at: now, wants: None });
+        let answer = LeaseAnswer { service: ServiceId(0), request: 1000, set: false, record: register.0, anew: true };
+        b.on_answer(now, &asker(1), 75 * MS, &answer);
+        for ms in 81..160 {
+            assert!(!turn(&mut b, &mut register, 1, Want::Have(2), ms), "at {ms}");
+        }
+        assert!(turn(&mut b, &mut register, 1, Want::Have(2), 160));
+    }
+
+    #[test]
     fn a_vote_counts_from_the_moment_it_was_asked_for() {
         let mut vote = StoreVote::default();
         let (asker, service) = (asker(0), ServiceId(0));
         let read = vote.request(Nanos(0), &asker, Want::Have(1), false, service, 1).unwrap();
         assert!(read.set.is_none(), "nothing is known yet");
-        vote.on_answer(Nanos(MS), &asker, 75 * MS, &LeaseAnswer { service, request: 1, set: false, record: None });
+        vote.on_answer(
+            Nanos(MS),
+            &asker,
+            75 * MS,
+            &LeaseAnswer { service, request: 1, set: false, record: None, anew: true },
+        );
         let set = vote.request(Nanos(81 * MS), &asker, Want::Have(1), false, service, 2).unwrap();
         let record = set.set.map(|(_, record)| record);
-        vote.on_answer(Nanos(100 * MS), &asker, 75 * MS, &LeaseAnswer { service, request: 2, set: true, record });
+        vote.on_answer(
+            Nanos(100 * MS),
+            &asker,
+            75 * MS,
+            &LeaseAnswer { service, request: 2, set: true, record, anew: false },
+        );
         assert_eq!(vote.until(1), Nanos(156 * MS));
     }
 
     #[test]
     fn an_answer_that_is_not_waited_for_changes_nothing() {
         let mut vote = StoreVote::default();
-        let answer = LeaseAnswer { service: ServiceId(0), request: 5, set: true, record: None };
+        let answer = LeaseAnswer { service: ServiceId(0), request: 5, set: true, record: None, anew: false };
         assert!(!vote.on_answer(Nanos(0), &asker(0), 75 * MS, &answer));
         assert!(vote.seen.is_none());
     }

@@ -83,8 +83,8 @@ pub struct Explanation {
     pub rule: &'static str,
     /// What it takes to have it.
     pub membership: Membership,
-    /// Votes there are, and votes that are needed where a majority decides.
-    pub votes: [usize; 2],
+    /// Votes there are, and votes that are needed; `None` where the store alone decides.
+    pub votes: Option<[usize; 2]>,
     /// How a successor is found if the holder fails now: members in order, each with its reasons.
     pub successors: Vec<Successor>,
 }
@@ -183,7 +183,8 @@ impl Cluster {
                 Reach::Anywhere => RULE_ANYWHERE,
             },
             membership: self.config.membership,
-            votes: [self.member_ids().count() + usize::from(self.config.store_votes()), self.config.needed()],
+            votes: (self.config.membership == Membership::Listed)
+                .then(|| [self.peers.len() + usize::from(self.config.store_votes()), self.config.needed()]),
             successors: self.choices(now, id, holder).iter().map(successor).collect(),
         })
     }

@@ -19,7 +19,7 @@ use crate::addresses::Addresses;
 use crate::aws::{Aws, AwsError, Presence, Told};
 use crate::clips::{self, ClipFileError};
 use crate::clock::Clock;
-use crate::cluster::{self, ClusterError, ClusterHandle, Discovery, Fences, ON_TRIAL, WorkerFence};
+use crate::cluster::{self, ClusterError, ClusterHandle, Discovery, Fences, WorkerFence};
 use crate::database::Database;
 use crate::flows::FlowRequests;
 use crate::functions::Functions;
@@ -145,9 +145,6 @@ impl Control {
         let (confirm, confirmed) = unbounded_channel();
         let aws = Aws::start(&config, Told { confirmed: confirm, order: orders.clone() })?;
         let asked = aws.as_ref().map(|(aws, _)| aws.clone());
-        if config.cluster.discover.is_some() && std::env::var_os(ON_TRIAL).is_none_or(|value| value != "1") {
-            return Err(ClusterError::Unproven.into());
-        }
         let discovery = asked.as_ref().zip(config.cluster.discover.as_ref());
         let discovery = discovery.map(|(aws, wanted)| Discovery::begin(aws, wanted)).transpose()?;
         if let Some(discovery) = &discovery {

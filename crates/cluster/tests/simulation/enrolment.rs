@@ -68,7 +68,7 @@ impl World {
             // On whom it counts has to be known before the write is on its way.
             self.follow(member);
             let delay = self.delay_ns + self.rng.u64(0..self.delay_ns);
-            self.at(self.now + delay, What::RosterAtStore(member, life, request));
+            self.at(self.now + delay, What::RosterAtStore(member, [life, self.store_life], request));
         }
     }
 
@@ -102,8 +102,8 @@ impl World {
         self.perform(member);
     }
 
-    pub(crate) fn roster_at_store(&mut self, member: usize, life: u64, request: RosterRequest) {
-        if !self.store_reachable[member] {
+    pub(crate) fn roster_at_store(&mut self, member: usize, [life, of_store]: [u64; 2], request: RosterRequest) {
+        if !self.store_reachable[member] || of_store != self.store_life {
             return;
         }
         let record = self.register.get(&ServiceId(0)).map(ToString::to_string);

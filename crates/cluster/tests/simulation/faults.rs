@@ -82,13 +82,13 @@ impl World {
             Fault::StoreAway(member, away) => self.store_reachable[member] = !away,
             Fault::StoreAwayForAll(away) => self.store_reachable.fill(!away),
             Fault::StoreEmptied => {
-                self.store_forgot = true;
+                self.store_forgets();
                 self.register.clear();
                 self.roster = None;
             }
             Fault::StoreBackup => self.backup = self.register.clone(),
             Fault::StoreRestored => {
-                self.store_forgot = true;
+                self.store_forgets();
                 // Without the list, which an operator is told to leave out.
                 self.register = self.backup.clone();
             }

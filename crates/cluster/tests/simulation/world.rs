@@ -37,12 +37,13 @@ pub(crate) enum Shape {
 pub(crate) enum What {
     Wake(usize, u64),
     Datagram(usize, Vec<u8>),
-    AtStore(usize, u64, LeaseRequest),
+    /// The member, its life, and the store's.
+    AtStore(usize, [u64; 2], LeaseRequest),
     FromStore(usize, u64, LeaseAnswer),
     Moved(usize, u64, ServiceId, u64, bool),
     /// A node looks into the cloud, and at its list.
     Look(usize, u64),
-    RosterAtStore(usize, u64, RosterRequest),
+    RosterAtStore(usize, [u64; 2], RosterRequest),
     RosterFromStore(usize, u64, RosterAnswer),
     Fault(Fault),
 }
@@ -118,7 +119,11 @@ pub(crate) struct World {
     /// Each service's epochs, in the order in which they were held.
     epochs: HashMap<ServiceId, Vec<u64>>,
     /// The store was restored or emptied.
-    pub(crate) store_forgot: bool,
+    store_forgot: bool,
+    /// How often: connections end with a store's life.
+    pub(crate) store_life: u64,
+    /// In which of them each member had its last answer.
+    answered_in: Vec<u64>,
     promotions: u64,
 }
 
@@ -197,6 +202,8 @@ impl World {
             moves_fail: 0,
             epochs: HashMap::new(),
             store_forgot: false,
+            store_life: 0,
+            answered_in: vec![0; members],
             promotions: 0,
             rng,
         };
@@ -263,8 +270,8 @@ impl World {
                     self.told(|| format!("{fault:?}"));
                     self.fault(fault);
                 }
-                What::AtStore(member, life, request) => self.at_store(member, life, request),
-                What::RosterAtStore(member, life, request) => self.roster_at_store(member, life, request),
+                What::AtStore(member, lives, request) => self.at_store(member, lives, request),
+                What::RosterAtStore(member, lives, request) => self.roster_at_store(member, lives, request),
                 What::Look(member, _) | What::RosterFromStore(member, ..)
                     if self.nodes[member].paused_until > self.now =>
                 {
@@ -337,7 +344,7 @@ impl World {
                 }
                 Output::Lease(request) => {
                     let delay = self.delay_ns + self.rng.u64(0..self.delay_ns);
-                    self.at(self.now + delay, What::AtStore(member, life, request));
+                    self.at(self.now + delay, What::AtStore(member, [life, self.store_life], request));
                 }
                 Output::Permit { service, until } => {
                     self.nodes[member].permits[usize::from(service.0)] = until;
@@ -388,19 +395,26 @@ impl World {
         }
     }
 
-    fn at_store(&mut self, member: usize, life: u64, request: LeaseRequest) {
-        if !self.store_reachable[member] {
+    /// The store was restored or emptied, which takes a restart.
+    pub(crate) fn store_forgets(&mut self) {
+        self.store_forgot = true;
+        self.store_life += 1;
+    }
+
+    fn at_store(&mut self, member: usize, [life, of_store]: [u64; 2], request: LeaseRequest) {
+        if !self.store_reachable[member] || of_store != self.store_life {
             return;
         }
+        let anew = std::mem::replace(&mut self.answered_in[member], self.store_life) != self.store_life;
         let there = self.register.get(&request.service).copied();
         let listed = self.may_have_record(member, &request);
-        let set = listed && request.set.is_some_and(|(expected, _)| expected == there);
+        let set = !anew && listed && request.set.is_some_and(|(expected, _)| expected == there);
         if let Some((_, record)) = request.set.filter(|_| set) {
             // Through the text, as a store has it.
             self.register.insert(request.service, record.to_string().parse().expect("a record"));
         }
         let record = self.register.get(&request.service).copied();
-        let answer = LeaseAnswer { service: request.service, request: request.request, set, record };
+        let answer = LeaseAnswer { service: request.service, request: request.request, set, record, anew };
         if self.rng.u32(0..100) > 0 {
             let delay = self.delay_ns + self.rng.u64(0..self.delay_ns);
             self.at(self.now + delay, What::FromStore(member, life, answer));

@@ -75,12 +75,18 @@ async fn perform(
     requests: &mut mpsc::Receiver<LeaseRequest>,
     answers: &mpsc::Sender<LeaseAnswer>,
 ) -> Option<String> {
-    while let Some(request) = requests.recv().await {
-        let answer = match tokio::time::timeout(TIMEOUT, ask(&mut connection, enrolled, &request)).await {
+    let mut anew = true;
+    while let Some(mut request) = requests.recv().await {
+        if anew {
+            // What is to be set follows from what was seen over another connection.
+            request.set = None;
+        }
+        let mut answer = match tokio::time::timeout(TIMEOUT, ask(&mut connection, enrolled, &request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Some(error),
             Err(_) => return Some("no answer".to_owned()),
         };
+        answer.anew = std::mem::take(&mut anew);
         // Nobody waits for it where the cluster's thread has ended.
         let _ = answers.send(answer).await;
     }
@@ -117,7 +123,7 @@ async fn ask(
         }
     };
     let record = if there == NOTHING { None } else { Some(there.parse::<LeaseRecord>().map_err(|e| e.to_string())?) };
-    Ok(LeaseAnswer { service: request.service, request: request.request, set: set == 1, record })
+    Ok(LeaseAnswer { service: request.service, request: request.request, set: set == 1, record, anew: false })
 }
 
 /// A client for the store's URL.

@@ -43,9 +43,6 @@ impl WorkerFence {
     }
 }
 
-/// What has to be 1 in the environment before members are found by EC2.
-pub(crate) const ON_TRIAL: &str = "TANDEM_TRY_DISCOVERY";
-
 /// Between looks whether workers rest: timers are no finer.
 const REST_TURN: Duration = Duration::from_millis(1);
 /// Looks until that is not waited for any more: far less than a lease.
@@ -121,12 +118,6 @@ pub enum ClusterError {
     /// The store's URL.
     #[error("cluster.store: {0}")]
     Store(String),
-    /// It is not to be relied on yet.
-    #[error(
-        "cluster.discover is on trial: in simulated runs with several faults at once two members have sent for one address for a moment. \
-         Name the members in cluster.members; or set {ON_TRIAL}=1 in the environment to try it"
-    )]
-    Unproven,
     /// Who is a member cannot be asked.
     #[error("cluster.discover: {0}")]
     Discovery(String),
