@@ -5,12 +5,19 @@ use std::str::FromStr;
 
 use crate::http::Answer;
 use crate::world::{ElasticIp, Instance, Interface, Refusal, World};
-use crate::{Call, Fault, Simulator};
+use crate::{Call, Fault, Presence, Simulator};
 
 impl Simulator {
     /// Carries a call out, after what was ordered for it; `None` where there is to be no answer.
     pub(crate) fn act(&self, call: Call) -> Option<Answer> {
-        let fault = self.next_fault(&call.action);
+        let fault = match self.presence() {
+            Presence::Away => return None,
+            Presence::Until(action) if action == call.action => {
+                self.be(Presence::Away);
+                Some(Fault::Vanish)
+            }
+            Presence::Until(_) | Presence::Here => self.next_fault(&call.action),
+        };
         self.state().calls.push(call.clone());
         match fault {
             Some(Fault::Throttle) => return Some(error(503, "RequestLimitExceeded", "Request limit exceeded.")),

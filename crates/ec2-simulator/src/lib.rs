@@ -42,6 +42,18 @@ pub enum Fault {
     Stale,
 }
 
+/// Whether the interface is there. Metadata always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It is.
+    #[default]
+    Here,
+    /// It dies with the next call of this action, which is done and not answered.
+    Until(&'static str),
+    /// Connections close at once; nothing is done.
+    Away,
+}
+
 /// One call that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -75,6 +87,7 @@ struct State {
     /// How things were before the last change.
     before: World,
     faults: Vec<(String, VecDeque<Fault>)>,
+    presence: Presence,
     calls: Vec<Call>,
     /// What callers may do; anything where there is none.
     policy: Option<Policy>,
@@ -124,6 +137,16 @@ impl Simulator {
     /// Does `faults` to the next calls of `action`, one each.
     pub fn order(&self, action: &str, faults: &[Fault]) {
         self.state().faults.push((action.to_owned(), faults.iter().copied().collect()));
+    }
+
+    /// Is there from now on, or not.
+    pub fn be(&self, presence: Presence) {
+        self.state().presence = presence;
+    }
+
+    /// Whether it is there.
+    pub fn presence(&self) -> Presence {
+        self.state().presence
     }
 
     /// Refuses from now on what `policy` does not allow.
