@@ -97,7 +97,12 @@ tandem_runs() {
     cat >"$work/tandem.yaml" <<YAML
 dpdk: { huge_pages: off, memory_mib: 256, file_prefix: "peers$$" }
 ports:
-  - { name: media, device: "net_af_packet0,iface=media0", addresses: [10.78.0.1/24] }
+  - name: media
+    device: "net_af_packet0,iface=media0"
+    addresses: [10.78.0.1/24]
+    # What comes while something else has the core waits: 36 ms of 1,000 calls.
+    rx_descriptors: 4096
+    tx_descriptors: 4096
 workers: { cores: [$core] }
 media: { port_range: 10000-64999, inactivity_timeout_s: 0, port_quarantine_ms: 0 }
 sip: { listen: [{ address: "10.78.1.1:5060" }] }

@@ -87,7 +87,8 @@ pub struct Port {
     #[serde(default = "default_verify_udp_checksums")]
     #[garde(skip)]
     pub verify_udp_checksums: bool,
-    /// Descriptors in each receive queue, a power of two: how many packets may wait while the worker is busy.
+    /// Descriptors in each receive queue, a power of two: how many packets may wait while the worker is busy. For `net_af_packet` the larger
+    /// of both numbers is its `framecnt`, unless `device` has one.
     #[serde(default = "default_descriptors")]
     #[garde(range(min = 64, max = 4096))]
     pub rx_descriptors: u16,
@@ -127,6 +128,10 @@ pub struct Workers {
     /// and the control plane.
     #[garde(length(min = 1, max = 128), inner(range(max = 1023)))]
     pub cores: Vec<u16>,
+    /// Lets other threads have a core whenever its worker finds nothing to do, where cores have to be shared: a laboratory, a
+    /// laptop. It costs a system call each time, and how soon a packet is seen then depends on the others.
+    #[garde(skip)]
+    pub share_cores: bool,
     /// The instruction set that codecs run on: the best that the processor has, or a lower one to compare with. One that
     /// the processor lacks becomes the best it has.
     #[garde(skip)]
@@ -153,7 +158,7 @@ pub enum CodecLevel {
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { cores: vec![1], codec_level: CodecLevel::Auto }
+        Self { cores: vec![1], share_cores: false, codec_level: CodecLevel::Auto }
     }
 }
 

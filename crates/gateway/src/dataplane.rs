@@ -110,7 +110,7 @@ impl DataPlane {
         let machine = |error: &dyn std::fmt::Display| Failure::Machine(vec![error.to_string()]);
         let mut devices: Vec<Device> = Vec::with_capacity(config.ports.len());
         for (number, port) in config.ports.iter().enumerate() {
-            let device = port.device.parse();
+            let device = device_of(port).parse();
             devices.push(device.map_err(|error| machine(&format_args!("ports[{number}].device: {error}")))?);
         }
         let eal = Eal::start(&EalConfig {
@@ -175,6 +175,7 @@ impl DataPlane {
                 handover,
                 clock: clock.clone(),
                 fence: fence.clone(),
+                shares_core: config.workers.share_cores,
             };
             let (stop, started) = (data_plane.stop.clone(), started.clone());
             let name = format!("worker-{}", job.ends.worker.0);
@@ -263,6 +264,7 @@ struct Job {
     handover: HandoverEnds<Mbuf>,
     clock: TscClock,
     fence: Arc<Fence>,
+    shares_core: bool,
 }
 
 impl Job {
@@ -289,7 +291,8 @@ impl Job {
             .with_functions(self.ends.functions)
             .with_bell(self.ends.bell)
             .with_stage_times(self.clock.clone())
-            .with_fence(self.fence),
+            .with_fence(self.fence)
+            .with_shared_core(self.shares_core),
             Err(error) => {
                 let _ = started.send(Err(anyhow!("worker {}: {error}", self.ends.worker.0)));
                 return;
@@ -303,6 +306,15 @@ impl Job {
         drop(worker);
         drop(registered);
     }
+}
+
+/// The device with what it is not told by its descriptors: DPDK's af_packet driver has a ring of the kernel's, of 512 frames where nobody
+/// says how many.
+fn device_of(port: &tandem_config::Port) -> String {
+    if !port.device.starts_with("net_af_packet") || port.device.contains("framecnt=") {
+        return port.device.clone();
+    }
+    format!("{},framecnt={}", port.device, port.rx_descriptors.max(port.tx_descriptors))
 }
 
 fn engine_config(

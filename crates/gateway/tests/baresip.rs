@@ -24,7 +24,7 @@ fn two_softphones_without_a_common_codec_hear_each_other() {
 dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
 peers:
   - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU] }}
@@ -70,7 +70,7 @@ dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
 ports:
   - {{ name: outside, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
   - {{ name: inside, device: "net_af_packet1,iface=media1", addresses: [10.78.0.10/24] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 sip: {{ listen: [{{ name: outside, address: "10.77.0.1:5060" }}, {{ name: inside, address: "10.78.0.1:5060" }}] }}
 peers:
   - {{ name: caller, listen: outside, address: "10.77.0.2:5060", codecs: [PCMU] }}
@@ -141,7 +141,7 @@ fn a_softphone_with_srtp_talks_to_one_without_and_the_recording_is_bit_exact() {
 dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
 peers:
   - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU], srtp: required }}

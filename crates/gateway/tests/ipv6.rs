@@ -17,7 +17,7 @@ fn configuration(scratch: &Scratch, callee_codec: &str) -> String {
 dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24, "fd77::10/64"] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 sip: {{ listen: [{{ name: four, address: "10.77.0.1:5060" }}, {{ name: six, address: "[fd77::1]:5060" }}] }}
 peers:
   - {{ name: caller, listen: six, address: "[fd77::2]:5060", codecs: [PCMU], rtcp_mux: offer }}

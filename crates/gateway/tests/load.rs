@@ -33,7 +33,7 @@ ports:
   - name: media
     device: "net_memif0,role=server,socket={socket},socket-abstract=no"
     addresses: [10.77.8.10/24, 10.77.8.11/24]
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 media: {{ port_range: 20000-20255, port_quarantine_ms: 0 }}
 sip: {{ listen: [{{ name: main, address: "{listen}" }}] }}
 limits: {{ max_calls: 128 }}
@@ -167,7 +167,7 @@ fn a_source_on_the_kernels_sockets_gets_every_packet_back_through_a_gateway_on_a
 dpdk: {{ huge_pages: off, memory_mib: 128, packet_buffers: 8192, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 media: {{ port_range: 20000-20511, port_quarantine_ms: 0 }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
 limits: {{ max_calls: 128 }}

@@ -27,7 +27,7 @@ fn start_with(scratch: &Scratch, network: &Network, hold_music: &Path, route: &s
 dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 media: {{ hold_music: "{music}" }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
 peers:

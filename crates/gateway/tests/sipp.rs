@@ -43,7 +43,7 @@ impl Bench {
 dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 media: {{ inactivity_timeout_s: {silence_s}, first_packet_timeout_s: {silence_s} }}
 sip:
   listen: [{{ name: main, address: "{SIP}:{sip_port}" }}]

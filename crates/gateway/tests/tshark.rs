@@ -38,7 +38,7 @@ fn the_reports_of_a_call_are_whole_and_go_to_the_ports_agreed_on() {
 dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.77.0.10/24] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
 peers:
   - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU] }}

@@ -23,7 +23,7 @@ fn calls_on_two_workers_are_heard_octet_for_octet() {
 dpdk: {{ huge_pages: off, memory_mib: 128, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: "net_af_packet0,iface=media0,qpairs=2", addresses: [10.77.0.10/24] }}
-workers: {{ cores: [0, 1] }}
+workers: {{ cores: [0, 1], share_cores: true }}
 sip: {{ listen: [{{ name: main, address: "10.77.0.1:5060" }}] }}
 peers:
   - {{ name: caller, address: "10.77.0.2:5060", codecs: [PCMU] }}

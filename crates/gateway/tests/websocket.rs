@@ -42,7 +42,7 @@ impl Bench {
 dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 4096, file_prefix: "{prefix}" }}
 ports:
   - {{ name: media, device: net_null0, addresses: [10.77.9.1/24] }}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 sip:
   listen:
     - {{ name: udp, address: "{SIP}:{udp}" }}

@@ -17,7 +17,8 @@
 //! whoever tells the link that it has the address.
 //!
 //! A round that finds nothing to do reads the clock once. One that does reads it once more at the end of each stage of each
-//! burst, where [`Worker::with_stage_times`] asks for that; never per packet. Nothing on the way allocates, locks, logs or makes a system call.
+//! burst, where [`Worker::with_stage_times`] asks for that; never per packet. Nothing on the way allocates, locks, logs or makes
+//! a system call. Between rounds the core is given to others only where [`Worker::with_shared_core`] says so.
 #![forbid(unsafe_code)]
 
 mod clock;

@@ -50,6 +50,7 @@ pub struct Worker<Io: PacketIo> {
     tick_due: Nanos,
     last_poll: Nanos,
     last_was_busy: bool,
+    shares_core: bool,
     stops: StopWatch,
     relief: Relief<Io::Buf>,
 }
@@ -73,6 +74,7 @@ impl<Io: PacketIo> Worker<Io> {
             tick_due: Nanos(0),
             last_poll: Nanos(0),
             last_was_busy: false,
+            shares_core: false,
             stops: StopWatch::default(),
             relief: Relief::new(),
         }
@@ -110,6 +112,13 @@ impl<Io: PacketIo> Worker<Io> {
         self
     }
 
+    /// Lets other threads have the core after a round in which there was nothing to do.
+    #[must_use]
+    pub fn with_shared_core(mut self, shares: bool) -> Self {
+        self.shares_core = shares;
+        self
+    }
+
     /// Polls until `stop` is set. What the worker holds goes back to the device when the worker is dropped.
     pub fn run(&mut self, clock: &mut impl Clock, stop: &AtomicBool) {
         while !stop.load(Relaxed) {
@@ -118,6 +127,9 @@ impl<Io: PacketIo> Worker<Io> {
                 self.counters.stops.add(stop);
             }
             self.poll(now);
+            if self.shares_core && !self.last_was_busy {
+                std::thread::yield_now();
+            }
         }
     }
 

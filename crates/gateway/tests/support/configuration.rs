@@ -82,7 +82,7 @@ impl<'s> Configuration<'s> {
             r#"dpdk: {{ huge_pages: off, {dpdk}, file_prefix: "{prefix}" }}
 ports:
   - {ports}
-workers: {{ cores: [1] }}
+workers: {{ cores: [1], share_cores: true }}
 records: {{ directory: "{records}"{of_records} }}
 http: {{ listen: "{http}"{of_http} }}
 shutdown: {{ drain_timeout_s: 1 }}

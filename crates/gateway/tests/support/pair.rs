@@ -135,7 +135,7 @@ node: {{ name: "node-{name}" }}
 dpdk: {{ huge_pages: off, memory_mib: 64, packet_buffers: 8192, file_prefix: "{prefix}{name}" }}
 ports:
   - {{ name: media, device: "net_af_packet0,iface=media0", addresses: [10.79.0.2{node}/24] }}
-workers: {{ cores: [{core}] }}
+workers: {{ cores: [{core}], share_cores: true }}
 sip: {{ listen: [{{ name: main, address: "{SIP}" }}] }}
 peers:
   - {{ name: caller, address: "{CALLER}:5060", media_address: 10.79.0.101, codecs: [PCMU], srtp: optional }}
