@@ -6,11 +6,13 @@
 //! | 2 | where the calls are handed over, their last changes are waited for: the node that lets go says which were the last |
 //! | 3 | every call of the copy is restored; workers are asked to go on with its flow |
 //! | 4 | the link is told who has the media addresses: what comes from now on meets its call |
-//! | 5 | the kernel is given SIP's floating addresses, beside the switch's thread; until it has them nothing is sent |
-//! | 6 | what restored calls have to say is sent |
+//! | 5 | the kernel is given SIP's floating addresses, beside the switch's thread |
+//! | 6 | what restored calls have to say is sent; until then it waits |
 //!
 //! Media does not wait for SIP: it flows from the fourth step on. Where the calls are handed over, the node that lets go keeps what comes
-//! until then, and passes it on. The fifth step begins with the third.
+//! until then, and passes it on. The kernel comes last because it takes milliseconds, of a core that the steps before may need.
+
+use std::time::Instant;
 
 use serde::Serialize;
 use tandem_call::{CallNumber, MediaFunctions};
@@ -109,9 +111,11 @@ impl Shell {
 
     fn take_calls(&mut self, now: Nanos, node: Option<&str>) -> TakenOver {
         self.attached = self.config.replication.addresses.iter().filter_map(KernelAddress::of).collect();
-        self.attach();
+        if !self.attached.is_empty() {
+            self.held.get_or_insert_default();
+        }
         let warm = self.replication.as_ref().map(|replication| replication.take(now, node)).unwrap_or_default();
-        let found = warm.len();
+        let (found, begun) = (warm.len(), Instant::now());
         let mut refused = Vec::new();
         for some in warm.chunks(AT_ONCE) {
             let outcomes: Vec<_> = some.iter().map(|call| (call, self.restore(now, call))).collect();
@@ -126,8 +130,16 @@ impl Shell {
         for (_, local) in self.on_ports(&self.config.replication.addresses) {
             self.announce(local.address);
         }
+        self.attach();
         let calls = found - refused.len();
-        tracing::info!(node, calls, refused = refused.len(), "taken over: floating addresses and calls are here");
+        let took_us = begun.elapsed().as_micros() as u64;
+        tracing::info!(
+            node,
+            calls,
+            refused = refused.len(),
+            took_us,
+            "taken over: floating addresses and calls are here"
+        );
         TakenOver { calls, refused }
     }
 
@@ -245,7 +257,6 @@ impl Shell {
         if self.attached.is_empty() {
             return;
         }
-        self.held.get_or_insert_default();
         let (addresses, order) = (self.attached.clone(), self.order.clone());
         tokio::task::spawn_blocking(move || {
             for address in &addresses {

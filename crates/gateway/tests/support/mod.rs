@@ -147,8 +147,12 @@ impl Gateway {
     pub fn start(scratch: &Scratch, configuration: &str, http: &str, namespace: Option<&str>) -> Self {
         let path = scratch.path().join("tandem.yaml");
         fs::write(&path, configuration).expect("the configuration is written");
-        let mut command = inside(namespace, env!("CARGO_BIN_EXE_tandem"));
-        command.arg("run").arg("--config").arg(&path).env("TANDEM_TRY_DISCOVERY", "1");
+        // A bench keeps gateways apart from who calls them: `taskset -c 1`.
+        let wrapper = std::env::var("TANDEM_GATEWAY_WRAPPER").unwrap_or_default();
+        let mut words = wrapper.split_whitespace().chain([env!("CARGO_BIN_EXE_tandem")]);
+        let mut command = inside(namespace, words.next().expect("the program at least"));
+        command.args(words);
+        command.arg("run").arg("--config").arg(&path);
         let process = Process::spawn("the gateway", &mut command, scratch.path().join("gateway.log"));
         let mut gateway = Self {
             process,
