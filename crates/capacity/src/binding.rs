@@ -2,7 +2,7 @@
 //!
 //! Looked at are the run that held the most and the lowest one above it that broke. In this order, the first that applies:
 //! the source's own end; an allowance of the instance that was exceeded; buffers, rings and queues that overflowed while
-//! the cores had time; memory that is at its end; cycles. Cycles come last because a core that is full makes every queue before it overflow, and
+//! the cores had time; memory that is at its end; cycles; stops of the cores. Cycles come last because a core that is full makes every queue before it overflow, and
 //! before the rest when they alone explain what is seen; a core that waits for memory is full as well, so memory comes before them.
 
 use crate::report::{
@@ -59,6 +59,7 @@ pub fn binding(points: &[Point], answer: &Answer) -> Option<Binding> {
     }
     let gateway = broke.gateway.as_ref()?;
     let found = overflow(gateway).or_else(|| memory_is_full(gateway)).or_else(|| cycles(gateway));
+    let found = found.or_else(|| stops(broke));
     let mut binding = found.unwrap_or_else(|| unknown(broke, gateway));
     binding.evidence.extend(gateway.memory.map(memory_evidence));
     if let Some(held) = held.and_then(|held| held.gateway.as_ref()?.busiest()) {
@@ -314,6 +315,36 @@ fn lanes_are_empty(core: &Core) -> bool {
     core.batches > 0 && codecs > 0.5 && core.batch_fill < LANES / 4.0
 }
 
+/// What was lost, or late, because something else had a core.
+fn stops(broke: &Point) -> Option<Binding> {
+    let stops = broke.stops.as_ref()?;
+    let (lost, traffic) = (stops.lost, &broke.traffic);
+    let longest = stops.longest_ms;
+    let (what, advice) = if traffic.lost > 0 {
+        let what = format!("{lost} of {} lost packets had left while something else had a core", traffic.lost);
+        (
+            what,
+            "Deeper queues (ports[].rx_descriptors, socket buffers) hold what comes meanwhile; cores of their own lose none",
+        )
+    } else {
+        (String::from("Packets were late after something else had had a core"), "Cores of their own have no stops")
+    };
+    let is_late = || {
+        let whole = broke.latency.as_ref().map_or(0.0, |latency| latency.p99_9_us);
+        stops.p99_9_without_us.is_some_and(|without| 2.0 * without < whole)
+    };
+    let explains = if broke.breaches.contains(&Breach::Loss) {
+        2 * lost > traffic.lost
+    } else {
+        broke.breaches == [Breach::Latency] && is_late()
+    };
+    let mut found = vec![evidence("longest stop", longest, "milliseconds in which something else had a core")];
+    found.push(evidence("lost in stops", lost as f64, "lost packets that had left then"));
+    found.extend(stops.p99_9_without_us.map(|us| evidence("p99.9 without stops", us, "microseconds")));
+    let summary = format!("{what}, {longest:.1} ms at a stretch at most. {advice}.");
+    explains.then_some(Binding { limit: Limit::Stops, summary, evidence: found })
+}
+
 fn unknown(broke: &Point, gateway: &GatewayReading) -> Binding {
     let mut found = vec![evidence(
         "busiest core",
@@ -342,7 +373,7 @@ fn unknown(broke: &Point, gateway: &GatewayReading) -> Binding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Count, StageTime, sample};
+    use crate::report::{Count, StageTime, Stops, sample};
 
     /// What binds when the lowest run that broke read this.
     fn binds(change: impl Fn(&mut GatewayReading)) -> Binding {
@@ -399,6 +430,24 @@ mod tests {
         assert_eq!(with_drop("transmit_queue_full").limit, Limit::TransmitQueue);
         assert_eq!(with_drop("handover_full").limit, Limit::HandoverRing);
         assert_eq!(with_drop("no_flow").limit, Limit::Unknown);
+    }
+
+    #[test]
+    fn what_was_lost_while_something_else_had_a_core_is_told_where_the_cores_had_time() {
+        let with = |busy, lost| {
+            let mut measurement = sample::measurement("m", 1000);
+            for point in measurement.points.iter_mut().filter(|point| point.calls == 1030) {
+                point.gateway.as_mut().unwrap().cores[0].busy = busy;
+                point.traffic.lost = 100;
+                point.stops = Some(Stops { lost, longest_ms: 9.5, ..Stops::default() });
+            }
+            binding(&measurement.points, &measurement.answer).unwrap()
+        };
+        let found = with(0.2, 97);
+        assert_eq!(found.limit, Limit::Stops);
+        let told = "97 of 100 lost packets had left while something else had a core, 9.5 ms at a stretch at most.";
+        assert!(found.summary.starts_with(told), "{}", found.summary);
+        assert_eq!((with(0.2, 50).limit, with(0.99, 97).limit), (Limit::Unknown, Limit::CoreCycles));
     }
 
     #[test]

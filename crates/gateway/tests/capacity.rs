@@ -37,8 +37,8 @@ fn a_slowed_gateway_is_found_lower_and_two_runs_agree_within_their_ranges() {
     let scratch = Scratch::new();
     let file = |name: &str| -> PathBuf { scratch.path().join(name) };
     // A call is 100 frames a second: with 50 us each there is no time for more than 200 calls, with 100 us for 100.
-    let slow = ["--debug-burn-ns", "50000", "--first", "40"];
-    let slower = ["--debug-burn-ns", "100000", "--first", "40"];
+    let slow = ["--debug-burn-ns", "50000", "--first", "120"];
+    let slower = ["--debug-burn-ns", "100000", "--first", "60"];
     let reports =
         [measured(&file("a.json"), &slow), measured(&file("b.json"), &slow), measured(&file("c.json"), &slower)];
     let answers = reports.each_ref().map(|report| &report.measurements[0].answer);

@@ -265,6 +265,8 @@ pub enum Limit {
     CallThread,
     /// The traffic source.
     Source,
+    /// Something else had a core for too long at a stretch: what came then was lost, or late.
+    Stops,
     /// None of what was read explains it; other tenants of the machine are not read, and memory traffic only where the machine tells.
     Unknown,
 }

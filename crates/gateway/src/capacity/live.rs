@@ -52,7 +52,7 @@ pub(super) struct MeasureArguments {
     max_p99_9_ms: f64,
     /// Judge latency, and whether the source was late, without what happened while something else had a core of the source or of the gateway
     /// (another thread, another virtual machine), and up to 20 times as long after. Time that they worked themselves always counts, and so
-    /// does every lost packet. A run of which less than 75 % is left is void.
+    /// does every lost packet. A run of which less than half is left is void.
     #[arg(long)]
     discount_stops: bool,
     /// Do not mind whether the audio is right.

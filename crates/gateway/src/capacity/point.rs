@@ -17,7 +17,7 @@ const HELD_UP: f64 = 0.001;
 /// Packets that a source may send late, as a share of all: what the source itself goes by.
 const LATE: f64 = 0.001;
 /// Where less is left of a run without stops, nothing is told from it.
-const LEAST_LEFT: f64 = 0.75;
+const LEAST_LEFT: f64 = 0.5;
 
 /// Who is to blame where a port's ring is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

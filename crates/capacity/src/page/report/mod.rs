@@ -151,6 +151,7 @@ pub(crate) fn limit_text(limit: Limit) -> &'static str {
         Limit::MemoryBandwidth => "What memory can move",
         Limit::CallThread => "The thread that handles calls",
         Limit::Source => "The traffic source",
+        Limit::Stops => "Something else on the cores",
         Limit::Unknown => "Nothing that was read explains it",
     }
 }
