@@ -21,8 +21,9 @@ demo: setup ## real SIP calls through the gateway, speech checked bit for bit
 	$(CARGO) build --release --locked -p tandem-gateway -p tandem-demo
 	scripts/demo.sh --seconds $(DEMO_SECONDS) --calls $(DEMO_CALLS)
 
-demo-short: ## the demo with 4-second calls
-	@$(MAKE) --no-print-directory demo DEMO_SECONDS=4
+demo-short: setup ## the demo with 4-second calls, on the build of the tests
+	$(CARGO) build --workspace --locked --bins --tests
+	scripts/demo.sh --profile debug --seconds 4 --calls $(DEMO_CALLS)
 
 test: ## all tests
 	@scripts/setup.sh build demo test

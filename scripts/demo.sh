@@ -9,13 +9,15 @@ cd "$(dirname "$0")/.."
 seconds=15
 calls=12
 device=net_af_packet0
+profile=release
 keep=""
 usage() {
     cat <<EOF
-usage: scripts/demo.sh [--seconds N] [--calls N] [--device NAME] [--keep DIR]
+usage: scripts/demo.sh [--seconds N] [--calls N] [--device NAME] [--profile NAME] [--keep DIR]
   --seconds N   length of each call (4 to 120, default $seconds)
   --calls N     concurrent calls of each kind: PCMU to PCMA, to G.722, to G.729 (1 to 50, default $calls)
   --device NAME the DPDK device on the gateway's veth: net_af_packet0 (default) or net_af_xdp0
+  --profile NAME  whose build: release (default), or debug, which tests use
   --keep DIR    leave captures, logs and call records in DIR
 EOF
 }
@@ -27,6 +29,7 @@ while (($#)); do
         --seconds) number seconds "${2-}" 4 120; seconds=$2; shift 2 ;;
         --calls) number calls "${2-}" 1 50; calls=$2; shift 2 ;;
         --device) device=${2:?--device takes net_af_packet0 or net_af_xdp0}; shift 2 ;;
+        --profile) profile=${2:?--profile takes release or debug}; shift 2 ;;
         --keep) keep=${2:?--keep takes a directory}; shift 2 ;;
         -h | --help) usage; exit 0 ;;
         *) echo "demo: unknown option '$1'" >&2; usage >&2; exit 2 ;;
@@ -35,9 +38,9 @@ done
 
 if ((EUID != 0)); then
     command -v sudo >/dev/null || { echo "demo: network namespaces need root: run as root or install sudo" >&2; exit 1; }
-    exec sudo -- "$0" --seconds "$seconds" --calls "$calls" --device "$device" ${keep:+--keep "$keep"}
+    exec sudo -- "$0" --seconds "$seconds" --calls "$calls" --device "$device" --profile "$profile" ${keep:+--keep "$keep"}
 fi
-bin=${CARGO_TARGET_DIR:-target}/release
+bin=${CARGO_TARGET_DIR:-target}/$profile
 for program in tandem tandem-demo; do
     [[ -x $bin/$program ]] || { echo "demo: $bin/$program is not built: run 'make demo'" >&2; exit 1; }
 done
