@@ -2,8 +2,9 @@
 //!
 //! Looked at are the run that held the most and the lowest one above it that broke. In this order, the first that applies:
 //! the source's own end; an allowance of the instance that was exceeded; buffers, rings and queues that overflowed while
-//! the cores had time; memory that is at its end; cycles; stops of the cores. Cycles come last because a core that is full makes every queue before it overflow, and
-//! before the rest when they alone explain what is seen; a core that waits for memory is full as well, so memory comes before them.
+//! the cores had time; memory that is at its end; cycles; stops of the cores. Cycles come after the queues because a core that is full makes every
+//! queue before it overflow, and before them when they alone explain what is seen; a core that waits for memory is full as well, so memory comes
+//! before them. Stops come last: a core that is full has them besides.
 
 use crate::report::{
     Answer, Binding, Breach, Core, Ended, Evidence, Extrapolation, GatewayReading, Limit, Measurement, MemoryTraffic,
@@ -318,28 +319,21 @@ fn lanes_are_empty(core: &Core) -> bool {
 /// What was lost, or late, because something else had a core.
 fn stops(broke: &Point) -> Option<Binding> {
     let stops = broke.stops.as_ref()?;
-    let (lost, traffic) = (stops.lost, &broke.traffic);
-    let longest = stops.longest_ms;
-    let (what, advice) = if traffic.lost > 0 {
-        let what = format!("{lost} of {} lost packets had left while something else had a core", traffic.lost);
-        (
-            what,
-            "Deeper queues (ports[].rx_descriptors, socket buffers) hold what comes meanwhile; cores of their own lose none",
-        )
+    let (lost, of, longest) = (stops.lost, broke.traffic.lost, stops.longest_ms);
+    let (explains, what, advice) = if broke.breaches.contains(&Breach::Loss) {
+        let what = format!("{lost} of {of} lost packets had left while something else had a core");
+        let advice = "Deeper queues (ports[].rx_descriptors, socket buffers) hold what comes meanwhile; cores of their own lose none";
+        (2 * lost > of, what, advice)
     } else {
-        (String::from("Packets were late after something else had had a core"), "Cores of their own have no stops")
-    };
-    let is_late = || {
         let whole = broke.latency.as_ref().map_or(0.0, |latency| latency.p99_9_us);
-        stops.p99_9_without_us.is_some_and(|without| 2.0 * without < whole)
+        let is_fast = stops.p99_9_without_us.is_some_and(|without| 2.0 * without < whole);
+        let what = "Packets were late after something else had had a core".to_owned();
+        (broke.breaches == [Breach::Latency] && is_fast, what, "Cores of their own have no stops")
     };
-    let explains = if broke.breaches.contains(&Breach::Loss) {
-        2 * lost > traffic.lost
-    } else {
-        broke.breaches == [Breach::Latency] && is_late()
-    };
-    let mut found = vec![evidence("longest stop", longest, "milliseconds in which something else had a core")];
-    found.push(evidence("lost in stops", lost as f64, "lost packets that had left then"));
+    let mut found = vec![
+        evidence("longest stop", longest, "milliseconds in which something else had a core"),
+        evidence("lost in stops", lost as f64, "lost packets that had left then"),
+    ];
     found.extend(stops.p99_9_without_us.map(|us| evidence("p99.9 without stops", us, "microseconds")));
     let summary = format!("{what}, {longest:.1} ms at a stretch at most. {advice}.");
     explains.then_some(Binding { limit: Limit::Stops, summary, evidence: found })

@@ -207,8 +207,9 @@ impl Cluster {
     /// was another's is heard anew; what this node promised to that other holds until it runs out. This node stays what it is.
     pub fn set_members(&mut self, now: Nanos, members: &[(MemberId, Member)], record: Option<&LeaseRecord>) {
         let own = self.config.own;
-        let is_own = |record: &&LeaseRecord| record.owner == Some(own) && record.incarnation == self.incarnation;
-        self.listed_in = self.listed_in.max(record.filter(is_own).map_or(0, |record| record.epoch));
+        if let Some(record) = record.filter(|record| record.is_of(own, self.incarnation)) {
+            self.listed_in = self.listed_in.max(record.epoch);
+        }
         for id in (0..).map(MemberId).take(self.peers.len()) {
             let member = members.iter().find(|(member, _)| *member == id).map(|(_, member)| member.clone());
             let member = member.unwrap_or_else(Member::nobody);

@@ -53,6 +53,13 @@ impl fmt::Display for Hold {
 #[error("`{0}` is no lease record")]
 pub struct LeaseRecordError(String);
 
+impl LeaseRecord {
+    /// Whether this life of a member has it.
+    pub(crate) fn is_of(&self, member: MemberId, incarnation: u64) -> bool {
+        self.owner == Some(member) && self.incarnation == incarnation
+    }
+}
+
 impl fmt::Display for LeaseRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.owner {
@@ -183,8 +190,7 @@ impl StoreVote {
     }
 
     fn is_mine(asker: &Asker, record: &LeaseRecord) -> bool {
-        let alike = record.owner == Some(asker.own) && record.incarnation == asker.incarnation;
-        alike && record.epoch >= asker.since_epoch
+        record.is_of(asker.own, asker.incarnation) && record.epoch >= asker.since_epoch
     }
 
     /// When something could be asked next.

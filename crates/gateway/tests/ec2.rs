@@ -337,11 +337,7 @@ fn calls_go_on_at_whichever_step_of_a_takeover_ec2_dies_and_addresses_move_when_
         assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended], "EC2 died {dies}");
         simulator.be(Presence::Here);
         println!("EC2 died {dies}: {} calls of a move", moves(&called(&simulator, other, killed)).len());
-        let until = Instant::now() + PATIENCE;
-        while pair.records().len() < done + 1 {
-            assert!(Instant::now() < until, "{} records", pair.records().len());
-            std::thread::sleep(TALK);
-        }
+        wait_for("its record", || pair.records().len() > done);
         pair.start_again(holder);
         pair.await_warm(holder, 0);
     }

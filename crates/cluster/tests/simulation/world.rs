@@ -118,9 +118,7 @@ pub(crate) struct World {
     pub(crate) moves_fail: u32,
     /// Each service's epochs, in the order in which they were held.
     epochs: HashMap<ServiceId, Vec<u64>>,
-    /// The store was restored or emptied.
-    store_forgot: bool,
-    /// How often: connections end with a store's life.
+    /// How often the store was restored or emptied: connections end with its life.
     pub(crate) store_life: u64,
     /// In which of them each member had its last answer.
     answered_in: Vec<u64>,
@@ -201,7 +199,6 @@ impl World {
             backup: HashMap::new(),
             moves_fail: 0,
             epochs: HashMap::new(),
-            store_forgot: false,
             store_life: 0,
             answered_in: vec![0; members],
             promotions: 0,
@@ -358,9 +355,10 @@ impl World {
                     self.told(|| format!("m{member} holds {} in {epoch}", service.0));
                     let before = self.epochs.entry(service).or_default();
                     // Who hears neither the last holder nor a store that remembers him cannot know how far he was.
-                    let is_new = match self.store_forgot {
-                        true => !before.contains(&epoch),
-                        false => before.last().is_none_or(|last| epoch > *last),
+                    let is_new = if self.store_life > 0 {
+                        !before.contains(&epoch)
+                    } else {
+                        before.last().is_none_or(|last| epoch > *last)
                     };
                     assert!(is_new, "seed {}: m{member} holds {service:?} in {epoch} after {before:?}", self.seed);
                     before.push(epoch);
@@ -397,7 +395,6 @@ impl World {
 
     /// The store was restored or emptied, which takes a restart.
     pub(crate) fn store_forgets(&mut self) {
-        self.store_forgot = true;
         self.store_life += 1;
     }
 

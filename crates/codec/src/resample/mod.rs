@@ -264,7 +264,7 @@ impl<const L: usize, const K: usize> Kernel16 for Raise<'_, L, K> {
             }
             for (block, output) in output.chunks_mut(L * V::LANES).enumerate() {
                 let pairs = &pairs[block * V::LANES..][..K + 32];
-                let mut sums = [V::dot(V::splat(0).pair(V::splat(0)), 0, 0); L];
+                let mut sums = [nothing::<V>(); L];
                 for i in (0..K).step_by(2) {
                     let window = V::load_pairs(window(pairs[i..].as_flattened()));
                     for (sum, taps) in sums.iter_mut().zip(phases) {
@@ -285,6 +285,12 @@ impl<const L: usize, const K: usize> Kernel16 for Raise<'_, L, K> {
             remember(memory, input);
         }
     }
+}
+
+/// No product yet.
+#[inline(always)]
+fn nothing<V: Lanes16>() -> V::Wide {
+    V::dot(V::splat(0).pair(V::splat(0)), 0, 0)
 }
 
 /// What lanes are loaded from.
@@ -323,7 +329,7 @@ impl Kernel16 for Halve<'_> {
             for (block, output) in output.chunks_mut(V::LANES).enumerate() {
                 let line = &line[2 * block * V::LANES..][..HALF_TAPS.len() + 64];
                 // Several sums, so that one need not wait for the other.
-                let mut sums = [V::dot(V::splat(0).pair(V::splat(0)), 0, 0); 4];
+                let mut sums = [nothing::<V>(); 4];
                 for i in (0..HALF_TAPS.len()).step_by(8) {
                     for (n, sum) in sums.iter_mut().enumerate() {
                         let window = V::load_pairs(window(&line[i + 2 * n..]));

@@ -147,7 +147,7 @@ impl Gateway {
     pub fn start(scratch: &Scratch, configuration: &str, http: &str, namespace: Option<&str>) -> Self {
         let path = scratch.path().join("tandem.yaml");
         fs::write(&path, configuration).expect("the configuration is written");
-        // A bench keeps gateways apart from who calls them: `taskset -c 1`.
+        // How gateways stand to who calls them, where somebody looks into that: `nice -n -10`.
         let wrapper = std::env::var("TANDEM_GATEWAY_WRAPPER").unwrap_or_default();
         let mut words = wrapper.split_whitespace().chain([env!("CARGO_BIN_EXE_tandem")]);
         let mut command = inside(namespace, words.next().expect("the program at least"));
