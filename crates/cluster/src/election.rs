@@ -64,10 +64,13 @@ impl Cluster {
         let rank = choices.iter().filter(|choice| choice.excluded.is_none());
         let rank = rank.take_while(|choice| choice.member != self.config.own).count() as u64;
         let own = choices.iter().find(|choice| choice.member == self.config.own)?;
-        // One that could not move the address a moment ago is still better than nobody.
-        let is_last = own.excluded == Some(Exclusion::Failed) && choices.iter().all(|choice| choice.excluded.is_some());
-        (own.excluded.is_none() || is_last).then(|| {
-            let turn = vacant_since.plus(rank * 2 * self.config.beat_ns);
+        // One that could not move the address a moment ago is still better than nobody: where nobody else may, or nobody else
+        // did in the time that he had. Of the others this member does not know whether they failed too.
+        let has_failed = own.excluded == Some(Exclusion::Failed);
+        let is_last = has_failed && choices.iter().all(|choice| choice.excluded.is_some());
+        let patience = if has_failed && !is_last { self.patience_ns() } else { 0 };
+        (own.excluded.is_none() || has_failed).then(|| {
+            let turn = vacant_since.plus(patience + rank * 2 * self.config.beat_ns);
             let promised = service.promise(now).map_or(Nanos(0), |promise| promise.until);
             turn.max(service.not_before).max(promised).max(self.quiet_until).max(self.joins_at)
         })

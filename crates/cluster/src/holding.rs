@@ -88,7 +88,7 @@ impl Cluster {
         service.granted = (raised, Some(own));
         service.holder = Some(Holder { member: own, epoch: raised });
         service.promise.iter_mut().filter(|promise| promise.to == own).for_each(|promise| promise.epoch = raised);
-        self.urgent = true;
+        // Not at once: two that raise theirs in answer to each other would do it as fast as the network carries it.
         if self.services[id.index()].lapsed {
             self.begin_again(id);
         }
