@@ -18,8 +18,18 @@ pub enum Command {
         /// Leg A, leg B.
         legs: [LegConfig; 2],
     },
-    /// Takes over a flow that another node had: as `InstallFlow`, but numbers, counters and what was learned go on after the
-    /// positions. Codecs begin anew. Answered by [`crate::Event::Installed`] or [`crate::Event::Refused`].
+    /// Has a flow that another node has at hand, or one at hand be another: its place is taken, and nothing is heard or said
+    /// for it. Its addresses need not be ours. Answered by [`crate::Event::Installed`] or [`crate::Event::Refused`].
+    PrepareFlow {
+        /// The flow's place in the table.
+        flow: FlowId,
+        /// Confirmed back.
+        epoch: Epoch,
+        /// Leg A, leg B.
+        legs: [LegConfig; 2],
+    },
+    /// Takes over a flow that another node had, prepared or not: as `InstallFlow`, but numbers, counters and what was learned go
+    /// on after the positions. Codecs begin anew. Answered by [`crate::Event::Installed`] or [`crate::Event::Refused`].
     ResumeFlow {
         /// The flow's place in the table.
         flow: FlowId,
@@ -103,6 +113,7 @@ impl Command {
     pub const fn flow(&self) -> Option<FlowId> {
         match self {
             Self::InstallFlow { flow, .. }
+            | Self::PrepareFlow { flow, .. }
             | Self::ResumeFlow { flow, .. }
             | Self::AbandonFlow { flow }
             | Self::ReadPosition { flow }

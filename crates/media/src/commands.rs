@@ -18,6 +18,32 @@ use crate::port_table::{AddressIndex, StreamIndex};
 use crate::stream::{Exit, Rare, Stream, Treatment, treatment};
 use crate::transcode::Conversion;
 
+/// How a flow gets into the table.
+#[derive(Clone, Copy)]
+enum Beginning<'a> {
+    /// Anew.
+    Anew,
+    /// Another node has it.
+    Elsewhere,
+    /// Another node had it, and came so far.
+    After(&'a [LegPosition; 2]),
+}
+
+impl Beginning<'_> {
+    const fn stands_by(self) -> bool {
+        matches!(self, Self::Elsewhere)
+    }
+
+    /// Whether its legs have yet to be heard. A flow that another node had open is open.
+    fn is_half_open(self) -> bool {
+        match self {
+            Self::Anew => true,
+            Self::Elsewhere => false,
+            Self::After(positions) => positions.iter().all(|leg| leg.counters.packets_received == 0),
+        }
+    }
+}
+
 impl<B: PacketBuf> Engine<B> {
     /// Carries out one command and returns its answer.
     pub fn on_command<E: Egress<Buf = B>>(&mut self, now: Nanos, command: &Command, egress: &mut E) -> Event {
@@ -32,10 +58,13 @@ impl<B: PacketBuf> Engine<B> {
         }
         match *command {
             Command::InstallFlow { flow, epoch, legs } => self
-                .install(now, flow, (&legs, None), egress)
+                .install(now, flow, (&legs, Beginning::Anew), egress)
+                .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
+            Command::PrepareFlow { flow, epoch, legs } => self
+                .install(now, flow, (&legs, Beginning::Elsewhere), egress)
                 .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
             Command::ResumeFlow { flow, epoch, legs, positions } => self
-                .install(now, flow, (&legs, Some(&positions)), egress)
+                .install(now, flow, (&legs, Beginning::After(&positions)), egress)
                 .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
             Command::UpdateFlow { flow, epoch, legs } => self
                 .update(now, flow, &legs, egress)
@@ -61,44 +90,69 @@ impl<B: PacketBuf> Engine<B> {
         &mut self,
         now: Nanos,
         id: FlowId,
-        (legs, positions): (&[LegConfig; 2], Option<&[LegPosition; 2]>),
+        (legs, beginning): (&[LegConfig; 2], Beginning<'_>),
         egress: &mut E,
     ) -> Result<(), Refusal> {
-        match self.flows.get(id.slot as usize) {
-            None => return Err(Refusal::SlotOutOfRange),
-            Some(Some(_)) => return Err(Refusal::SlotTaken),
-            Some(None) => {}
-        }
-        // A flow that another node had open is open.
-        let is_open = |positions: &[LegPosition; 2]| positions.iter().any(|leg| leg.counters.packets_received > 0);
-        let is_half_open = !positions.is_some_and(is_open);
+        let prepared = match self.flows.get(id.slot as usize).ok_or(Refusal::SlotOutOfRange)? {
+            Some(flow) if flow.id == id && flow.stands_by => Some(*flow),
+            Some(_) => return Err(Refusal::SlotTaken),
+            None => None,
+        };
+        let is_half_open = beginning.is_half_open();
         let half_open = self.counters.half_open_flows.get();
         if is_half_open && self.half_open_flows > 0 && half_open >= u64::from(self.half_open_flows) {
             return Err(Refusal::HalfOpenExhausted);
         }
-        let flow = Flow { half_open: is_half_open, ..self.check(id, legs)? };
-        let [a, b] = legs;
-        if self.pipelines.len() < flow.pipelines() {
-            return Err(Refusal::TranscodersExhausted);
+        let stands_by = beginning.stands_by();
+        let flow = Flow { half_open: is_half_open, stands_by, ..self.check(id, legs, stands_by)? };
+        self.check_room(prepared.as_ref(), &flow)?;
+        match &prepared {
+            None => LegSide::BOTH.into_iter().for_each(|leg| self.vacate(now, stream_of(id.slot, leg))),
+            Some(prepared) => self.leave_ports(prepared),
         }
-        if self.srtp_contexts.len() < flow.srtp_legs() {
-            return Err(Refusal::SrtpContextsExhausted);
-        }
-        for (leg, from, to) in [(LegSide::A, a, b), (LegSide::B, b, a)] {
-            let index = stream_of(id.slot, leg);
-            let (stream, rare) = (&mut self.streams[index.at()], &mut self.rare[index.at()]);
-            (*stream, *rare) = (Stream::vacant(), Rare::vacant());
-            stream.last_accepted = now;
-            stream.configure(rare, now, from, to);
-        }
-        self.secure(None, &flow);
-        if let Some(positions) = positions {
+        self.configure(now, &flow);
+        self.secure(prepared.as_ref(), &flow);
+        if let Beginning::After(positions) = beginning {
             self.resume(now, &flow, positions);
         }
         self.admit(now, flow, egress);
-        self.counters.flows.add(1);
+        self.counters.flows.add(u64::from(!stands_by));
         self.counters.half_open_flows.set(half_open + u64::from(is_half_open));
         Ok(())
+    }
+
+    /// Whether there is memory for what the legs need, beside what the flow has already.
+    fn check_room(&self, before: Option<&Flow>, flow: &Flow) -> Result<(), Refusal> {
+        if self.pipelines.len() + before.map_or(0, Flow::pipelines) < flow.pipelines() {
+            return Err(Refusal::TranscodersExhausted);
+        }
+        if self.srtp_contexts.len() + before.map_or(0, Flow::srtp_legs) < flow.srtp_legs() {
+            return Err(Refusal::SrtpContextsExhausted);
+        }
+        Ok(())
+    }
+
+    fn vacate(&mut self, now: Nanos, index: StreamIndex) {
+        (self.streams[index.at()], self.rare[index.at()]) = (Stream::vacant(), Rare::vacant());
+        self.streams[index.at()].last_accepted = now;
+    }
+
+    fn leave_ports(&mut self, flow: &Flow) {
+        for leg in LegSide::BOTH {
+            self.ports.free(flow.locals[leg.index()], flow.legs[leg.index()].local.port());
+        }
+    }
+
+    /// Gives both streams of a checked flow their legs' configuration.
+    fn configure(&mut self, now: Nanos, flow: &Flow) {
+        for leg in LegSide::BOTH {
+            let (from, to) = (&flow.legs[leg.index()], &flow.legs[leg.other().index()]);
+            let at = stream_of(flow.id.slot, leg).at();
+            self.streams[at].configure(&mut self.rare[at], now, from, to);
+            if flow.stands_by {
+                self.streams[at].gate = Err(DropReason::NotPermitted);
+            }
+        }
     }
 
     /// Lets the streams of a checked flow, which are configured and secured, go on where another node stopped.
@@ -151,26 +205,17 @@ impl<B: PacketBuf> Engine<B> {
         legs: &[LegConfig; 2],
         egress: &mut E,
     ) -> Result<(), Refusal> {
-        let before = *self.find(id).ok_or(Refusal::UnknownFlow)?;
-        let flow = Flow { half_open: before.half_open, ..self.check(id, legs)? };
-        if self.pipelines.len() + before.pipelines() < flow.pipelines() {
-            return Err(Refusal::TranscodersExhausted);
-        }
-        if self.srtp_contexts.len() + before.srtp_legs() < flow.srtp_legs() {
-            return Err(Refusal::SrtpContextsExhausted);
-        }
+        let before = *self.find(id).filter(|flow| !flow.stands_by).ok_or(Refusal::UnknownFlow)?;
+        let flow = Flow { half_open: before.half_open, ..self.check(id, legs, false)? };
+        self.check_room(Some(&before), &flow)?;
+        self.leave_ports(&before);
         for leg in LegSide::BOTH {
-            self.ports.free(before.locals[leg.index()], before.legs[leg.index()].local.port());
-        }
-        for leg in LegSide::BOTH {
-            let (from, to) = (&legs[leg.index()], &legs[leg.other().index()]);
-            let at = stream_of(id.slot, leg).at();
             // Each party is spoken to as another source: somebody has taken its place.
-            if before.legs[leg.index()].ssrc != from.ssrc {
-                self.rare[at].latch.change_party(now);
+            if before.legs[leg.index()].ssrc != legs[leg.index()].ssrc {
+                self.rare[stream_of(id.slot, leg).at()].latch.change_party(now);
             }
-            self.streams[at].configure(&mut self.rare[at], now, from, to);
         }
+        self.configure(now, &flow);
         self.secure(Some(&before), &flow);
         self.admit(now, flow, egress);
         Ok(())
@@ -258,8 +303,8 @@ impl<B: PacketBuf> Engine<B> {
             return counters;
         };
         self.end_functions(id.slot);
+        self.leave_ports(&flow);
         for leg in LegSide::BOTH {
-            self.ports.free(flow.locals[leg.index()], flow.legs[leg.index()].local.port());
             let index = stream_of(id.slot, leg);
             let (stream, rare) = (&self.streams[index.at()], &mut self.rare[index.at()]);
             if let Exit::Open(departure) = stream.exit {
@@ -280,7 +325,7 @@ impl<B: PacketBuf> Engine<B> {
             flow.wipe_keys();
         }
         self.flows[id.slot as usize] = None;
-        self.counters.flows.set(self.counters.flows.get().saturating_sub(1));
+        self.counters.flows.set(self.counters.flows.get().saturating_sub(u64::from(!flow.stands_by)));
         counters
     }
 
@@ -313,30 +358,33 @@ impl<B: PacketBuf> Engine<B> {
         self.flows.get(id.slot as usize)?.as_ref().filter(|flow| flow.id == id)
     }
 
-    /// Whether the legs can be had. Ports that the flow itself holds count as free.
-    fn check(&self, id: FlowId, legs: &[LegConfig; 2]) -> Result<Flow, Refusal> {
+    /// Whether the legs can be had. Ports that the flow itself holds count as free. The addresses of one that stands by need
+    /// not be ours.
+    fn check(&mut self, id: FlowId, legs: &[LegConfig; 2], stands_by: bool) -> Result<Flow, Refusal> {
         let [a, b] = legs;
-        let locals = [self.check_local(id, a.local)?, self.check_local(id, b.local)?];
-        if a.local == b.local {
+        let addresses = [a.local.ip(), b.local.ip()];
+        let locals = if stands_by {
+            self.ports.expect(addresses)
+        } else {
+            self.ports.address(addresses[0]).zip(self.ports.address(addresses[1])).map(<[_; 2]>::from)
+        };
+        let locals = locals.ok_or(Refusal::LocalAddressNotOurs)?;
+        let may_have = |leg: LegSide| self.is_free_for(id, locals[leg.index()], legs[leg.index()].local.port());
+        if a.local == b.local || !LegSide::BOTH.into_iter().all(may_have) {
             return Err(Refusal::LocalPortTaken);
         }
         if let (Some(from), Some(to)) = (&a.format, &b.format) {
             let joined = treatment(from, to).and(treatment(to, from));
             joined.ok_or(Refusal::CodecPairUnsupported)?;
         }
-        Ok(Flow { id, legs: *legs, locals, half_open: true })
+        Ok(Flow { id, legs: *legs, locals, half_open: true, stands_by })
     }
 
-    fn check_local(&self, id: FlowId, local: SocketAddr) -> Result<AddressIndex, Refusal> {
-        let address = self.ports.address(local.ip()).ok_or(Refusal::LocalAddressNotOurs)?;
-        let port = local.port();
+    fn is_free_for(&self, id: FlowId, address: AddressIndex, port: u16) -> bool {
         let ours =
             port.is_multiple_of(2) && self.ports.is_in_range(port) && owner_of(port, self.workers) == self.worker;
         let holder = self.ports.find(address, port).map(|stream| leg_of(stream).0);
-        if !ours || holder.is_some_and(|slot| slot != id.slot) {
-            return Err(Refusal::LocalPortTaken);
-        }
-        Ok(address)
+        ours && holder.is_none_or(|slot| slot == id.slot)
     }
 
     /// Opens or closes the way out of a stream as configuration and the learned remote have it.
@@ -357,6 +405,9 @@ impl<B: PacketBuf> Engine<B> {
         let Some(flow) = &self.flows[slot as usize] else {
             return Exit::Closed(DropReason::PeerNotReady);
         };
+        if flow.stands_by {
+            return Exit::Closed(DropReason::NotPermitted);
+        }
         let to = &flow.legs[leg.other().index()];
         let remote = self.rare[index.reverse().at()].remote();
         let Some(remote) = remote.filter(|remote| to.format.is_some() && remote.port() != 0) else {

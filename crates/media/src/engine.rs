@@ -263,7 +263,7 @@ impl<B: PacketBuf> Engine<B> {
             self.sweep_at = (self.sweep_at + 1) % self.streams.len();
             let index = StreamIndex(self.sweep_at as u32);
             let (slot, leg) = leg_of(index);
-            if let Some(flow) = &self.flows[slot as usize] {
+            if let Some(flow) = self.flows[slot as usize].as_ref().filter(|flow| !flow.stands_by) {
                 let stream = &mut self.streams[self.sweep_at];
                 let started = stream.packets_received > 0;
                 let timeout_ms = if started { self.media_timeout_ms } else { self.first_packet_timeout_ms };

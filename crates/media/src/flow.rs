@@ -15,6 +15,8 @@ pub(crate) struct Flow {
     pub(crate) locals: [AddressIndex; 2],
     /// No leg has accepted anything yet.
     pub(crate) half_open: bool,
+    /// Another node has it: it is at hand for when that is gone.
+    pub(crate) stands_by: bool,
 }
 
 impl Flow {

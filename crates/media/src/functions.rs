@@ -40,7 +40,7 @@ impl<B: PacketBuf> Engine<B> {
         function: Function,
         egress: &mut E,
     ) -> Result<(), Refusal> {
-        let FlowId { slot, .. } = self.find(id).ok_or(Refusal::UnknownFlow)?.id;
+        let FlowId { slot, .. } = self.find(id).filter(|flow| !flow.stands_by).ok_or(Refusal::UnknownFlow)?.id;
         match function {
             Function::Play { leg, clip, repeat } => self.start_playback(now, slot, leg, clip, repeat),
             Function::StopPlaying { leg } => {

@@ -145,7 +145,7 @@ impl<B: PacketBuf> Engine<B> {
 
     /// Begins or ends what a leg hears on hold, as its configuration has it. A clip that was asked for goes on.
     pub(crate) fn look_after_hold(&mut self, now: Nanos, slot: u32, leg: LegSide) {
-        let Some(flow) = &self.flows[slot as usize] else { return };
+        let Some(flow) = self.flows[slot as usize].as_ref().filter(|flow| !flow.stands_by) else { return };
         let config = &flow.legs[leg.index()];
         let is_held = config.held && config.direction.sends();
         let playing = self.streams[stream_of(slot, leg.other()).at()].beside.playback;

@@ -79,6 +79,31 @@ impl PortTable {
         }
     }
 
+    /// Rows for addresses that need not be ours, but may come; `None` when every place is taken.
+    pub(crate) fn expect(&mut self, addresses: [IpAddr; 2]) -> Option<[AddressIndex; 2]> {
+        let [first, second] = addresses;
+        let first = self.row_of(first, second)?;
+        Some([first, self.row_of(second, addresses[0])?])
+    }
+
+    /// The row of an address, or a new one, which is not that of `beside`.
+    fn row_of(&mut self, address: IpAddr, beside: IpAddr) -> Option<AddressIndex> {
+        let known = self.places.iter().position(|place| place.local.address == address);
+        let index = known.or_else(|| {
+            let local = LocalAddress { address, prefix_len: 0, gateway: None };
+            let expected = Place { local, link: LinkIndex(0), present: false, legs: 0 };
+            let is_free = |place: &Place| !place.present && place.legs == 0 && place.local.address != beside;
+            match self.places.iter().position(is_free) {
+                Some(free) => {
+                    self.places[free] = expected;
+                    Some(free)
+                }
+                None => self.places.try_push(expected).ok().map(|()| self.places.len() - 1),
+            }
+        })?;
+        Some(AddressIndex(index as u8))
+    }
+
     /// Makes an address ours no more; `false` when it was not.
     pub(crate) fn remove(&mut self, address: IpAddr) -> bool {
         let Some(index) = self.address(address) else { return false };
@@ -216,6 +241,19 @@ mod tests {
         let usable: Vec<u16> = (0..=u16::MAX).filter(|port| table.is_in_range(*port)).collect();
         assert_eq!(usable, [10_000, 10_001, 10_002, 10_003]);
         assert!((0..=u16::MAX).all(|port| table.find(address, port).is_none()));
+    }
+
+    #[test]
+    fn addresses_that_are_expected_have_rows_of_their_own_before_they_come() {
+        let mut table = table(&["10.0.0.1"], 10_000..=10_999);
+        let [ours, first, second] = [1, 2, 3].map(|host| IpAddr::from([10, 0, 0, host]));
+        let [a, b] = table.expect([first, second]).unwrap();
+        assert!(a != b && !table.is_present(a) && table.address(first).is_none());
+        table.occupy(a, 10_000, StreamIndex(3));
+        assert_eq!(table.expect([second, first]).unwrap()[1], a);
+        assert_eq!(table.expect([ours, ours]).unwrap()[0], table.address(ours).unwrap());
+        assert!(table.add(LinkIndex(0), LocalAddress { address: first, prefix_len: 24, gateway: None }));
+        assert_eq!(table.find(table.address(first).unwrap(), 10_000), Some(StreamIndex(3)));
     }
 
     #[test]

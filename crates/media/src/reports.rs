@@ -65,8 +65,8 @@ impl<B: PacketBuf> Engine<B> {
     pub(crate) fn on_rtcp(&mut self, now: Nanos, frame: &B, datagram: &Datagram) -> Result<(), DropReason> {
         let our_ssrc = self.streams[datagram.stream.reverse().at()].continuity.ssrc();
         let (stream, rare) = (&mut self.streams[datagram.stream.at()], &mut self.rare[datagram.stream.at()]);
-        if stream.gate == Err(DropReason::NotNegotiated) {
-            return Err(DropReason::NotNegotiated);
+        if let Err(reason @ (DropReason::NotNegotiated | DropReason::NotPermitted)) = stream.gate {
+            return Err(reason);
         }
         let (slot, leg) = leg_of(datagram.stream);
         let named = match self.flows[slot as usize].as_ref().map(|flow| flow.legs[leg.index()].rtcp) {

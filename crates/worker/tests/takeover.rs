@@ -5,13 +5,15 @@
 mod rig;
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rig::*;
 use tandem_contract::{
-    Codec, Command, CryptoSuite, DropReason, Epoch, Event, Fence, Learning, LegConfig, LegCrypto, LegPosition,
-    MasterKey, SentPosition, SourcePolicy,
+    ClipId, Codec, Command, CryptoSuite, DropReason, Epoch, Event, Fence, Function, Learning, LegConfig, LegCounters,
+    LegCrypto, LegPosition, LegSide, LocalAddress, MasterKey, Refusal, SentPosition, SourcePolicy, SrtpPosition,
 };
+use tandem_media::EngineConfig;
 use tandem_srtp::{Receiver, Sender};
 use tandem_testkit::Endpoint;
 use tandem_wire::ethernet::Ethernet;
@@ -187,4 +189,97 @@ fn a_worker_that_was_stopped_until_its_permit_ran_out_sends_nothing_and_counts_w
     fence.lift();
     rig.cable.put(&caller.send(&[0x55; 160], 160));
     assert_eq!(rig.settle().len(), 1);
+}
+
+/// Where media will be once the other node is gone.
+const FLOATING: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
+
+fn floating(legs: [LegConfig; 2]) -> [LegConfig; 2] {
+    legs.map(|leg| LegConfig { local: SocketAddr::new(FLOATING.into(), leg.local.port()), ..leg })
+}
+
+fn prepare(rig: &mut Rig, legs: [LegConfig; 2]) {
+    let command = Command::PrepareFlow { flow: flow(0), epoch: Epoch(1), legs };
+    assert_eq!(rig.command(command), Event::Installed { flow: flow(0), epoch: Epoch(1) });
+}
+
+fn add_floating(rig: &mut Rig) {
+    let local = LocalAddress { address: FLOATING.into(), prefix_len: 24, gateway: None };
+    assert_eq!(rig.command(Command::AddAddress { request: 1, port: 0, local }), Event::AddressAdded { request: 1 });
+}
+
+#[test]
+fn a_flow_that_another_node_has_is_at_hand_and_nothing_is_heard_or_said_for_it() {
+    let config = EngineConfig { report_interval_ms: 500, ..engine_config() };
+    let mut rig = Rig::with(&config, tandem_worker::HandoverEnds::alone(), &tandem_testkit::Pool::new(256));
+    rig.settle();
+    let held = |leg: LegConfig| LegConfig { held: true, ..leg };
+    prepare(&mut rig, floating(legs(Codec::Pcmu, Codec::G722).map(held)));
+    let mut caller = caller(Codec::Pcmu);
+    caller.peer.set_ip(FLOATING);
+    rig.cable.put(&caller.send(&[1; 160], 160));
+    rig.pass_ms(7_000);
+    assert_eq!(rig.drops(DropReason::NotOurAddress), 1, "{:?}", rig.drop_names());
+    add_floating(&mut rig);
+    rig.cable.put(&caller.send(&[1; 160], 160));
+    rig.pass_ms(7_000);
+    assert_eq!(rig.drops(DropReason::NotPermitted), 1, "{:?}", rig.drop_names());
+    assert_eq!((rig.settle().len(), rig.events(), rig.counters.flows.get()), (0, vec![], 0));
+    let update = Command::UpdateFlow { flow: flow(0), epoch: Epoch(9), legs: floating(legs(Codec::Pcmu, Codec::G722)) };
+    assert!(matches!(rig.command(update), Event::Refused { reason: Refusal::UnknownFlow, .. }));
+    let play = Function::Play { leg: LegSide::A, clip: ClipId(0), repeat: true };
+    let played = rig.command(Command::Function { flow: flow(0), request: 1, function: play });
+    assert!(matches!(played, Event::FunctionDone { outcome: Err(Refusal::UnknownFlow), .. }), "{played:?}");
+    assert!(matches!(rig.command(Command::AbandonFlow { flow: flow(0) }), Event::Removed { .. }));
+    rig.install(floating(legs(Codec::Pcmu, Codec::G722)));
+    assert_eq!(rig.counters.flows.get(), 1);
+}
+
+#[test]
+fn a_flow_that_is_at_hand_goes_on_as_one_that_is_not() {
+    let keys = |seed| {
+        let suite = CryptoSuite::AesCm128HmacSha1_80;
+        Some(LegCrypto { send: key(suite, seed), receive: key(suite, seed + 1) })
+    };
+    let [a, b] = floating(legs(Codec::Pcmu, Codec::G722));
+    let now = [LegConfig { crypto: keys(1), ..a }, b];
+    let elsewhere = [LegConfig { local: SocketAddr::new(FLOATING.into(), 10_020), ..a }, b];
+    let [_, other_codec] = floating(legs(Codec::Pcmu, Codec::Pcma));
+    for before in [now, elsewhere, [LegConfig { crypto: keys(3), ..a }, b], [now[0], other_codec]] {
+        let sent = |at_hand: Option<[LegConfig; 2]>| {
+            let mut rig = Rig::new();
+            rig.settle();
+            if let Some(before) = at_hand {
+                prepare(&mut rig, elsewhere);
+                prepare(&mut rig, before);
+            }
+            let position = LegPosition {
+                sent: Some(SentPosition { sequence: 65_500, timestamp: 9 }),
+                srtp: Some(SrtpPosition { sent: Some(0x1_ffdc), ..Default::default() }),
+                counters: LegCounters { packets_received: 5, packets_sent: 6, ..Default::default() },
+                ..LegPosition::default()
+            };
+            let command = Command::ResumeFlow { flow: flow(0), epoch: Epoch(2), legs: now, positions: [position; 2] };
+            if at_hand.is_some() {
+                let refused = rig.command(command);
+                assert!(matches!(refused, Event::Refused { reason: Refusal::LocalAddressNotOurs, .. }), "{refused:?}");
+            }
+            add_floating(&mut rig);
+            assert_eq!(rig.command(command), Event::Installed { flow: flow(0), epoch: Epoch(2) });
+            rig.settle();
+            assert_eq!(rig.counters.flows.get(), 1);
+            let mut callee = callee(Codec::G722);
+            callee.peer.set_ip(FLOATING);
+            let mut hear = |n| {
+                rig.cable.put(&callee.send(&[n; 160], 160));
+                let heard = rig.settle();
+                assert_eq!(heard.len(), 1, "{:?}", rig.drop_names());
+                // All but what the time of this rig goes into.
+                payload_of(&heard[0])[..4].to_vec()
+            };
+            let packets: Vec<_> = (0..40).map(&mut hear).collect();
+            (packets, read(&mut rig)[1].counters)
+        };
+        assert_eq!(sent(Some(before)), sent(None));
+    }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tandem_contract::{
     Clip, ClipId, Codec, Command, Counter, Direction, DropReason, Epoch, Event, EventCode, FlowId, ForkTarget, Format,
-    Function, Learning, LegConfig, LegSide, Nanos, PayloadType, Refusal, RtcpTransport, SourcePolicy, TapHeader,
-    WorkerCounters, WorkerId,
+    Function, Learning, LegConfig, LegPosition, LegSide, Nanos, PayloadType, Refusal, RtcpTransport, SourcePolicy,
+    TapHeader, WorkerCounters, WorkerId,
 };
 use tandem_media::{Egress, Engine, EngineConfig, LocalAddress, Origin};
 use tandem_packet_io::{Burst, PacketBuf};
@@ -145,6 +145,8 @@ struct Machine {
     addresses: BTreeSet<IpAddr>,
     /// By slot.
     flows: BTreeMap<u32, (FlowId, [LegConfig; 2])>,
+    /// Slots of those that another node has.
+    prepared: BTreeSet<u32>,
     sequence: u16,
 }
 
@@ -260,7 +262,8 @@ impl Machine {
             numbers: BTreeSet::new(),
         };
         let addresses = ADDRESSES.into();
-        Self { engine, exit, counters, now: Nanos(1), addresses, flows: BTreeMap::new(), sequence: 0 }
+        let (flows, prepared) = (BTreeMap::new(), BTreeSet::new());
+        Self { engine, exit, counters, now: Nanos(1), addresses, flows, prepared, sequence: 0 }
     }
 
     fn command(&mut self, choices: &mut Choices<'_>) {
@@ -268,22 +271,32 @@ impl Machine {
         let generation = choices.of(&[1, 1, 1, 2]);
         let flow = FlowId { slot, generation };
         let epoch = Epoch(choices.octet().into());
-        match choices.below(8) {
+        let stands_by = self.prepared.contains(&slot) && self.flows[&slot].0 == flow;
+        let is_here = self.flows.get(&slot).is_some_and(|(id, _)| *id == flow) && !stands_by;
+        match choices.below(10) {
             7 => self.address(choices),
-            0 | 1 => {
+            which @ (0 | 1 | 8 | 9) => {
                 let legs = [leg(choices), leg(choices)];
-                let event = self.give(&Command::InstallFlow { flow, epoch, legs });
-                match event {
+                let command = match which {
+                    8 => Command::PrepareFlow { flow, epoch, legs },
+                    9 => Command::ResumeFlow { flow, epoch, legs, positions: [LegPosition::default(); 2] },
+                    _ => Command::InstallFlow { flow, epoch, legs },
+                };
+                let is_taken = self.flows.contains_key(&slot) && !stands_by;
+                match self.give(&command) {
                     Event::Installed { flow: f, epoch: e } => {
                         assert_eq!((f, e), (flow, epoch));
-                        assert!(slot < SLOTS.into() && !self.flows.contains_key(&slot));
-                        assert!(legs.iter().all(|leg| self.addresses.contains(&leg.local.ip())));
+                        assert!(slot < SLOTS.into() && !is_taken);
+                        let is_ours = |leg: &LegConfig| self.addresses.contains(&leg.local.ip());
+                        assert!(which == 8 || legs.iter().all(is_ours));
                         self.assert_ports_free(slot, &legs);
                         self.flows.insert(slot, (flow, legs));
+                        self.prepared.remove(&slot);
+                        self.prepared.extend((which == 8).then_some(slot));
                     }
                     Event::Refused { flow: f, epoch: e, reason } => {
                         assert_eq!((f, e), (flow, epoch));
-                        assert_eq!(reason == Refusal::SlotTaken, self.flows.contains_key(&slot));
+                        assert_eq!(reason == Refusal::SlotTaken, is_taken);
                     }
                     other => panic!("{other:?}"),
                 }
@@ -298,8 +311,7 @@ impl Machine {
                         self.flows.insert(slot, (flow, legs));
                     }
                     Event::Refused { reason, .. } => {
-                        let known = self.flows.get(&slot).is_some_and(|(id, _)| *id == flow);
-                        assert_eq!(reason == Refusal::UnknownFlow, !known);
+                        assert_eq!(reason == Refusal::UnknownFlow, !is_here);
                     }
                     other => panic!("{other:?}"),
                 }
@@ -310,6 +322,7 @@ impl Machine {
                 );
                 if self.flows.get(&slot).is_some_and(|(id, _)| *id == flow) {
                     self.flows.remove(&slot);
+                    self.prepared.remove(&slot);
                 }
             }
             4 | 5 => {
@@ -317,8 +330,7 @@ impl Machine {
                 match self.give(&Command::Function { flow, request, function }) {
                     Event::FunctionDone { flow: f, request: r, outcome } => {
                         assert_eq!((f, r), (flow, request));
-                        let known = self.flows.get(&slot).is_some_and(|(id, _)| *id == flow);
-                        assert_eq!(outcome == Err(Refusal::UnknownFlow), !known);
+                        assert_eq!(outcome == Err(Refusal::UnknownFlow), !is_here);
                     }
                     other => panic!("{other:?}"),
                 }
@@ -327,7 +339,7 @@ impl Machine {
                 assert!(matches!(self.give(&Command::ReadFlow { flow }), Event::Counters { flow: f, .. } if f == flow));
             }
         }
-        assert_eq!(self.counters.flows.get(), self.flows.len() as u64);
+        assert_eq!(self.counters.flows.get(), (self.flows.len() - self.prepared.len()) as u64);
     }
 
     /// An address comes or goes, perhaps one that flows use.
@@ -363,7 +375,7 @@ impl Machine {
 
     fn give(&mut self, command: &Command) -> Event {
         match command {
-            Command::InstallFlow { legs, .. } | Command::UpdateFlow { legs, .. } => {
+            Command::InstallFlow { legs, .. } | Command::UpdateFlow { legs, .. } | Command::ResumeFlow { legs, .. } => {
                 let signalled = legs.iter().filter_map(|leg| Some((leg.local, leg.remote?)));
                 self.exit.remotes.extend(signalled);
             }
