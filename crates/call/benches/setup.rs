@@ -80,7 +80,10 @@ impl Load {
                     let event = match command {
                         Command::InstallFlow { flow, epoch, .. } => Event::Installed { flow, epoch },
                         Command::UpdateFlow { flow, epoch, .. } => Event::Updated { flow, epoch },
-                        Command::ResumeFlow { .. } | Command::AbandonFlow { .. } | Command::ReadPosition { .. } => {
+                        Command::PrepareFlow { .. }
+                        | Command::ResumeFlow { .. }
+                        | Command::AbandonFlow { .. }
+                        | Command::ReadPosition { .. } => {
                             unreachable!("no other node is told of these calls")
                         }
                         Command::RemoveFlow { flow } | Command::ReadFlow { flow } => {

@@ -290,7 +290,7 @@ fn reserve(exchange: &mut Exchange, now: Nanos) -> Result<Reservation, FlowsRefu
         admission::Refused::Draining => FlowsRefused::Draining,
         _ => FlowsRefused::TooManyCalls,
     })?;
-    exchange.pool.reserve_anywhere(now).ok_or_else(|| {
+    exchange.reserve_anywhere(now).ok_or_else(|| {
         exchange.admission.leave_without_peer();
         FlowsRefused::NoMediaCapacity
     })

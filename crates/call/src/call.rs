@@ -126,8 +126,12 @@ pub(crate) enum Then {
     },
     /// Nothing but what may have come up meanwhile.
     Settle,
-    /// The flow that another node had is here; then this.
-    Resumed(Box<Self>),
+    /// The flow that another node had goes on here; then this.
+    Resumed {
+        /// The worker had it before it was asked to: where it refuses, it has it still.
+        at_hand: bool,
+        then: Box<Self>,
+    },
 }
 
 impl Media {
@@ -146,7 +150,7 @@ impl Media {
     /// What waits for the worker's answer.
     pub(crate) fn then(&self) -> Option<&Then> {
         self.pending.as_ref().map(|pending| match &pending.then {
-            Then::Resumed(then) => then,
+            Then::Resumed { then, .. } => then,
             then => then,
         })
     }
@@ -257,13 +261,18 @@ impl Call {
     }
 
     /// The flow was on another node and is to come here; what the worker is to be told of its legs.
-    pub(crate) fn resume_with(&mut self, exchange: &Exchange, now: Nanos, then: Then) -> [LegConfig; 2] {
-        let legs = LegSide::BOTH.map(|side| LegConfig { held: self.is_held(side), ..self.leg(side).media() });
+    pub(crate) fn resume_with(&mut self, exchange: &Exchange, now: Nanos, then: Then, at_hand: bool) -> [LegConfig; 2] {
+        let legs = self.legs_of_flow();
         self.media.sent = legs;
         self.media.epoch = self.media.epoch.next();
         self.media.is_on_worker = true;
-        self.pend(exchange, now, Then::Resumed(Box::new(then)));
+        self.pend(exchange, now, Then::Resumed { at_hand, then: Box::new(then) });
         legs
+    }
+
+    /// What a worker is to be told of the legs as they are.
+    pub(crate) fn legs_of_flow(&self) -> [LegConfig; 2] {
+        LegSide::BOTH.map(|side| LegConfig { held: self.is_held(side), ..self.leg(side).media() })
     }
 
     fn pend(&mut self, exchange: &Exchange, now: Nanos, then: Then) {
@@ -281,7 +290,8 @@ impl Call {
                 }
             }
             Event::Refused { epoch, reason, .. } => {
-                let is_first = matches!(&self.media.pending, Some(Pending { then: Then::Resumed(_), .. }));
+                let is_first =
+                    matches!(&self.media.pending, Some(Pending { then: Then::Resumed { at_hand: false, .. }, .. }));
                 if (self.phase == Phase::Reserving || is_first) && epoch == self.media.epoch {
                     // Nothing was installed, so nothing is to be removed.
                     self.media.is_on_worker = false;
@@ -351,7 +361,7 @@ impl Call {
             Then::AnswerCaller => self.answer_caller(exchange, now),
             Then::AnswerChange { leg, body, .. } => self.answer_change(exchange, now, leg, &body),
             Then::Settle => self.settle(exchange, now),
-            Then::Resumed(then) => {
+            Then::Resumed { then, .. } => {
                 exchange.copy(self.number);
                 self.proceed(exchange, now, *then);
             }

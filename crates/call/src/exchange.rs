@@ -27,6 +27,7 @@ use crate::registration::Registrations;
 use crate::routing::{NoDestination, Plan, Query, Routing};
 use crate::session_timer::MIN_SE_S;
 use crate::siprec::{RecordingInvite, Recordings};
+use crate::standby::Standby;
 use crate::stir::Stir;
 use crate::trunks::Trunks;
 use crate::users::Users;
@@ -69,6 +70,8 @@ pub(crate) struct Exchange {
     pub(crate) config: SwitchConfig,
     pub(crate) routing: Routing,
     pub(crate) pool: MediaPool,
+    /// Flows of other nodes' calls.
+    pub(crate) standby: Standby,
     pub(crate) admission: Admission,
     pub(crate) trunks: Trunks,
     pub(crate) registrations: Registrations,
@@ -220,6 +223,7 @@ impl Exchange {
         Self {
             routing,
             pool: MediaPool::new(&config.media),
+            standby: Standby::new(),
             admission: Admission::default(),
             trunks,
             registrations,

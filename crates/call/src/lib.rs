@@ -42,6 +42,7 @@ mod setup;
 mod silence;
 mod siprec;
 mod spread;
+mod standby;
 mod stir;
 mod switch;
 mod transfer;

@@ -239,11 +239,20 @@ impl MediaPool {
         Some((position, tenant))
     }
 
+    /// Where `flow` receives, where it holds a place.
+    pub(crate) fn tenant(&self, worker: WorkerId, flow: FlowId) -> Option<[SocketAddr; 2]> {
+        let pool = self.workers.iter().find(|pool| pool.worker == worker)?;
+        pool.slots.get(flow.slot as usize).filter(|slot| slot.generation == flow.generation)?.tenant
+    }
+
+    /// The worker whose port this is.
+    pub(crate) fn owner(&self, local: SocketAddr) -> WorkerId {
+        self.workers[PortRange::owner(local.port(), self.workers.len())].worker
+    }
+
     /// Whether `flow` holds a place.
     pub(crate) fn holds(&self, worker: WorkerId, flow: FlowId) -> bool {
-        let pool = self.workers.iter().find(|pool| pool.worker == worker);
-        let slot = pool.and_then(|pool| pool.slots.get(flow.slot as usize));
-        slot.is_some_and(|slot| slot.generation == flow.generation && slot.tenant.is_some())
+        self.tenant(worker, flow).is_some()
     }
 
     /// Flows that hold a place.

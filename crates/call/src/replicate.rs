@@ -25,7 +25,7 @@ impl Call {
             _ if self.phase == Phase::Reserving => ThenReplica::InviteCallee,
             // An answer that waits for a PRACK waits on this node alone: the other one knows nothing of what went before it.
             _ if self.phase == Phase::Answering => ThenReplica::AnswerCaller,
-            None | Some(Then::Settle | Then::Resumed(_)) => ThenReplica::Settle,
+            None | Some(Then::Settle | Then::Resumed { .. }) => ThenReplica::Settle,
             Some(Then::InviteCallee) => ThenReplica::InviteCallee,
             Some(Then::Progress) => ThenReplica::Progress,
             Some(Then::AnswerCaller) => ThenReplica::AnswerCaller,

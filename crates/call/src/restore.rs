@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tandem_contract::{Command, LegPosition, LegSide, Nanos, SentPosition};
+use tandem_contract::{Command, LegPosition, LegSide, Nanos};
 use tandem_registrar::Target as Contact;
 use tandem_sdp::SessionDescription;
 use tandem_sip::{
@@ -30,6 +30,7 @@ use crate::record::{CallRecord, Ended};
 use crate::replica::{CandidateReplica, HuntReplica, LegReplica, Replica, ThenReplica, Way, Wire};
 use crate::routing::Candidate;
 use crate::session_timer::SessionTimer;
+use crate::standby::{AtHand, positions};
 use crate::transfer::Transfer;
 
 /// How long an answer is repeated by who gave it: 64*T1 (RFC 3261 §13.3.1.4).
@@ -117,36 +118,28 @@ impl Call {
         position: Option<MediaPosition>,
     ) -> Result<Box<Self>, RestoreError> {
         let [a, b] = &replica.legs;
-        let peers = [known_peer(exchange, &a.peer)?, known_peer(exchange, &b.peer)?];
+        let peers = Self::peers_of(exchange, replica)?;
         let mut messages = [Messages::of(a)?, Messages::of(b)?];
         let further = |leg: &LegReplica| Ok((known_peer(exchange, &leg.peer)?, Messages::of(leg)?));
         let rivals = replica.rivals.iter().map(further).collect::<Result<Vec<_>, RestoreError>>()?;
         let target = replica.transfer.as_ref().map(|transfer| further(&transfer.target)).transpose()?;
         let has_moved = !replica.media().iter().all(|local| exchange.has_media_address(local.ip()));
-        let reservation = if has_moved {
+        if has_moved {
+            exchange.dismiss(replica.media());
+        }
+        let at_hand = exchange.standby.remove(&replica.media());
+        let reservation = if let Some(at_hand) = &at_hand {
+            at_hand.reservation
+        } else if has_moved {
             let addresses = peers.each_ref().map(|(_, peer)| peer.media_address);
-            exchange.pool.reserve(now, addresses, None).ok_or(RestoreError::NoSlot)?
+            exchange.reserve(now, addresses, None).ok_or(RestoreError::NoSlot)?
         } else {
-            exchange.pool.claim(replica.media())?
+            exchange.claim(replica.media())?
         };
         exchange.admission.admit_always(peers[0].0, peers[1].0);
         let number = exchange.number_call();
-        let record = CallRecord { number, ..replica.record.clone() };
-        let [ours, theirs] = peers;
-        let legs = [leg(exchange, now, ours, a), leg(exchange, now, theirs, b)];
-        let hunt = resume_hunt(exchange, now, replica.hunt.as_ref());
-        let started = moment(exchange, now, replica.started);
-        let mut call = Box::new(Self::new(
-            number,
-            started,
-            legs,
-            reservation,
-            record,
-            replica.max_forwards,
-            replica.caller_codecs.clone(),
-            hunt,
-        ));
-        let at = |unix: Option<u64>| unix.map(|unix| moment(exchange, now, unix));
+        let mut call = Self::of_replica(exchange, now, replica, peers, reservation);
+        (call.number, call.record.number) = (number, number);
         if has_moved {
             for side in LegSide::BOTH {
                 let local = reservation.local(side);
@@ -155,20 +148,10 @@ impl Call {
                 leg.has_moved = true;
             }
         }
-        call.answered = at(replica.answered);
-        call.no_answer_at = at(replica.no_answer_at);
-        call.hang_up_at = at(replica.hang_up_at);
-        call.retry_at = replica.retries.then_some(now);
-        call.phase = replica.phase;
-        call.is_ringing = replica.is_ringing;
-        call.first_answer.clone_from(&replica.first_answer);
-        call.change = replica.change;
-        call.functions = replica.functions;
         for side in LegSide::BOTH {
             exchange.dialogs.insert(call.leg(side).dialog_key(), (number, side));
         }
-        call.resume_media(exchange, now, replica, position);
-        call.recorder.clone_from(&replica.recorder);
+        call.resume_media(exchange, now, (replica, position), at_hand.as_ref());
         exchange.restore_recording(now, &call, replica.recording.as_ref());
         let mut is_whole = true;
         for side in LegSide::BOTH {
@@ -195,28 +178,61 @@ impl Call {
         Ok(call)
     }
 
-    /// Asks the worker to go on with the flow.
+    /// Caller and callee of a replica, as they are configured here.
+    pub(crate) fn peers_of(exchange: &Exchange, replica: &Replica) -> Result<[(PeerId, Arc<Peer>); 2], RestoreError> {
+        let [a, b] = &replica.legs;
+        Ok([known_peer(exchange, &a.peer)?, known_peer(exchange, &b.peer)?])
+    }
+
+    /// The call as it was, without a number and without anything that was under way.
+    pub(crate) fn of_replica(
+        exchange: &Exchange,
+        now: Nanos,
+        replica: &Replica,
+        [ours, theirs]: [(PeerId, Arc<Peer>); 2],
+        reservation: Reservation,
+    ) -> Box<Self> {
+        let [a, b] = &replica.legs;
+        let mut call = Box::new(Self::new(
+            CallNumber(0),
+            moment(exchange, now, replica.started),
+            [leg(exchange, now, ours, a), leg(exchange, now, theirs, b)],
+            reservation,
+            replica.record.clone(),
+            replica.max_forwards,
+            replica.caller_codecs.clone(),
+            resume_hunt(exchange, now, replica.hunt.as_ref()),
+        ));
+        let at = |unix: Option<u64>| unix.map(|unix| moment(exchange, now, unix));
+        call.answered = at(replica.answered);
+        call.no_answer_at = at(replica.no_answer_at);
+        call.hang_up_at = at(replica.hang_up_at);
+        call.retry_at = replica.retries.then_some(now);
+        call.phase = replica.phase;
+        call.is_ringing = replica.is_ringing;
+        call.first_answer.clone_from(&replica.first_answer);
+        call.change = replica.change;
+        call.functions = replica.functions;
+        call.recorder.clone_from(&replica.recorder);
+        call
+    }
+
+    /// Asks the worker to go on with the flow, or, where it does already, to take it for the call's.
     fn resume_media(
         &mut self,
         exchange: &mut Exchange,
         now: Nanos,
-        replica: &Replica,
-        position: Option<MediaPosition>,
+        (replica, position): (&Replica, Option<MediaPosition>),
+        at_hand: Option<&AtHand>,
     ) {
         let Reservation { worker, flow, .. } = self.media.reservation;
-        let legs = self.resume_with(exchange, now, then(&replica.then));
-        let age_ms = now.since(self.answered.unwrap_or(self.started)) / 1_000_000;
-        let known = position.unwrap_or(MediaPosition { legs: [LegPosition::default(); 2], age_ms });
-        let positions = LegSide::BOTH.map(|side| {
-            let (leg, config) = (&known.legs[side.index()], &legs[side.index()]);
-            // Where no position was read, the leg may have sent as well.
-            let srtp = leg.srtp.or(config.crypto.map(|_| Default::default()));
-            // The first packet would have these numbers.
-            let first =
-                SentPosition { sequence: config.first_sequence.wrapping_sub(1), timestamp: config.first_timestamp };
-            LegPosition { srtp, ..*leg }.ahead(known.age_ms, config.format.as_ref(), first)
-        });
+        let legs = self.resume_with(exchange, now, then(&replica.then), at_hand.is_some());
         let epoch = self.media.epoch();
+        if at_hand.is_some_and(|at_hand| at_hand.goes_on) {
+            return exchange.command(worker, Command::UpdateFlow { flow, epoch, legs });
+        }
+        let began = self.answered.unwrap_or(self.started);
+        let positions = positions(&legs, position.unwrap_or_else(|| MediaPosition::unknown(now, began)));
         exchange.command(worker, Command::ResumeFlow { flow, epoch, legs, positions });
     }
 

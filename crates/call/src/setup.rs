@@ -137,7 +137,7 @@ impl Call {
             }
             if exchange.trunks.admit(now, candidate.peer) {
                 let places = [a.media_address, candidate.config.media_address];
-                if let Some(reservation) = exchange.pool.reserve(now, places, heard_from) {
+                if let Some(reservation) = exchange.reserve(now, places, heard_from) {
                     break Some((candidate, ways, reservation));
                 }
                 refused = busy(crate::admission::Refused::NoMediaCapacity);

@@ -156,6 +156,8 @@ impl Switch {
         let Some(flow) = event.flow() else { return };
         if self.bare_flows.on_event(&mut self.exchange, worker, &event) {
             // It has no call.
+        } else if matches!(event, Event::Refused { .. }) && self.exchange.on_refused_at_hand(worker, flow) {
+            // Its call is another node's.
         } else if matches!(event, Event::Position { .. }) {
             // It is whoever asked for it who wants to know.
         } else if let Some(&number) = self.flows.get(&(worker, flow.slot, flow.generation)) {
@@ -393,9 +395,9 @@ impl Switch {
         self.calls.len() + self.exchange.unconfirmed.len()
     }
 
-    /// Flows that hold a slot and two ports on a worker.
+    /// Flows that hold a slot and two ports on a worker, without those that are only at hand.
     pub fn media_in_use(&self) -> u64 {
-        self.exchange.pool.in_use()
+        self.exchange.pool.in_use() - self.exchange.standby.len() as u64
     }
 
     /// Whether draining began, every call is over and recorded, and every BYE answered or given up.
@@ -451,10 +453,11 @@ impl Switch {
         media.is_on_worker.then_some((media.reservation.worker, media.reservation.flow))
     }
 
-    /// Goes on with a call that another node had, under a number of our own. Its local addresses have to be ours by now.
+    /// Goes on with a call that another node had, under a number of our own. Its local addresses have to be ours by now. Nothing is
+    /// at hand for it afterwards.
     ///
     /// # Errors
-    /// Why that cannot be; then nothing has changed.
+    /// Why that cannot be; then nothing else has changed.
     pub fn restore(
         &mut self,
         now: Nanos,
@@ -462,9 +465,11 @@ impl Switch {
         position: Option<MediaPosition>,
     ) -> Result<CallNumber, RestoreError> {
         let number = if replica.is_over() {
+            self.exchange.dismiss(replica.media());
             restore::finish(&mut self.exchange, now, replica)
         } else {
-            let mut call = Call::restore(&mut self.exchange, now, replica, position)?;
+            let restored = Call::restore(&mut self.exchange, now, replica, position);
+            let mut call = restored.inspect_err(|_| self.exchange.dismiss(replica.media()))?;
             call.set_alarm(&mut self.exchange);
             let place = &call.media.reservation;
             self.flows.insert((place.worker, place.flow.slot, place.flow.generation), call.number);

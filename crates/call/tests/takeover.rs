@@ -5,9 +5,9 @@ mod support;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use support::{ALICE, BOB, Stage, Worker, config, sdp};
+use support::{ALICE, BOB, Readiness, Stage, Worker, config, sdp};
 use tandem_call::{Ended, MediaPosition, Replica, ReplicaError, RestoreError, SrtpPolicy, Switch};
-use tandem_contract::{Command, CryptoSuite, Direction, LegCounters, LegPosition, Nanos, SentPosition};
+use tandem_contract::{Command, CryptoSuite, Direction, LegCounters, LegPosition, Nanos, Refusal, SentPosition};
 
 fn offer() -> String {
     sdp(ALICE, 4000, "0", "")
@@ -346,4 +346,107 @@ fn both_sides_are_told_where_the_media_of_the_node_that_takes_over_is() {
     stage.alice.expect_silence();
     stage.alice_hangs_up();
     stage.assert_clean();
+}
+
+#[test]
+fn media_goes_on_before_its_call_with_the_numbers_that_it_would_have_with_it() {
+    let stage = || {
+        let mut stage = Stage::new();
+        stage.ordinary_call();
+        stage.pass_ms(5_000);
+        stage
+    };
+    let resumed = |stage: &Stage| {
+        let numbers = |(_, command): &(_, Command)| match command {
+            Command::ResumeFlow { legs, positions, .. } => Some((*legs, *positions)),
+            _ => None,
+        };
+        stage.commands.iter().filter_map(numbers).collect::<Vec<_>>()
+    };
+    let [cold, at_hand, goes_on] = Readiness::ALL.map(|readiness| {
+        let mut stage = Stage { readiness, ..stage() };
+        stage.crash();
+        assert_eq!((stage.flows.len(), stage.prepared.len(), stage.switch.flows_at_hand()), (1, 0, 0));
+        assert_eq!(stage.switch.media_in_use(), 1);
+        let resumed = resumed(&stage);
+        stage.alice_hangs_up();
+        stage.assert_clean();
+        resumed
+    });
+    assert_eq!(cold.len(), 1);
+    assert_eq!((&at_hand, &goes_on), (&cold, &cold));
+}
+
+#[test]
+fn what_is_at_hand_follows_its_call_and_goes_with_it() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    let number = stage.switch.snapshot(stage.now)[0].number;
+    let mut other = Stage::new();
+    let follow = |stage: &Stage, other: &mut Stage| {
+        let replica = stage.switch.replica(number).expect("it is up");
+        other.switch.prepare(other.now, &replica).expect("the other node is like this one");
+        other.settle();
+        replica.media()
+    };
+    let media = follow(&stage, &mut other);
+    follow(&stage, &mut other);
+    assert_eq!(other.commands.len(), 1, "nothing has changed");
+    assert_eq!(other.prepared[0].2, stage.legs());
+    let hold = stage.alice.request("INVITE", &sdp(ALICE, 4000, "0", "a=sendonly\r\n"));
+    stage.alice_sends(hold);
+    let told = stage.bob.expect_request("INVITE");
+    let ok = stage.bob.answer(&told, 200, "OK", &sdp(BOB, 6000, "8", "a=recvonly\r\n"));
+    stage.bob_sends(ok);
+    assert_eq!(follow(&stage, &mut other), media);
+    assert_eq!(other.prepared[0].2, stage.legs());
+    assert_eq!((other.switch.flows_at_hand(), other.switch.media_in_use()), (1, 0));
+    other.switch.dismiss(media);
+    other.settle();
+    assert!(!other.switch.resume_media(other.now, media, None));
+    other.assert_clean();
+}
+
+#[test]
+fn a_call_of_our_own_gets_the_place_of_one_that_is_only_at_hand() {
+    let mut config = config();
+    config.media.workers.truncate(1);
+    config.media.workers[0].slots = 1;
+    let mut stage = Stage::with(config.clone());
+    stage.ordinary_call();
+    let replica = stage.switch.replica(stage.switch.snapshot(stage.now)[0].number).expect("it is up");
+    let mut other = Stage::with(config);
+    other.switch.prepare(other.now, &replica).expect("there is room");
+    other.settle();
+    other.ordinary_call();
+    assert_eq!((other.switch.flows_at_hand(), other.switch.media_in_use()), (0, 1));
+    assert_eq!(other.switch.prepare(other.now, &replica), Err(RestoreError::PortsTaken(replica.media())));
+    other.alice_hangs_up();
+    other.assert_clean();
+}
+
+#[test]
+fn a_worker_that_will_not_have_a_flow_at_hand_is_asked_for_it_when_the_call_comes() {
+    let mut stage = Stage::new();
+    stage.ordinary_call();
+    let replica = stage.switch.replica(stage.switch.snapshot(stage.now)[0].number).expect("it is up");
+    let mut other = Stage::new();
+    other.worker = Worker::Refusing(Refusal::TranscodersExhausted);
+    other.switch.prepare(other.now, &replica).expect("the switch has room");
+    other.settle();
+    assert_eq!(other.switch.flows_at_hand(), 0);
+    other.worker = Worker::Willing;
+    other.switch.restore(other.now, &replica, None).expect("the ports are free");
+    other.settle();
+    assert_eq!(other.legs(), stage.legs());
+    other.switch.abandon();
+    other.settle();
+    // One whose media goes on, and whose call never comes.
+    other.switch.prepare(other.now, &replica).expect("the switch has room");
+    assert!(other.switch.resume_media(other.now, replica.media(), None));
+    other.settle();
+    assert_eq!(other.flows.len(), 1);
+    other.switch.abandon_media();
+    other.settle();
+    other.assert_clean();
 }

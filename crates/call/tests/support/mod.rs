@@ -110,6 +110,12 @@ pub struct Stage {
     pub held: VecDeque<(WorkerId, Command)>,
     /// Flows that the worker has, with their legs.
     pub flows: Vec<(WorkerId, FlowId, [LegConfig; 2])>,
+    /// The same of those that it has at hand.
+    pub prepared: Vec<(WorkerId, FlowId, [LegConfig; 2])>,
+    /// How the node that takes over is prepared for it.
+    pub readiness: Readiness,
+    /// What it was prepared by first, where that was older than what it goes on with.
+    pub earlier: Vec<Vec<u8>>,
     /// What `Removed` says.
     pub counters: [LegCounters; 2],
     /// What was asked of connections, in order: `Connect`, `Stream` and `Disconnect`.
@@ -121,6 +127,21 @@ pub struct Stage {
     pub attempts_before: u64,
     /// Every datagram in order, for tests that look at all of them.
     pub wire: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+/// What a node has of another one's calls before it takes them over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// No flow is at hand.
+    Cold,
+    /// Each is.
+    AtHand,
+    /// And media goes on before the call does.
+    GoesOn,
+}
+
+impl Readiness {
+    pub const ALL: [Self; 3] = [Self::Cold, Self::AtHand, Self::GoesOn];
 }
 
 impl Stage {
@@ -161,6 +182,9 @@ impl Stage {
             commands: Vec::new(),
             held: VecDeque::new(),
             flows: Vec::new(),
+            prepared: Vec::new(),
+            readiness: Readiness::GoesOn,
+            earlier: Vec::new(),
             counters: [LegCounters::default(); 2],
             connections: VecDeque::new(),
             wire: Vec::new(),
@@ -280,13 +304,41 @@ impl Stage {
         self.attempts_before += self.switch.counters().attempts;
         self.held.clear();
         self.flows.clear();
+        self.prepared.clear();
         self.crashes += 1;
         self.switch = Switch::new(self.config.clone(), [7 + self.crashes; 32]).expect("a valid configuration");
-        for json in replicas {
-            let replica = Replica::from_json(&json).expect("it was just written");
+        let read = |json: Vec<u8>| Replica::from_json(&json).expect("it was just written");
+        let replicas: Vec<Replica> = replicas.into_iter().map(read).collect();
+        for earlier in std::mem::take(&mut self.earlier).into_iter().map(read) {
+            // One that cannot be had is not at hand.
+            let _ = self.switch.prepare(self.now, &earlier);
+            self.settle();
+            if replicas.iter().all(|replica| replica.media() != earlier.media()) {
+                self.switch.dismiss(earlier.media());
+                self.settle();
+            }
+        }
+        for replica in replicas.iter().filter(|_| self.readiness != Readiness::Cold) {
+            self.switch.prepare(self.now, replica).expect("the other node is like this one");
+        }
+        self.settle();
+        for replica in replicas.iter().filter(|_| self.readiness == Readiness::GoesOn) {
+            let is_at_hand = self.switch.resume_media(self.now, replica.media(), None);
+            let may_be = !replica.is_over() && !self.has_moved(replica);
+            assert!(is_at_hand == may_be || matches!(self.worker, Worker::Refusing(_)));
+        }
+        self.settle();
+        for replica in replicas {
             self.switch.restore(self.now, &replica, None).expect("the other node is like this one");
             self.settle();
         }
+    }
+
+    /// Whether the media of a call is at no address of this node.
+    fn has_moved(&self, replica: &Replica) -> bool {
+        let peers = self.config.peers.iter().map(|peer| peer.media_address);
+        let ours: Vec<_> = peers.chain(self.config.media.addresses.iter().copied()).collect();
+        !replica.media().iter().all(|local| ours.contains(&local.ip()))
     }
 
     /// A silent worker answers what it holds, and goes on willingly.
@@ -312,15 +364,24 @@ impl Stage {
             (
                 Worker::Refusing(reason),
                 Command::InstallFlow { flow, epoch, .. }
+                | Command::PrepareFlow { flow, epoch, .. }
                 | Command::ResumeFlow { flow, epoch, .. }
                 | Command::UpdateFlow { flow, epoch, .. },
             ) => Event::Refused { flow, epoch, reason },
+            (_, Command::PrepareFlow { flow, epoch, legs }) => {
+                self.prepared.retain(|(of, known, _)| (*of, *known) != (worker, flow));
+                assert!(!self.flows.iter().any(|(of, known, _)| (*of, *known) == (worker, flow)), "it goes on already");
+                self.prepared.push((worker, flow, legs));
+                Event::Installed { flow, epoch }
+            }
             (_, Command::InstallFlow { flow, epoch, legs } | Command::ResumeFlow { flow, epoch, legs, .. }) => {
+                self.prepared.retain(|(of, known, _)| (*of, *known) != (worker, flow));
                 let taken = self.flows.iter().any(|(of, known, _)| *of == worker && known.slot == flow.slot);
                 assert!(!taken, "slot {} is installed twice", flow.slot);
                 let port_taken = self
                     .flows
                     .iter()
+                    .chain(&self.prepared)
                     .any(|(_, _, known)| known.iter().any(|known| legs.iter().any(|leg| known.local == leg.local)));
                 assert!(!port_taken, "a port is installed twice");
                 self.flows.push((worker, flow, legs));
@@ -339,7 +400,9 @@ impl Stage {
                 }
             }
             (_, Command::RemoveFlow { flow } | Command::AbandonFlow { flow }) => {
-                self.flows.retain(|(of, known, _)| (*of, *known) != (worker, flow));
+                for flows in [&mut self.flows, &mut self.prepared] {
+                    flows.retain(|(of, known, _)| (*of, *known) != (worker, flow));
+                }
                 Event::Removed { flow, counters: self.counters }
             }
             (_, Command::ReadPosition { flow }) => Event::Position { flow, legs: [LegPosition::default(); 2] },
@@ -359,7 +422,7 @@ impl Stage {
     pub fn assert_clean(&mut self) {
         self.pass_ms(200_000);
         assert_eq!(self.switch.calls_in_progress(), 0, "every call is forgotten");
-        assert_eq!(self.flows.len(), 0, "no flow is left on a worker");
+        assert_eq!((self.flows.len(), self.prepared.len()), (0, 0), "no flow is left on a worker");
         assert_eq!(self.switch.media_in_use(), 0, "no slot or port is reserved");
         assert_eq!(self.switch.next_deadline(), None, "no timer runs");
         assert_eq!(self.stray, Vec::new(), "nothing went to strangers");

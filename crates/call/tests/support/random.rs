@@ -8,7 +8,7 @@ use tandem_call::{
 };
 use tandem_contract::{Codec, Epoch, Event, FlowId, LegSide, Refusal, WorkerId};
 
-use super::{ALICE, BOB, Sip, Stage, Worker, config, peer, sdp};
+use super::{ALICE, BOB, Readiness, Sip, Stage, Worker, config, peer, sdp};
 
 const CAROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 3)), 5060);
 
@@ -32,13 +32,14 @@ pub fn play_behind(script: &[u8]) {
     let mut known = Vec::new();
     for step in script.chunks_exact(2).take(MAX_STEPS) {
         match step[0] % 24 {
-            21 | 22 => stored = play.stage.told(),
+            21 | 22 => play.stage.earlier = std::mem::replace(&mut stored, play.stage.told()),
             23 => {
                 play.stage.write_records();
                 known.extend(stored.iter().map(|json: &Vec<u8>| {
                     let replica = Replica::from_json(json).expect("it was just written");
                     replica.call_ids().map(str::to_owned)
                 }));
+                play.stage.readiness = Readiness::ALL[usize::from(step[1]) % 3];
                 play.stage.crash_with(stored.clone());
             }
             other => play.step(other, usize::from(step[1])),
@@ -141,6 +142,7 @@ impl Play {
             // A record that the disk has not taken is lost with the node.
             19 if self.stage.disk_works => {
                 self.stage.write_records();
+                self.stage.readiness = Readiness::ALL[how % 3];
                 self.stage.crash();
             }
             _ => {

@@ -51,9 +51,9 @@ pub fn pair() -> (WorkerLink, InMemoryWorker) {
 fn answer(command: Command) -> Event {
     let counters = [LegCounters { packets_received: 50, packets_sent: 49, ..LegCounters::default() }; 2];
     match command {
-        Command::InstallFlow { flow, epoch, .. } | Command::ResumeFlow { flow, epoch, .. } => {
-            Event::Installed { flow, epoch }
-        }
+        Command::InstallFlow { flow, epoch, .. }
+        | Command::PrepareFlow { flow, epoch, .. }
+        | Command::ResumeFlow { flow, epoch, .. } => Event::Installed { flow, epoch },
         Command::UpdateFlow { flow, epoch, .. } => Event::Updated { flow, epoch },
         Command::RemoveFlow { flow } | Command::AbandonFlow { flow } => Event::Removed { flow, counters },
         Command::ReadPosition { flow } => {
