@@ -447,6 +447,7 @@ impl Call {
         let times = [
             self.legs[0].deadline(),
             self.legs[1].deadline(),
+            self.next_refresh(),
             self.media.pending.as_ref().map(|pending| pending.due),
             self.media.removal_due,
             self.no_answer_at,

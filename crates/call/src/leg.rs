@@ -389,7 +389,7 @@ impl Leg {
     pub(crate) fn deadline(&self) -> Option<Nanos> {
         let ack = self.unacknowledged.as_ref().map(|waiting| nanos(waiting.accepted.deadline()));
         let prack = self.reliable.as_ref().map(Reliable::deadline);
-        ack.into_iter().chain(prack).chain(self.timer.map(|timer| timer.deadline())).min()
+        ack.into_iter().chain(prack).min()
     }
 }
 

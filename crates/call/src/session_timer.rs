@@ -145,6 +145,12 @@ impl Leg {
 }
 
 impl Call {
+    /// When the session of either side is to be refreshed or given up; before it is up there is none.
+    pub(crate) fn next_refresh(&self) -> Option<Nanos> {
+        let timers = self.legs.iter().filter_map(|leg| leg.timer).filter(|_| self.phase == Phase::Answered);
+        timers.map(|timer| timer.deadline()).min()
+    }
+
     /// Refreshes what is due, and ends a call that was not refreshed.
     pub(crate) fn look_after_timers(&mut self, exchange: &mut Exchange, now: Nanos) {
         for side in LegSide::BOTH {

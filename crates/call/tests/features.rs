@@ -104,6 +104,31 @@ fn a_session_that_nobody_refreshes_ends() {
 }
 
 #[test]
+fn a_session_that_is_due_before_its_call_is_up_again_waits_for_that() {
+    let mut stage = Stage::with(with_timers());
+    let invite = alice_calls_with(&mut stage, "");
+    stage.worker = Worker::Silent;
+    let more = "Allow: INVITE, BYE, UPDATE\r\nSession-Expires: 200;refresher=uac\r\n";
+    bob_answers_with(&mut stage, &invite, 200, &answer(), more);
+    stage.bob.expect_request("ACK");
+    let told = stage.told();
+    // What the store has is old, and the other node's worker is slow.
+    stage.now = stage.now.plus(150_000_000_000);
+    stage.crash_with(told);
+    assert!(stage.switch.next_deadline() > Some(stage.now), "nothing is due that nobody sees to");
+    stage.worker_answers();
+    let ok = stage.alice.expect_status(200);
+    let ack = stage.alice.ack(&ok, "");
+    stage.alice_sends(ack);
+    stage.pass_ms(1);
+    stage.bob.expect_request("ACK");
+    let update = stage.bob.expect_request("UPDATE");
+    bob_answers_with(&mut stage, &update, 200, "", "Session-Expires: 200;refresher=uac\r\n");
+    stage.alice_hangs_up();
+    stage.assert_clean();
+}
+
+#[test]
 fn sessions_are_refreshed_and_missed_in_time_by_the_node_that_takes_over() {
     let mut stage = Stage::with(with_timers());
     let invite = alice_calls_with(&mut stage, "Supported: timer\r\nSession-Expires: 300;refresher=uac\r\n");

@@ -250,7 +250,10 @@ impl StoreVote {
                 // One's own that has run out may be a store's that was restored: another may have had it since.
                 let renews = mine.is_some() && now < self.until;
                 let free = renews || self.given_up || now.since(since) >= asker.lease_ns;
-                let count = record.map_or(0, |record| record.count).wrapping_add(1);
+                // Never one that was there before: in a store that was restored the record would pass again through what
+                // somebody has seen and waits for.
+                let last = [record, self.last_set].into_iter().flatten().map(|record| record.count).max();
+                let count = last.unwrap_or(0).wrapping_add(1);
                 let wanted = LeaseRecord { owner: Some(asker.own), incarnation: asker.incarnation, epoch, count };
                 let current = epoch > self.epoch() || mine.is_some_and(|mine| epoch >= mine.epoch);
                 (free && current).then_some((record, wanted))
@@ -366,6 +369,32 @@ mod tests {
             assert!(!turn(&mut b, &mut register, 1, Want::Have(2), ms), "at {ms}");
         }
         assert!(turn(&mut b, &mut register, 1, Want::Have(2), 160));
+    }
+
+    #[test]
+    fn a_record_in_a_store_that_was_restored_is_never_again_what_somebody_saw_before() {
+        let (mut a, mut b, mut register) = (StoreVote::default(), StoreVote::default(), Register::default());
+        for ms in 0..=120 {
+            turn(&mut a, &mut register, 0, Want::Have(1), ms);
+        }
+        let restored = register.0;
+        for ms in 121..=200 {
+            turn(&mut a, &mut register, 0, Want::Have(1), ms);
+            turn(&mut b, &mut register, 1, Want::Watch, ms);
+        }
+        let seen = b.record();
+        register.0 = restored;
+        for ms in 201..=270 {
+            let now = Nanos(ms * MS);
+            if let Some(request) = a.request(now, &asker(0), Want::Have(1), false, ServiceId(0), ms) {
+                let mut answer = register.perform(request);
+                // The first over the new connection sets nothing.
+                answer.anew = ms < 221;
+                a.on_answer(now, &asker(0), 75 * MS, &answer);
+            }
+            assert_ne!(register.0, seen, "at {ms}");
+        }
+        assert!(register.0.unwrap().count > seen.unwrap().count);
     }
 
     #[test]

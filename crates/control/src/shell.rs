@@ -39,7 +39,7 @@ use crate::sockets::{Sent, Sockets};
 use crate::start::Ended;
 use crate::status::{ReplicationStatus, SipCounters, SwitchStatus};
 use crate::streams::{Arrival, Streams};
-use crate::takeover::Expected;
+use crate::takeover::{Expected, WARMED_AT_ONCE};
 use crate::users::take_news;
 use crate::workers::{Watch, Workers};
 
@@ -142,6 +142,7 @@ impl Shell {
             }
             self.watch(now);
             self.look_for_expected(now);
+            self.warm_up(WARMED_AT_ONCE);
             self.perform(now);
             // Without votes another node may have the calls, and what is said of them here be old.
             if let Some(replication) = self.replication.as_mut().filter(|_| self.permit.is_open(now)) {
@@ -449,6 +450,9 @@ impl Shell {
         self.next_watch = now.plus(WATCH_MS * 1_000_000);
         self.switch.set_wall_clock(self.clock.wall());
         self.renew_addresses();
+        if let Some(replication) = &self.replication {
+            replication.state.warm().try_again();
+        }
         let permille = self.switch.calls_in_progress() as u64 * 1000 / u64::from(self.config.limits.max_calls).max(1);
         self.permille.store(permille, Relaxed);
         if self.phase == Phase::Starting {
@@ -591,7 +595,10 @@ impl Shell {
             registrations: registrar.map_or(0, |registrar| registrar.location().len() as u64),
             registrar: registrar.map(Registrar::counters).unwrap_or_default(),
             not_ready,
-            replication: self.replication.as_ref().map(|replication| ReplicationStatus::of(&replication.state)),
+            replication: self
+                .replication
+                .as_ref()
+                .map(|replication| ReplicationStatus::of(&replication.state, self.switch.flows_at_hand())),
         }
     }
 }

@@ -58,12 +58,14 @@ pub(crate) struct ReplicationStatus {
     pub(crate) gaps: u64,
     /// Calls of other nodes that this one could go on with.
     pub(crate) warm_calls: u64,
+    /// Those among them whose flows are at hand on the workers.
+    pub(crate) flows_at_hand: u64,
     /// Calls of other nodes that it could not.
     pub(crate) unreadable: u64,
 }
 
 impl ReplicationStatus {
-    pub(crate) fn of(state: &ReplicationState) -> Self {
+    pub(crate) fn of(state: &ReplicationState, flows_at_hand: usize) -> Self {
         Self {
             store_up: state.store.is_up(),
             following: state.store.is_following(),
@@ -73,6 +75,7 @@ impl ReplicationStatus {
             resyncs: state.store.resyncs(),
             gaps: state.store.gaps(),
             warm_calls: state.warm_calls() as u64,
+            flows_at_hand: flows_at_hand as u64,
             unreadable: state.unreadable(),
         }
     }

@@ -2,15 +2,17 @@
 //!
 //! | takeover | |
 //! | --- | --- |
-//! | 1 | workers are given the floating media addresses |
-//! | 2 | where the calls are handed over, their last changes are waited for: the node that lets go says which were the last |
-//! | 3 | every call of the copy is restored; workers are asked to go on with its flow |
-//! | 4 | the link is told who has the media addresses: what comes from now on meets its call |
+//! | 1 | workers are given the floating media addresses, and asked to go on with the flows that are at hand |
+//! | 2 | where every call of the copy has its flow at hand, the link is told who has the media addresses: media goes on |
+//! | 3 | where the calls are handed over, their last changes are waited for: the node that lets go says which were the last |
+//! | 4 | every call of the copy is restored; workers are asked to go on with what was not at hand, and the link is told now |
 //! | 5 | the kernel is given SIP's floating addresses, beside the switch's thread |
 //! | 6 | what restored calls have to say is sent; until then it waits |
 //!
-//! Media does not wait for SIP: it flows from the fourth step on. Where the calls are handed over, the node that lets go keeps what comes
-//! until then, and passes it on. The kernel comes last because it takes milliseconds, of a core that the steps before may need.
+//! Media does not wait for SIP, nor for as many calls as there are. Where the calls are handed over, the node that lets go keeps what comes
+//! until the link is told, and passes it on. The kernel comes last because it takes milliseconds, of a core that the steps before may need.
+//!
+//! Flows are at hand because [`Shell::warm_up`] sees to each call of the copy as it changes.
 
 use std::time::Instant;
 
@@ -27,13 +29,15 @@ use crate::flows::key_of;
 use crate::functions::{Asked, fork_to};
 use crate::order::Order;
 use crate::recorder::Plan;
-use crate::replication::{KernelAddress, WarmCall};
+use crate::replication::{KernelAddress, WarmCall, Warming};
 use crate::shell::Shell;
 
 /// How long the last changes of calls that are handed over are waited for. Without them a call goes on from the ones before.
 const LAST_CHANGES_NS: u64 = 100_000_000;
 /// Calls that are restored before the workers are told of them.
 const AT_ONCE: usize = 32;
+/// Calls of other nodes that are seen to in one turn: some tenths of a millisecond.
+pub(crate) const WARMED_AT_ONCE: usize = 32;
 
 /// Calls that are handed over, whose last changes have not come yet.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(crate) struct Expected {
     from: String,
     /// Until when they are waited for.
     pub(crate) until: Nanos,
+    /// The link knows who has the media addresses.
+    is_announced: bool,
 }
 
 /// What came of a takeover.
@@ -65,17 +71,59 @@ impl Shell {
     /// when every worker has the addresses, and dropped when one has no place for them.
     pub(crate) fn take_over(&mut self, now: Nanos, node: Option<&str>, done: Option<oneshot::Sender<()>>) -> TakenOver {
         self.take_addresses(done);
-        self.take_calls(now, node)
+        let is_announced = self.resume_media(now, node);
+        self.take_calls(now, node, is_announced)
     }
 
     /// The same, as the cluster orders it.
     pub(crate) fn begin_take_over(&mut self, now: Nanos, order: TakeOver) {
         self.take_addresses(Some(order.done));
+        let is_announced = self.resume_media(now, order.from.as_deref());
         match order.from {
             Some(from) if order.handed_over && !self.is_copy_complete(&from) => {
-                self.expected = Some(Expected { from, until: now.plus(LAST_CHANGES_NS) });
+                self.expected = Some(Expected { from, until: now.plus(LAST_CHANGES_NS), is_announced });
             }
-            from => drop(self.take_calls(now, from.as_deref())),
+            from => drop(self.take_calls(now, from.as_deref(), is_announced)),
+        }
+    }
+
+    /// Has the flows of other nodes' calls at hand, as the calls are by now.
+    pub(crate) fn warm_up(&mut self, most: usize) {
+        let Some(state) = self.replication.as_ref().map(|replication| replication.state.clone()) else { return };
+        let (now, switch) = (self.clock.now(), &mut self.switch);
+        state.warm().warm_up(most, |warming| match warming {
+            Warming::Gone(media) => {
+                switch.dismiss(media);
+                true
+            }
+            Warming::Is(replica) => switch.prepare(now, replica).is_ok(),
+        });
+    }
+
+    /// Lets the media go on of calls whose flows are at hand. Where that is so of each, the link is told who has the media
+    /// addresses: nobody is kept waiting for the calls. Whether it was told.
+    fn resume_media(&mut self, now: Nanos, node: Option<&str>) -> bool {
+        let Some(replication) = &self.replication else { return false };
+        let (media, begun) = (replication.state.warm().media(now, node), Instant::now());
+        let mut at_hand = 0;
+        for some in media.chunks(AT_ONCE) {
+            for (media, position) in some {
+                at_hand += usize::from(self.switch.resume_media(now, *media, *position));
+            }
+            self.perform(now);
+        }
+        let is_whole = at_hand == media.len() && at_hand > 0;
+        if is_whole {
+            self.announce_floating();
+        }
+        let took_us = begun.elapsed().as_micros() as u64;
+        tracing::info!(node, at_hand, calls = media.len(), took_us, "media goes on whose flows were at hand");
+        is_whole
+    }
+
+    fn announce_floating(&mut self) {
+        for (_, local) in self.on_ports(&self.config.replication.addresses) {
+            self.announce(local.address);
         }
     }
 
@@ -98,8 +146,8 @@ impl Shell {
                 "the last changes of the calls that are handed over did not come in time"
             );
         }
-        if let Some(Expected { from, .. }) = self.expected.take() {
-            self.take_calls(now, Some(&from));
+        if let Some(Expected { from, is_announced, .. }) = self.expected.take() {
+            self.take_calls(now, Some(&from), is_announced);
         }
     }
 
@@ -109,7 +157,7 @@ impl Shell {
         self.change_addresses(changes.collect(), None, done);
     }
 
-    fn take_calls(&mut self, now: Nanos, node: Option<&str>) -> TakenOver {
+    fn take_calls(&mut self, now: Nanos, node: Option<&str>, is_announced: bool) -> TakenOver {
         self.attached = self.config.replication.addresses.iter().filter_map(KernelAddress::of).collect();
         if !self.attached.is_empty() {
             self.held.get_or_insert_default();
@@ -127,8 +175,8 @@ impl Shell {
                 }
             }
         }
-        for (_, local) in self.on_ports(&self.config.replication.addresses) {
-            self.announce(local.address);
+        if !is_announced {
+            self.announce_floating();
         }
         self.attach();
         let calls = found - refused.len();
@@ -200,7 +248,11 @@ impl Shell {
             replication.release(superseded);
         }
         let calls = self.switch.abandon();
+        self.switch.abandon_media();
         (self.held, self.expected) = (None, None);
+        if let Some(replication) = &self.replication {
+            replication.state.warm().warm_up_again();
+        }
         // Before the addresses go: who answers to that has let go of the flows on them.
         self.perform(now);
         let floating = self.config.replication.addresses.clone();

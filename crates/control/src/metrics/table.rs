@@ -246,6 +246,11 @@ pub(super) const METRICS: &[Metric] = &[
         Switch(|switch| switch.replication.map_or(0, |replication| replication.warm_calls)),
         "Calls of other nodes that this one could go on with.",
     ),
+    gauge(
+        "tandem_flows_at_hand",
+        Switch(|switch| switch.replication.map_or(0, |replication| replication.flows_at_hand)),
+        "Those among them whose media goes on at once in a takeover: a worker of this node has their flow at hand.",
+    ),
     counter(
         "tandem_warm_calls_unreadable",
         Switch(|switch| switch.replication.map_or(0, |replication| replication.unreadable)),

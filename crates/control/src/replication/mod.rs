@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tandem_call::{CallNumber, Switch};
 use tandem_contract::{Command, FlowId, LegPosition, Nanos, WorkerId};
@@ -24,7 +24,7 @@ use crate::order::Order;
 use crate::workers::Workers;
 
 pub(crate) use kernel::KernelAddress;
-pub(crate) use warm::{WarmCall, WarmCalls};
+pub(crate) use warm::{WarmCall, WarmCalls, Warming};
 
 /// Why replication cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +47,17 @@ pub(crate) struct ReplicationState {
 impl ReplicationState {
     /// Calls of other nodes that this one could go on with.
     pub(crate) fn warm_calls(&self) -> usize {
-        self.warm.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.warm().len()
+    }
+
+    /// The copy, for a moment.
+    pub(crate) fn warm(&self) -> MutexGuard<'_, WarmCalls> {
+        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls of other nodes that cannot be read.
     pub(crate) fn unreadable(&self) -> u64 {
-        self.warm.lock().unwrap_or_else(PoisonError::into_inner).unreadable()
+        self.warm().unreadable()
     }
 }
 
@@ -218,13 +223,12 @@ impl Replication {
 
     /// Whether all that the node of this name had is here, or will not come: it was heard to say so, or nothing is heard.
     pub(crate) fn is_complete(&self, node: &str) -> bool {
-        !self.state.store.is_following()
-            || self.state.warm.lock().unwrap_or_else(PoisonError::into_inner).is_complete(node)
+        !self.state.store.is_following() || self.state.warm().is_complete(node)
     }
 
     /// Takes over what a node of this name, or every other node, had: from now on it is ours to tell of.
     pub(crate) fn take(&self, now: Nanos, node: Option<&str>) -> Vec<WarmCall> {
-        let (calls, taken) = self.state.warm.lock().unwrap_or_else(PoisonError::into_inner).take_calls(now, node);
+        let (calls, taken) = self.state.warm().take_calls(now, node);
         for node in taken {
             retire(&self.writer, node);
         }

@@ -1,6 +1,9 @@
 //! The copy of other nodes' calls: read when they come, so that a takeover has nothing left to read.
+//!
+//! It says which calls are not as they were, so that their flows are at hand as well.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 
 use tandem_call::{MediaPosition, Replica, ReplicaError, WallClock};
 use tandem_contract::{LegPosition, Nanos};
@@ -24,8 +27,12 @@ pub(crate) struct WarmCall {
 impl WarmCall {
     /// How far its media had come, and how long ago that was.
     pub(crate) fn position(&self, now: Nanos) -> Option<MediaPosition> {
-        self.position.map(|(at, legs)| MediaPosition { legs, age_ms: now.since(at) / 1_000_000 })
+        self.position.map(|read| position_at(now, &read))
     }
+}
+
+fn position_at(now: Nanos, (at, legs): &(Nanos, [LegPosition; 2])) -> MediaPosition {
+    MediaPosition { legs: *legs, age_ms: now.since(*at) / 1_000_000 }
 }
 
 /// What is known of one start of one node.
@@ -49,6 +56,21 @@ pub(crate) struct WarmCalls {
     unreadable: u64,
     /// What was said last of a call that cannot be read: it is said once.
     said: Option<ReplicaError>,
+    /// Calls whose flows are not at hand as the calls are.
+    changed: BTreeSet<(NodeRun, u64)>,
+    /// Calls whose flows could not be had, and how many of them are to be tried again.
+    missing: VecDeque<(NodeRun, u64)>,
+    retries: usize,
+    /// Where media of calls was that are gone.
+    gone: Vec<[SocketAddr; 2]>,
+}
+
+/// What of the copy is to be seen to.
+pub(crate) enum Warming<'a> {
+    /// No call has its media there any more.
+    Gone([SocketAddr; 2]),
+    /// A call is so now.
+    Is(&'a Replica),
 }
 
 impl WarmCalls {
@@ -72,16 +94,21 @@ impl WarmCalls {
         }
         match change {
             Change::Anew(node) => {
-                self.nodes.insert(node, Known { heard: now, ..Known::default() });
+                let before = self.nodes.insert(node, Known { heard: now, ..Known::default() });
+                self.gone.extend(before.iter().flat_map(|known| known.calls.values()).map(Replica::media));
             }
             Change::Complete(node) => self.known(now, node).is_complete = true,
             Change::Put { node, subject: Subject::Call, call, value, .. } => match Replica::from_json(&value) {
                 Ok(replica) => {
-                    self.known(now, node).calls.insert(call, replica);
+                    let media = replica.media();
+                    let before = self.known(now, node.clone()).calls.insert(call, replica);
+                    self.gone.extend(before.map(|before| before.media()).filter(|before| *before != media));
+                    self.changed.insert((node, call));
                 }
                 Err(error) => {
                     // An older state of the call would be worse than none.
-                    self.known(now, node.clone()).calls.remove(&call);
+                    let before = self.known(now, node.clone()).calls.remove(&call);
+                    self.gone.extend(before.map(|before| before.media()));
                     self.unreadable += 1;
                     if self.said.replace(error) != Some(error) {
                         tracing::error!(node = node.node, call, %error, "a call of another node could not go on here");
@@ -98,7 +125,7 @@ impl WarmCalls {
             Change::Gone { node, subject, call } => {
                 if let Some(known) = self.nodes.get_mut(&node) {
                     match subject {
-                        Subject::Call => drop(known.calls.remove(&call)),
+                        Subject::Call => self.gone.extend(known.calls.remove(&call).map(|call| call.media())),
                         Subject::Position => drop(known.positions.remove(&call)),
                     }
                 }
@@ -117,6 +144,49 @@ impl WarmCalls {
         has_let_go && lives.all(|known| known.is_complete || known.calls.is_empty())
     }
 
+    /// Tells `see_to` what has changed, of `most` calls at most. Where it cannot have a flow at hand, it says `false`.
+    pub(crate) fn warm_up(&mut self, most: usize, mut see_to: impl FnMut(Warming<'_>) -> bool) {
+        for media in self.gone.drain(..) {
+            see_to(Warming::Gone(media));
+        }
+        for _ in 0..most {
+            let Some((node, call)) = self.changed.pop_first().or_else(|| self.next_retry()) else { return };
+            // One that is gone was told of.
+            let Some(replica) = self.nodes.get(&node).and_then(|known| known.calls.get(&call)) else { continue };
+            if !see_to(Warming::Is(replica)) {
+                self.missing.push_back((node, call));
+            }
+        }
+    }
+
+    /// What could not be had may be to be had now.
+    pub(crate) fn try_again(&mut self) {
+        self.retries = self.missing.len();
+    }
+
+    fn next_retry(&mut self) -> Option<(NodeRun, u64)> {
+        self.retries = self.retries.checked_sub(1)?;
+        self.missing.pop_front()
+    }
+
+    /// Nothing is at hand any more.
+    pub(crate) fn warm_up_again(&mut self) {
+        let all = self.nodes.iter().flat_map(|(node, known)| known.calls.keys().map(|call| (node.clone(), *call)));
+        self.changed.extend(all);
+    }
+
+    /// Where the media of each call is of the node of this name, or of any, and how far it had come. Those that are over have
+    /// none.
+    pub(crate) fn media(&self, now: Nanos, node: Option<&str>) -> Vec<([SocketAddr; 2], Option<MediaPosition>)> {
+        let nodes = self.nodes.iter().filter(|(of, _)| node.is_none_or(|node| node == of.node));
+        let recent = nodes.filter(|(_, known)| now.since(known.heard) <= FORGOTTEN_NS);
+        let calls = recent.flat_map(|(_, known)| known.calls.iter().map(move |(call, replica)| (known, call, replica)));
+        calls
+            .filter(|(_, _, replica)| !replica.is_over())
+            .map(|(known, call, replica)| (replica.media(), known.positions.get(call).map(|at| position_at(now, at))))
+            .collect()
+    }
+
     /// Takes out the calls of the node of this name, or of all, and whose they were.
     pub(crate) fn take_calls(&mut self, now: Nanos, node: Option<&str>) -> (Vec<WarmCall>, Vec<NodeRun>) {
         let mut calls = Vec::new();
@@ -127,6 +197,7 @@ impl WarmCalls {
             }
             // Positions come several times a second for as long as there are calls: these ended long ago, with their node.
             if now.since(known.heard) > FORGOTTEN_NS {
+                self.gone.extend(known.calls.values().map(Replica::media));
                 return false;
             }
             if known.is_complete || !known.calls.is_empty() {

@@ -222,12 +222,13 @@ shutdown: {{ drain_timeout_s: 1 }}
         self.await_fit(holder);
     }
 
-    /// Waits until a node has a warm copy of so many calls.
+    /// Waits until a node has a warm copy of so many calls, and their flows at hand.
     pub fn await_warm(&self, node: usize, calls: u64) {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             let metrics = self.metrics(node);
-            if metrics.lines().any(|line| line == format!("tandem_warm_calls {calls}")) {
+            let says = |name: &str| metrics.lines().any(|line| line == format!("{name} {calls}"));
+            if says("tandem_warm_calls") && says("tandem_flows_at_hand") {
                 return;
             }
             assert!(Instant::now() < until, "no copy of {calls} calls:\n{metrics}\n{}", self.node(node).process.log());
