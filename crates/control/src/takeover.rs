@@ -112,12 +112,12 @@ impl Shell {
             }
             self.perform(now);
         }
-        let is_whole = at_hand == media.len() && at_hand > 0;
+        let is_whole = at_hand == media.len();
         if is_whole {
             self.announce_floating();
         }
         let took_us = begun.elapsed().as_micros() as u64;
-        tracing::info!(node, at_hand, calls = media.len(), took_us, "media goes on whose flows were at hand");
+        tracing::info!(node, at_hand, calls = media.len(), took_us, "media goes on where its flow was at hand");
         is_whole
     }
 

@@ -93,6 +93,8 @@ impl World {
                 self.register = self.backup.clone();
             }
             Fault::Slow(delay_ns) => self.delay_ns = delay_ns,
+            // A machine that stands still sets no clock; one that was set back by just as long as it stood still could not tell.
+            Fault::WallClockSteps(member, _) if self.nodes[member].frozen => {}
             Fault::WallClockSteps(member, by_ns) => {
                 self.nodes[member].wall_step += by_ns;
                 self.look_at_wall_clock(member);

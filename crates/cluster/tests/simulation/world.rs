@@ -90,7 +90,7 @@ pub(crate) struct Node {
     /// Not run before then; everything that comes waits.
     paused_until: u64,
     /// Its clock stands still too.
-    frozen: bool,
+    pub(crate) frozen: bool,
     waiting: Vec<What>,
     /// The timer that counts; others were set earlier.
     timer: u64,

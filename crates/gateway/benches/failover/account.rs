@@ -9,7 +9,9 @@ pub struct Account {
     pub missed: Option<Duration>,
     /// It had a majority, the store's vote among it.
     pub elected: Option<Duration>,
-    /// Every call was restored, and the workers had been asked to go on with them.
+    /// The workers had been asked to go on with the media that was at hand, and the link was told.
+    pub resumed: Option<Duration>,
+    /// Every call was restored.
     pub restored: Option<Duration>,
     /// The first party heard something again.
     pub first: Option<Duration>,
@@ -20,7 +22,7 @@ pub struct Account {
 impl Account {
     /// What each step took, one after the other; the first from the fault on.
     pub const STEPS: [&'static str; 5] =
-        ["missed after", "votes", "calls restored", "first packet heard", "last call heard"];
+        ["missed after", "votes", "media goes on", "first packet heard", "last call heard"];
 
     pub fn of(log: &str, (struck, struck_at): (Instant, SystemTime), ended: &[Instant]) -> Self {
         let moment = |what: &str| {
@@ -31,6 +33,7 @@ impl Account {
         Self {
             missed: moment("Standing("),
             elected: moment("this node has the floating addresses now"),
+            resumed: moment("media goes on where its flow was at hand"),
             restored: moment("taken over: "),
             first: ended.iter().map(since).filter(|since| !since.is_zero()).min(),
             last: ended.iter().map(since).max(),
@@ -39,7 +42,7 @@ impl Account {
 
     /// The same, each since the one before it.
     pub fn steps(&self) -> [Option<Duration>; 5] {
-        let moments = [self.missed, self.elected, self.restored, self.first, self.last];
+        let moments = [self.missed, self.elected, self.resumed, self.first, self.last];
         let mut before = Some(Duration::ZERO);
         moments.map(|moment| {
             let step = moment.zip(before).map(|(moment, before)| moment.saturating_sub(before));

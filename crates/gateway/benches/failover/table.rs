@@ -30,13 +30,15 @@ pub struct Summary {
     missing: i64,
     /// The median of each step.
     steps: [Option<Duration>; 5],
+    /// And of when all calls were restored, beside them.
+    restored: Option<Duration>,
 }
 
 impl Summary {
     pub fn of(case: Case, runs: &[Run]) -> Self {
         let gaps = [0, 1].map(|party| runs.iter().flat_map(|run| &run.gaps[party]).map(|gap| gap.whole).collect());
-        let step = |at: usize| {
-            let each: Vec<Duration> = runs.iter().filter_map(|run| run.account.steps()[at]).collect();
+        let median = |of: &dyn Fn(&Account) -> Option<Duration>| {
+            let each: Vec<Duration> = runs.iter().filter_map(|run| of(&run.account)).collect();
             (!each.is_empty()).then(|| quantile(&each, 0.5))
         };
         let calls = runs.iter().map(|run| run.calls).sum::<usize>();
@@ -52,7 +54,8 @@ impl Summary {
             from_two: runs.iter().map(|run| run.from_two).sum(),
             duplicates: runs.iter().map(|run| run.duplicates).sum(),
             missing: calls as i64 - runs.iter().map(|run| run.records as i64).sum::<i64>(),
-            steps: [0, 1, 2, 3, 4].map(step),
+            steps: [0, 1, 2, 3, 4].map(|at| median(&|account| account.steps()[at])),
+            restored: median(&|account| account.restored),
         }
     }
 
@@ -108,9 +111,14 @@ pub fn costs(summaries: &[Summary]) -> String {
 
 /// What the gaps consist of.
 pub fn durations(summaries: &[Summary]) -> String {
-    let mut table = format!("| medians, ms | {} |\n| --- |{}\n", Account::STEPS.join(" | "), " --- |".repeat(5));
+    let mut table = format!(
+        "| medians, ms | {} | after the fault: all calls restored |\n| --- |{}\n",
+        Account::STEPS.join(" | "),
+        " --- |".repeat(6)
+    );
     for summary in summaries.iter().filter(|summary| summary.case.moves()) {
-        let steps = summary.steps.map(|step| step.map_or("-".to_owned(), |step| ms(step).to_string()));
+        let all = summary.steps.into_iter().chain([summary.restored]);
+        let steps: Vec<String> = all.map(|step| step.map_or("-".to_owned(), |step| ms(step).to_string())).collect();
         let _ = writeln!(table, "| {} | {} |", summary.case.name(), steps.join(" | "));
     }
     table
