@@ -3,13 +3,14 @@
 
 mod support;
 
+use std::fs;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use support::pair::{CALLEE, Pair};
+use support::pair::{CALLEE, Pair, RECORDER};
 use support::softphone::alone;
 use support::talkers::{Standing, Talkers};
-use support::{Scratch, may_make_networks};
+use support::{Process, Scratch, inside, may_make_networks, repository};
 
 /// Both workers poll one core: there are machines of two, and the parties need one.
 const CORES: [usize; 2] = [1, 1];
@@ -170,7 +171,7 @@ fn what_is_recorded_and_copied_goes_on_at_the_other_gateway() {
     assert_eq!(pair.await_holder(), other);
     copied();
     talkers.listen_anew();
-    hear(&mut talkers, 100);
+    hear(&mut talkers, 150);
     assert!(copied() > 50, "the other one copies as well");
     assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended]);
     let record = pair.node(other).records(1).remove(0);
@@ -185,8 +186,51 @@ fn what_is_recorded_and_copied_goes_on_at_the_other_gateway() {
     }
     let wav = hound::WavReader::open(files[2]).expect("the second recording is whole");
     assert_eq!(wav.spec().channels, 2);
-    // Of the two seconds that were heard it misses what was said before the recorder was asked again.
+    // Of the three seconds that were heard it misses what was said before the recorder was asked again.
     assert!(wav.duration() >= wav.spec().sample_rate, "{} samples", wav.duration());
+}
+
+#[test]
+fn a_recording_server_hears_both_voices_from_the_other_gateway_and_the_end_of_the_call() {
+    if !may_make_networks("a_recording_server_hears_both_voices_from_the_other_gateway_and_the_end_of_the_call") {
+        return;
+    }
+    let _alone = alone();
+    let mut pair = Pair::recorded("PCMA", CORES);
+    let holder = pair.await_holder();
+    let other = 1 - holder;
+    let scenario = repository().join("crates/gateway/tests/sipp/recording_server.xml");
+    let (ip, port) = RECORDER.split_once(':').expect("an address");
+    let mut command = inside(Some(&pair.endpoints()), "sipp");
+    command.arg("-sf").arg(fs::canonicalize(scenario).expect("the scenario"));
+    command.args(["-i", ip, "-p", port, "-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"]);
+    command.current_dir(pair.scratch[0].path());
+    let log = pair.scratch[0].path().join("server.log");
+    let mut server = Process::spawn("the recording server", &mut command, log);
+    let mut talkers = talkers(&pair, 1, &["PCMA"]);
+    // What its scenario says that the two voices are to be sent to.
+    let voices = [45_000, 45_002].map(|port| {
+        let socket = UdpSocket::bind((ip, port)).expect("a port for a voice");
+        socket.set_nonblocking(true).expect("it does not block");
+        socket
+    });
+    let heard = || voices.each_ref().map(|voice| std::iter::from_fn(|| voice.recv(&mut [0; 2048]).ok()).count());
+    hear(&mut talkers, 50);
+    assert!(heard().iter().all(|packets| *packets > 20), "the first one sends both");
+    pair.await_copied(holder, 1);
+    pair.node(holder).process.signal("KILL");
+    pair.nodes[holder] = None;
+    assert_eq!(pair.await_holder(), other);
+    heard();
+    talkers.listen_anew();
+    hear(&mut talkers, 150);
+    let packets = heard();
+    assert!(packets.iter().all(|packets| *packets > 50), "the other one sends both: {packets:?}");
+    assert_eq!(talkers.hang_up(PATIENCE), [Standing::Ended]);
+    // It was told of the end within the dialog that it had with the first one.
+    server.expect_success(20);
+    pair.node(other).records(1);
+    pair.node(other).assert_idle();
 }
 
 #[test]

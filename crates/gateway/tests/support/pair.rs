@@ -19,6 +19,7 @@ use super::{Gateway, Process, Scratch, inside};
 pub const SIP: &str = "10.79.0.100:5060";
 pub const CALLER: &str = "10.79.0.2";
 pub const CALLEE: &str = "10.79.0.3";
+pub const RECORDER: &str = "10.79.0.3:5070";
 
 pub struct Pair {
     id: String,
@@ -31,6 +32,8 @@ pub struct Pair {
     cores: [usize; 2],
     /// Further sections of both, `cluster` among them where they are in one.
     sections: String,
+    /// Whether the caller's calls go to the recording server at [`RECORDER`].
+    is_recorded: bool,
 }
 
 /// Where stores listen: that of calls, and that of votes where that is another.
@@ -45,7 +48,7 @@ impl Pair {
 
     /// The same with more in the configuration, and something to do before the gateways start.
     pub fn up_with(callee: &str, cores: [usize; 2], more: &str, prepare: impl FnOnce(&Self)) -> Self {
-        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], 1, more.to_owned(), prepare)
+        Self::start_all(callee, cores, [Scratch::new(), Scratch::new()], 1, more.to_owned(), false, prepare)
     }
 
     /// The same as members of a cluster, whose third vote is the store's.
@@ -69,7 +72,14 @@ impl Pair {
         let scratch = [Scratch::new(), Scratch::new()];
         // Long enough for two workers and the parties on two cores.
         let cluster = cluster(&scratch[0], 200, STORES[0], members) + more;
-        Self::start_all(callee, cores, scratch, 1, cluster, prepare)
+        Self::start_all(callee, cores, scratch, 1, cluster, false, prepare)
+    }
+
+    /// A cluster whose calls a recording server gets as well.
+    pub fn recorded(callee: &str, cores: [usize; 2]) -> Self {
+        let scratch = [Scratch::new(), Scratch::new()];
+        let cluster = cluster(&scratch[0], 200, STORES[0], LISTED);
+        Self::start_all(callee, cores, scratch, 1, cluster, true, |_| ())
     }
 
     /// A cluster with heartbeats of its own, whose votes have a store of their own, and callees that speak whatever there is.
@@ -81,7 +91,7 @@ impl Pair {
     pub fn watching_with(beat_ms: u32, more: &str) -> Self {
         let scratch = [Scratch::new(), Scratch::new()];
         let cluster = cluster(&scratch[0], beat_ms, STORES[1], LISTED) + more;
-        Self::start_all("G722, PCMA, G729", [1, 1], scratch, 2, cluster, |_| ())
+        Self::start_all("G722, PCMA, G729", [1, 1], scratch, 2, cluster, false, |_| ())
     }
 
     fn start_all(
@@ -90,12 +100,14 @@ impl Pair {
         scratch: [Scratch; 2],
         stores: usize,
         sections: String,
+        is_recorded: bool,
         prepare: impl FnOnce(&Self),
     ) -> Self {
         let id: String = scratch[0].unique().chars().rev().take(6).collect();
         network("up", &id);
+        let (stores_up, nodes) = (Vec::new(), [None, None]);
         let mut pair =
-            Self { id, scratch, stores: Vec::new(), nodes: [None, None], callee: callee.to_owned(), cores, sections };
+            Self { id, scratch, stores: stores_up, nodes, callee: callee.to_owned(), cores, sections, is_recorded };
         (0..stores).for_each(|store| pair.start_store(store));
         prepare(&pair);
         (0..2).for_each(|node| pair.start(node, callee, cores[node]));
@@ -138,8 +150,9 @@ ports:
 workers: {{ cores: [{core}], share_cores: true }}
 sip: {{ listen: [{{ name: main, address: "{SIP}" }}] }}
 peers:
-  - {{ name: caller, address: "{CALLER}:5060", media_address: 10.79.0.101, codecs: [PCMU], srtp: optional }}
+  - {{ name: caller, address: "{CALLER}:5060", media_address: 10.79.0.101, codecs: [PCMU], srtp: optional{recorder} }}
   - {{ name: callee, address: "{CALLEE}:5060", media_address: 10.79.0.101, codecs: [{callee}] }}
+  - {{ name: recorder, address: "{RECORDER}", media_address: 10.79.0.101 }}
 routes:
   - {{ from: caller, peer: callee }}
   - {{ from: callee, peer: caller }}
@@ -154,6 +167,7 @@ shutdown: {{ drain_timeout_s: 1 }}
 {sections}"#,
             sections = self.sections,
             name = ["a", "b"][node],
+            recorder = if self.is_recorded { ", recorder: recorder" } else { "" },
             prefix = scratch.unique(),
             records = scratch.path().join("records").display(),
             // Where there is a database, records go there.
