@@ -220,7 +220,10 @@ impl WarmCalls {
 
 #[cfg(test)]
 mod tests {
+    use tandem_call::{ListenerId, Switch};
+
     use super::*;
+    use crate::switch_config::switch_config;
 
     fn node(name: &str, run: u64) -> NodeRun {
         NodeRun { node: name.to_owned(), run }
@@ -228,6 +231,106 @@ mod tests {
 
     fn put(node: &NodeRun, subject: Subject, value: &[u8], is_fresh: bool) -> Change {
         Change::Put { node: node.clone(), subject, call: 1, value: value.into(), is_fresh }
+    }
+
+    const NOWHERE: [[SocketAddr; 2]; 0] = [];
+
+    /// So many calls as a node tells of them.
+    fn told(calls: u64) -> Vec<Vec<u8>> {
+        let config = tandem_config::parse(
+            "t.yaml",
+            "ports: [{name: media, device: net_null0, addresses: [10.0.0.10/24]}]
+workers: {cores: [1]}
+sip: {listen: [{name: a, address: 10.0.1.10}]}
+peers: [{name: left, address: 10.0.1.20, codecs: [PCMU]}, {name: right, address: 10.0.1.30, codecs: [PCMU]}]
+routes: [{from: left, peer: right}]
+",
+        )
+        .unwrap();
+        let mut switch = Switch::new(switch_config(&config, 7, WallClock::default()), [1; 32]).unwrap();
+        for call in 0..calls {
+            let invite = format!(
+                "INVITE sip:2@10.0.1.10 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.20;branch=z9hG4bK{call}\r\n\
+                 From: <sip:1@left>;tag=1\r\nTo: <sip:2@right>\r\nCall-ID: {call}\r\nCSeq: 1 INVITE\r\n\
+                 Contact: <sip:1@10.0.1.20>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            );
+            switch.on_datagram(Nanos(0), ListenerId(0), "10.0.1.20:5060".parse().unwrap(), invite.as_bytes());
+        }
+        let calls = switch.snapshot(Nanos(0));
+        calls.iter().map(|call| switch.replica(call.number).expect("it is under way").to_json()).collect()
+    }
+
+    /// What is to be seen to: where calls are gone, where they are.
+    fn seen_to(warm: &mut WarmCalls, succeeds: bool) -> [Vec<[SocketAddr; 2]>; 2] {
+        let [mut gone, mut here] = [Vec::new(), Vec::new()];
+        warm.warm_up(2, |warming| {
+            match warming {
+                Warming::Gone(media) => gone.push(media),
+                Warming::Is(replica) => here.push(replica.media()),
+            }
+            succeeds
+        });
+        [gone, here]
+    }
+
+    #[test]
+    fn flows_are_to_be_at_hand_where_calls_are_and_nowhere_else() {
+        let told = told(3);
+        let [first, second, third] = [0, 1, 2].map(|call: usize| Replica::from_json(&told[call]).unwrap().media());
+        let (mut warm, a) = (WarmCalls::default(), node("a", 1));
+        let put = |warm: &mut WarmCalls, call: u64, value: &[u8]| {
+            let (node, value) = (a.clone(), value.into());
+            let change = Change::Put { node, subject: Subject::Call, call, value, is_fresh: true };
+            warm.take(Nanos(0), WallClock::default(), change);
+        };
+        put(&mut warm, 1, &told[0]);
+        put(&mut warm, 2, &told[1]);
+        put(&mut warm, 1, &told[0]);
+        assert_eq!(seen_to(&mut warm, true), [vec![], vec![first, second]]);
+        assert_eq!(seen_to(&mut warm, true).concat(), NOWHERE, "nothing has changed");
+        put(&mut warm, 1, &told[2]);
+        assert_eq!(seen_to(&mut warm, true), [vec![first], vec![third]], "it has moved");
+        put(&mut warm, 2, b"{}");
+        let gone = Change::Gone { node: a.clone(), subject: Subject::Call, call: 1 };
+        warm.take(Nanos(0), WallClock::default(), gone);
+        assert_eq!(seen_to(&mut warm, true), [vec![second, third], vec![]], "one cannot be read, one is over");
+        for (call, value) in (1..).zip(&told) {
+            put(&mut warm, call, value);
+        }
+        assert_eq!(seen_to(&mut warm, true)[1], [first, second], "no more than were wanted at once");
+        warm.take(Nanos(0), WallClock::default(), Change::Anew(a.clone()));
+        put(&mut warm, 3, &told[2]);
+        assert_eq!(seen_to(&mut warm, true), [vec![first, second, third], vec![third]]);
+        assert_eq!(warm.media(Nanos(0), Some("a")), [(third, None)]);
+        assert_eq!(warm.media(Nanos(0), Some("b")), []);
+        assert_eq!(warm.media(Nanos(FORGOTTEN_NS + 1), None), []);
+        assert_eq!(warm.take_calls(Nanos(FORGOTTEN_NS + 1), None).1, []);
+        assert_eq!(seen_to(&mut warm, true), [vec![third], vec![]]);
+    }
+
+    #[test]
+    fn what_could_not_be_had_is_tried_again_after_what_is_new() {
+        let told = told(3);
+        let media: Vec<_> = told.iter().map(|call| Replica::from_json(call).unwrap().media()).collect();
+        let (mut warm, a) = (WarmCalls::default(), node("a", 1));
+        let put = |warm: &mut WarmCalls, call: u64| {
+            let (node, value) = (a.clone(), told[call as usize].as_slice().into());
+            let change = Change::Put { node, subject: Subject::Call, call, value, is_fresh: true };
+            warm.take(Nanos(0), WallClock::default(), change);
+        };
+        put(&mut warm, 0);
+        put(&mut warm, 1);
+        assert_eq!(seen_to(&mut warm, false)[1], media[..2]);
+        assert_eq!(seen_to(&mut warm, false)[1], NOWHERE, "not at once");
+        put(&mut warm, 2);
+        warm.try_again();
+        assert_eq!(seen_to(&mut warm, false)[1], [media[2], media[0]]);
+        assert_eq!(seen_to(&mut warm, true)[1], media[1..2], "each once");
+        warm.try_again();
+        assert_eq!(seen_to(&mut warm, true)[1].len(), 2);
+        warm.warm_up_again();
+        assert_eq!(seen_to(&mut warm, true)[1].len(), 2, "all three, two at once");
+        assert_eq!(seen_to(&mut warm, true)[1].len(), 1);
     }
 
     #[test]
