@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use tandem_contract::{
-    Command, DropReason, Event, FlowId, LegConfig, LegCounters, LegPosition, LegSide, Nanos, Refusal, SentPosition,
+    Command, DropReason, Epoch, Event, FlowId, LegConfig, LegCounters, LegPosition, LegSide, Nanos, Refusal,
+    SentPosition,
 };
 use tandem_packet_io::PacketBuf;
 
@@ -44,6 +45,14 @@ impl Beginning<'_> {
     }
 }
 
+/// What control is told of a flow that was to be taken into the table.
+fn installed(flow: FlowId, epoch: Epoch, outcome: Result<(), Refusal>) -> Event {
+    match outcome {
+        Ok(()) => Event::Installed { flow, epoch },
+        Err(reason) => Event::Refused { flow, epoch, reason },
+    }
+}
+
 impl<B: PacketBuf> Engine<B> {
     /// Carries out one command and returns its answer.
     pub fn on_command<E: Egress<Buf = B>>(&mut self, now: Nanos, command: &Command, egress: &mut E) -> Event {
@@ -57,15 +66,18 @@ impl<B: PacketBuf> Engine<B> {
             self.run_due_batches(now, true, egress);
         }
         match *command {
-            Command::InstallFlow { flow, epoch, legs } => self
-                .install(now, flow, (&legs, Beginning::Anew), egress)
-                .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
-            Command::PrepareFlow { flow, epoch, legs } => self
-                .install(now, flow, (&legs, Beginning::Elsewhere), egress)
-                .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
-            Command::ResumeFlow { flow, epoch, legs, positions } => self
-                .install(now, flow, (&legs, Beginning::After(&positions)), egress)
-                .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Installed { flow, epoch }),
+            Command::InstallFlow { flow, epoch, legs } => {
+                let outcome = self.install(now, flow, (&legs, Beginning::Anew), egress);
+                installed(flow, epoch, outcome)
+            }
+            Command::PrepareFlow { flow, epoch, legs } => {
+                let outcome = self.install(now, flow, (&legs, Beginning::Elsewhere), egress);
+                installed(flow, epoch, outcome)
+            }
+            Command::ResumeFlow { flow, epoch, legs, positions } => {
+                let outcome = self.install(now, flow, (&legs, Beginning::After(&positions)), egress);
+                installed(flow, epoch, outcome)
+            }
             Command::UpdateFlow { flow, epoch, legs } => self
                 .update(now, flow, &legs, egress)
                 .map_or_else(|reason| Event::Refused { flow, epoch, reason }, |()| Event::Updated { flow, epoch }),
@@ -86,6 +98,7 @@ impl<B: PacketBuf> Engine<B> {
         }
     }
 
+    /// Takes a flow into the table, or one that stands by there out of its rest.
     fn install<E: Egress<Buf = B>>(
         &mut self,
         now: Nanos,

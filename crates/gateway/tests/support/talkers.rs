@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use party::{PTIME, Party};
 const STALL: Duration = Duration::from_millis(3);
 /// After a codec's name: the caller insists on SRTP.
 const OVER_SRTP: &str = "+SRTP";
+/// How often calls were met: a gateway answers for half a minute what has the names of an earlier one (RFC 3261 §17.2.2).
+static MEETINGS: AtomicU32 = AtomicU32::new(0);
 
 /// Where a call stands, from its parties' side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,7 @@ impl Talkers {
     pub fn meet(&mut self, calls: usize, codecs: &[&str]) {
         let addresses = self.sip.each_ref().map(|socket| socket.local_addr().expect("an address").ip());
         let (now, gateway) = (Instant::now(), self.gateway);
+        let meeting = MEETINGS.fetch_add(1, Relaxed);
         let call = |index: usize| {
             let codec = codecs[index % codecs.len()];
             let bare = codec.strip_suffix(OVER_SRTP);
@@ -95,8 +99,8 @@ impl Talkers {
                 Party::new(addresses[1], bare.unwrap_or(codec), false),
             ];
             TalkersCall {
-                // The port tells it from other talkers' calls.
-                id: format!("{}x{index}", parties[0].port()),
+                // The port tells it from other talkers' calls, the meeting from earlier ones, which may have had the port.
+                id: format!("{}x{index}x{meeting}", parties[0].port()),
                 parties,
                 standing: Standing::Calling,
                 to_tag: String::new(),
