@@ -58,9 +58,9 @@ pub(crate) struct WarmCalls {
     said: Option<ReplicaError>,
     /// Calls whose flows are not at hand as the calls are.
     changed: BTreeSet<(NodeRun, u64)>,
-    /// Calls whose flows could not be had, and how many of them are to be tried again.
-    missing: VecDeque<(NodeRun, u64)>,
-    retries: usize,
+    /// Calls whose flows could not be had, and those of them that are to be tried again now.
+    missing: BTreeSet<(NodeRun, u64)>,
+    again: BTreeSet<(NodeRun, u64)>,
     /// Where media of calls was that are gone.
     gone: Vec<[SocketAddr; 2]>,
 }
@@ -150,23 +150,18 @@ impl WarmCalls {
             see_to(Warming::Gone(media));
         }
         for _ in 0..most {
-            let Some((node, call)) = self.changed.pop_first().or_else(|| self.next_retry()) else { return };
+            let Some((node, call)) = self.changed.pop_first().or_else(|| self.again.pop_first()) else { return };
             // One that is gone was told of.
             let Some(replica) = self.nodes.get(&node).and_then(|known| known.calls.get(&call)) else { continue };
             if !see_to(Warming::Is(replica)) {
-                self.missing.push_back((node, call));
+                self.missing.insert((node, call));
             }
         }
     }
 
     /// What could not be had may be to be had now.
     pub(crate) fn try_again(&mut self) {
-        self.retries = self.missing.len();
-    }
-
-    fn next_retry(&mut self) -> Option<(NodeRun, u64)> {
-        self.retries = self.retries.checked_sub(1)?;
-        self.missing.pop_front()
+        self.again.append(&mut self.missing);
     }
 
     /// Nothing is at hand any more.
